@@ -1,0 +1,27 @@
+{{- define "lockmaster.labels" -}}
+app.kubernetes.io/name: lockmaster
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: lockmaster
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "lockmaster.selector" -}}
+app.kubernetes.io/name: lockmaster
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "lockmaster.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{- /* The guards are files, not templates, because the operator compiles the same files in: it
+fills the same two placeholders and then compares what is installed with what it was built with. */}}
+{{- define "lockmaster.filled" -}}
+{{- .text | replace "__NAMESPACE__" .root.Release.Namespace | replace "__SERVICE_ACCOUNT__" .root.Values.serviceAccount.name -}}
+{{- end }}

@@ -1,0 +1,129 @@
+//! What `init` prints.
+
+use clap::Parser as _;
+
+use super::*;
+use crate::args::{Arguments, Command};
+
+const KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqGEVVwpRKsqYGqLWQzLJHwR4TP+R
+cW9cKL+JSPOuLnQeMNHU5x4vvmRdIOnuL0K9P4RYw2tB2N6mIqVyY+BEgw==
+-----END PUBLIC KEY-----
+";
+
+const THREE: [&str; 3] = [
+    "--target=dev=shop-dev/checkout",
+    "--target=staging=shop-staging/checkout",
+    "--target=prod=shop-prod/checkout",
+];
+
+fn arguments(words: &[&str]) -> Init {
+    let start = [
+        "kubectl-promote",
+        "init",
+        "--product",
+        "checkout",
+        "-n",
+        "shop",
+    ];
+    let words = start.iter().chain(words);
+    let command = Arguments::try_parse_from(words).unwrap().command;
+    let Command::Init(init) = command else {
+        panic!("{command:?}")
+    };
+    *init
+}
+
+fn all() -> Init {
+    let words = [
+        "--image-container=app",
+        "--requester-group=requesters",
+        "--approver-group=release-managers",
+        "--key=release.pub",
+        "--image-repository=registry.example/shop/*",
+        "--source=https://git.example/shop/checkout",
+        "--builder=https://ci.example/builder",
+        "--zone=Europe/Berlin",
+    ];
+    arguments(&[THREE.as_slice(), words.as_slice()].concat())
+}
+
+#[test]
+fn the_text_is_as_documented() {
+    let text = manifests(&all(), Some(KEY)).unwrap();
+    let golden = include_str!("golden.yaml");
+    assert!(
+        text == golden,
+        "differs from commands/init/golden.yaml:\n{text}"
+    );
+}
+
+#[test]
+fn all_of_it_can_be_read_again() {
+    let text = manifests(&all(), Some(KEY)).unwrap();
+    let kinds: Vec<String> = serde_saphyr::from_multiple::<serde_json::Value>(&text)
+        .unwrap()
+        .into_iter()
+        .map(|document| {
+            let kind = document["kind"].as_str().unwrap().to_owned();
+            match kind.as_str() {
+                "Environment" => {
+                    serde_json::from_value::<Environment>(document).unwrap();
+                }
+                "ClusterPromotionPolicy" => {
+                    let policy: lockmaster_api::ClusterPromotionPolicy =
+                        serde_json::from_value(document).unwrap();
+                    let policy = lockmaster_core::policy::Policy::from(policy.spec);
+                    assert!(policy.contradictions().is_empty());
+                }
+                "ChangeWindow" => {
+                    serde_json::from_value::<lockmaster_api::ChangeWindow>(document).unwrap();
+                }
+                _ => {}
+            }
+            kind
+        })
+        .collect();
+    let count = |kind: &str| kinds.iter().filter(|found| *found == kind).count();
+    assert_eq!(count("Environment"), 3);
+    assert_eq!(count("ClusterPromotionPolicy"), 2);
+    assert_eq!(count("ChangeWindow"), 1);
+    assert_eq!(count("Role"), 3 + 2);
+    assert_eq!(count("RoleBinding"), 3 + 3 + 3);
+}
+
+#[test]
+fn without_a_key_it_says_what_stays_closed() {
+    let text = manifests(&arguments(&THREE), None).unwrap();
+    assert!(
+        text.contains("# Without a ClusterPromotionPolicy only tier Development"),
+        "{text}"
+    );
+    assert!(!text.contains("kind: ClusterPromotionPolicy"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    #[track_caller]
+    fn refused(words: &[&str], expect: &str) {
+        let text = manifests(&arguments(words), None).unwrap_err().to_string();
+        assert!(text.contains(expect), "{text}");
+    }
+    refused(
+        &["--target=moon=a/b"],
+        "expected dev, test, staging or prod",
+    );
+    refused(
+        &["--target=prod=a/b", "--target=dev=a/b"],
+        "order of promotion",
+    );
+    refused(&["--target=dev=a/b", "--target=dev=a/c"], "stands twice");
+    refused(
+        &["--target=dev=a/b", "--approver-group=g"],
+        "no stage is of tier Production",
+    );
+    let mut berlin = all();
+    berlin.zone = Some("Europe/Berlim".into());
+    let text = manifests(&berlin, Some(KEY)).unwrap_err().to_string();
+    assert!(text.contains("--zone: there is no time zone"), "{text}");
+}

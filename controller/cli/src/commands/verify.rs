@@ -1,0 +1,181 @@
+//! `verify`: an image judged by a policy file. No cluster; the registry is asked, and the gates are
+//! those of the operator.
+
+mod case;
+mod policy;
+
+use lockmaster_core::evidence::{Evidence, PublicKey};
+use lockmaster_core::facts::{Observed, Unavailable};
+use lockmaster_core::gate::{GateReport, Verdict};
+use lockmaster_core::reason::Reason;
+use lockmaster_core::release::ImageReference;
+use lockmaster_observe::registry::{Config, RegistryClient};
+use lockmaster_verify::{Subject, judge};
+use serde::Serialize;
+
+use self::case::Subjects;
+use super::read_file;
+use crate::args::Verify;
+use crate::failure::{Exit, Failure};
+use crate::output::{self, API_VERSION, Style};
+
+/// Runs it.
+pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
+    let policies = policy::parse(&read_file(&arguments.policy)?, &arguments.policy)?;
+    let release = match &arguments.release {
+        Some(path) => Some(policy::release(&read_file(path)?, path)?),
+        None => None,
+    };
+    let subjects = Subjects::of(&arguments, &policies, release)?;
+    let needs = subjects.needs(&policies);
+    let keys = needs.get(&arguments.image);
+    let evidence = match keys {
+        None => None,
+        Some(keys) => Some(fetch(&arguments, keys).await?),
+    };
+    let bundles = evidence.as_ref().and_then(Observed::known);
+    let bundles = bundles.map_or(0, |evidence| evidence.bundles.len());
+    let gates = subjects.gates(policies.clone(), evidence);
+    let exit = exit_of(&gates);
+    let names = policies.iter().map(|fact| fact.name.clone());
+    let view = View {
+        api_version: API_VERSION,
+        kind: "Verification",
+        image: arguments.image.clone(),
+        namespace: subjects.namespace().to_owned(),
+        policies: names.collect(),
+        bundles,
+        gates,
+        exit_code: exit.code(),
+    };
+    if let Some(format) = arguments.output {
+        output::value(format, &view)?;
+    } else {
+        let style = Style::of(&arguments.display);
+        style.print(&view.render(style))?;
+    }
+    Ok(exit)
+}
+
+/// Reads what is attached to the image and judges each piece under every key.
+async fn fetch(arguments: &Verify, keys: &[PublicKey]) -> anyhow::Result<Observed<Evidence>> {
+    let client = RegistryClient::new(&Config {
+        plain_http: arguments.plain_http_registry.iter().cloned().collect(),
+        user_agent: concat!("kubectl-promote/", env!("CARGO_PKG_VERSION")).to_owned(),
+    })?;
+    let image = &arguments.image;
+    let artifact = match client.fetch(image).await {
+        Ok(artifact) => artifact,
+        Err(error) => return Ok(Observed::Unavailable(Unavailable::from(error))),
+    };
+    let digest = image.digest();
+    let Some(subject) = Subject::new(digest, &artifact.manifest) else {
+        // The client compares it as well; said here once more, because all below rests on it.
+        let text = format!("the registry's manifest is not that of {digest}");
+        return Err(Failure::new(Exit::EvidenceInvalid, text).into());
+    };
+    let bundles = artifact.bundles.iter();
+    Ok(Observed::Known(Evidence {
+        subject: digest.clone(),
+        bundles: bundles.map(|b| judge(&subject, &b.bytes, keys)).collect(),
+    }))
+}
+
+/// What is shown, as JSON and YAML have it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View {
+    api_version: &'static str,
+    kind: &'static str,
+    image: ImageReference,
+    namespace: String,
+    policies: Vec<String>,
+    /// How many bundles the registry has attached to the image.
+    bundles: usize,
+    gates: Vec<GateReport>,
+    exit_code: u8,
+}
+
+impl View {
+    fn render(&self, style: Style) -> String {
+        let policies = self.policies.join(", ");
+        let noun = if self.policies.len() == 1 {
+            "policy"
+        } else {
+            "policies"
+        };
+        let mut text = format!(
+            "{}@{}\n{noun} {policies}, for namespace {}; attached: {}\n\n",
+            self.image.repository(),
+            self.image.digest(),
+            self.namespace,
+            self.bundles
+        );
+        let rows: Vec<_> = self
+            .gates
+            .iter()
+            .map(|gate| {
+                let mark = style.verdict(gate.verdict);
+                vec![
+                    format!("{mark} {}", gate.name),
+                    gate.reason.to_string(),
+                    gate.message.clone(),
+                ]
+            })
+            .collect();
+        for line in output::table(&rows) {
+            text.push_str("  ");
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Wrong evidence is 7, missing evidence or a refused repository 2; where the registry could not
+/// be asked nothing is known, which is 1.
+fn exit_of(gates: &[GateReport]) -> Exit {
+    let exits = gates.iter().map(|gate| match gate.verdict {
+        Verdict::Pass | Verdict::NotRequired => Exit::Done,
+        Verdict::Unknown => Exit::Failed,
+        Verdict::Hold => Exit::GateFailed,
+        Verdict::Deny if gate.reason == Reason::SourceNotAllowed => Exit::GateFailed,
+        Verdict::Deny => Exit::EvidenceInvalid,
+    });
+    exits.max().unwrap_or(Exit::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_is_told_from_missing_and_from_unknown() {
+        let gate = |verdict, reason| GateReport {
+            name: "signature".into(),
+            verdict,
+            reason,
+            message: String::new(),
+            next_change: None,
+            evidence: vec![],
+        };
+        let pass = || gate(Verdict::Pass, Reason::EvidenceValid);
+        let check = |other, expect| assert_eq!(exit_of(&[pass(), other]), expect);
+        check(pass(), Exit::Done);
+        check(gate(Verdict::NotRequired, Reason::NotRequired), Exit::Done);
+        check(gate(Verdict::Hold, Reason::SbomMissing), Exit::GateFailed);
+        check(
+            gate(Verdict::Deny, Reason::SourceNotAllowed),
+            Exit::GateFailed,
+        );
+        check(
+            gate(Verdict::Deny, Reason::SignatureInvalid),
+            Exit::EvidenceInvalid,
+        );
+        check(
+            gate(Verdict::Unknown, Reason::RegistryUnavailable),
+            Exit::Failed,
+        );
+        assert_eq!(exit_of(&[]), Exit::Failed);
+    }
+}

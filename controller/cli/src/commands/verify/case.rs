@@ -1,0 +1,233 @@
+//! The smallest world in which the evidence gates can be asked: one image, one Environment, one
+//! promotion. The gates are core's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use lockmaster_core::case::{Case, needs};
+use lockmaster_core::decide::Input;
+use lockmaster_core::environment::{Environment, Span, Tier};
+use lockmaster_core::evidence::{Evidence, PublicKey};
+use lockmaster_core::facts::{Facts, Observed};
+use lockmaster_core::gate::{GateReport, evaluate};
+use lockmaster_core::gates;
+use lockmaster_core::policy::{Match, PolicyContent, PolicyFact};
+use lockmaster_core::promotion::{Action, Memory, Promotion, Request};
+use lockmaster_core::release::{Component, ImageReference, Release, Source, Version};
+
+use crate::args::Verify;
+use crate::failure::Failure;
+
+/// The gates that judge evidence.
+const GATES: [&str; 3] = ["signature", "provenance", "sbom"];
+
+/// What is judged.
+#[derive(Debug)]
+pub(super) struct Subjects {
+    image: ImageReference,
+    namespace: String,
+    release: Release,
+}
+
+impl Subjects {
+    /// From the command line, and the Release file where one is given.
+    pub(super) fn of(
+        arguments: &Verify,
+        policies: &[PolicyFact],
+        release: Option<Release>,
+    ) -> Result<Self, Failure> {
+        let compares = arguments.repository.is_some() || release.is_some();
+        let asks = readable(policies).any(|content| !content.policy.evidence.provenance.is_empty());
+        if asks && !compares {
+            return Err(Failure::usage(
+                "the policy asks for provenance: say what it must name, with --release FILE or \
+                 with --repository, --commit and --version",
+            ));
+        }
+        let release = match release {
+            Some(release) => of_file(release, &arguments.image)?,
+            None => of_flags(arguments)?,
+        };
+        Ok(Self {
+            namespace: namespace(arguments, policies)?,
+            image: arguments.image.clone(),
+            release,
+        })
+    }
+
+    /// The namespace whose sources count.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// What the policies want looked up, and under which keys.
+    pub(super) fn needs(
+        &self,
+        policies: &[PolicyFact],
+    ) -> BTreeMap<ImageReference, Vec<PublicKey>> {
+        let pairs: Vec<_> = policies
+            .iter()
+            .filter_map(|fact| Some((fact, fact.content.as_ref().ok()?)))
+            .collect();
+        needs(&self.environment(), &self.release, &pairs)
+    }
+
+    /// What the evidence gates say.
+    pub(super) fn gates(
+        &self,
+        policies: Vec<PolicyFact>,
+        evidence: Option<Observed<Evidence>>,
+    ) -> Vec<GateReport> {
+        let environment = self.environment();
+        let promotion = self.promotion();
+        let evidence = evidence.map(|evidence| (self.image.clone(), evidence));
+        let release = self.release.clone();
+        let facts = Facts {
+            cluster: String::new(),
+            guard: Observed::Pending,
+            namespaces: BTreeMap::from([(self.namespace.clone(), BTreeMap::new())]),
+            releases: BTreeMap::from([(release.name.clone(), Observed::Known(release))]),
+            policies: policies.into_iter().map(everywhere).collect(),
+            windows: BTreeMap::new(),
+            workloads: Vec::new(),
+            taken_by: None,
+            records: Vec::new(),
+            upstream: BTreeMap::new(),
+            evidence: evidence.into_iter().collect(),
+        };
+        let promotions = [promotion];
+        let input = Input {
+            promotions: &promotions,
+            environment: &environment,
+            facts: &facts,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let [promotion] = &promotions;
+        let case = Case::new(promotion, &input);
+        gates::ALL
+            .iter()
+            .filter(|gate| GATES.contains(&gate.name()))
+            .map(|gate| evaluate(*gate, &case))
+            .collect()
+    }
+
+    fn environment(&self) -> Environment {
+        Environment {
+            namespace: self.namespace.clone(),
+            name: String::new(),
+            uid: String::new(),
+            generation: 1,
+            product: self.release.product.clone(),
+            stage: String::new(),
+            tier: Tier::Development,
+            after: Vec::new(),
+            targets: Vec::new(),
+            deadline: Span::seconds(1),
+            automatic_rollback: false,
+            active: None,
+        }
+    }
+
+    fn promotion(&self) -> Promotion {
+        Promotion {
+            namespace: self.namespace.clone(),
+            name: String::new(),
+            uid: String::new(),
+            generation: 1,
+            created: Timestamp::UNIX_EPOCH,
+            first_seen: Timestamp::UNIX_EPOCH,
+            annotations: BTreeMap::new(),
+            request: Request {
+                release: self.release.name.clone(),
+                environment: String::new(),
+                action: Action::Promote,
+                reason: None,
+                incident: None,
+                abort: false,
+            },
+            memory: Memory::default(),
+        }
+    }
+}
+
+fn readable(policies: &[PolicyFact]) -> impl Iterator<Item = &PolicyContent> {
+    policies
+        .iter()
+        .filter_map(|fact| fact.content.as_ref().ok())
+}
+
+/// A policy on the command line is meant, whatever it would match in a cluster.
+fn everywhere(mut fact: PolicyFact) -> PolicyFact {
+    if let Ok(content) = &mut fact.content {
+        content.policy.matches = Match::default();
+    }
+    fact
+}
+
+/// The Release with that one image of it.
+fn of_file(release: Release, image: &ImageReference) -> Result<Release, Failure> {
+    let components: Vec<Component> = release
+        .components
+        .iter()
+        .filter(|component| component.image == *image)
+        .cloned()
+        .collect();
+    if components.is_empty() {
+        return Err(Failure::usage(format!(
+            "Release {} has no component with this image",
+            release.name
+        )));
+    }
+    Ok(Release {
+        components,
+        ..release
+    })
+}
+
+fn of_flags(arguments: &Verify) -> Result<Release, Failure> {
+    let image = &arguments.image;
+    let last = image.path().rsplit('/').next().unwrap_or_default();
+    let source = arguments.repository.as_ref().map(|repository| Source {
+        repository: repository.clone(),
+        commit: arguments.commit.clone().unwrap_or_default(),
+        tag: None,
+    });
+    // Only compared where provenance is, and then it is given.
+    let version = match &arguments.version {
+        Some(version) => version.clone(),
+        None => Version::parse("0.0.0").map_err(|error| Failure::usage(error.to_string()))?,
+    };
+    let product = arguments.product.clone().unwrap_or_else(|| last.to_owned());
+    Ok(Release {
+        name: "the-command-line".to_owned(),
+        product,
+        version,
+        components: vec![Component {
+            name: None,
+            image: image.clone(),
+        }],
+        source,
+    })
+}
+
+/// The namespace given, or the only one that the policies name.
+fn namespace(arguments: &Verify, policies: &[PolicyFact]) -> Result<String, Failure> {
+    if let Some(namespace) = &arguments.namespace {
+        return Ok(namespace.clone());
+    }
+    let listed: BTreeSet<&String> = readable(policies)
+        .flat_map(|content| &content.policy.sources)
+        .flat_map(|rule| &rule.namespaces)
+        .collect();
+    let listed: Vec<_> = listed.into_iter().collect();
+    match listed.as_slice() {
+        [only] => Ok((*only).clone()),
+        several => {
+            let names: Vec<_> = several.iter().map(|name| name.as_str()).collect();
+            Err(Failure::usage(format!(
+                "the policy's sources name several namespaces; say which one counts, with -n: {}",
+                names.join(", ")
+            )))
+        }
+    }
+}

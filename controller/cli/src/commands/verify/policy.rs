@@ -1,0 +1,263 @@
+//! Reading policy and Release files strictly: a field that nobody reads would be a rule that nobody
+//! enforces.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lockmaster_api::{ClusterPromotionPolicySpec, ReleaseSpec};
+use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
+use lockmaster_core::release::Release;
+use lockmaster_verify::parse_key;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::failure::{Failure, one_line};
+
+/// An object in a file; [`Head`] has been read before.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest<S> {
+    #[serde(rename = "apiVersion")]
+    _api_version: IgnoredAny,
+    #[serde(rename = "kind")]
+    _kind: IgnoredAny,
+    metadata: Metadata,
+    spec: S,
+    #[serde(default, rename = "status")]
+    _status: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+}
+
+/// What an object says it is; read before the rest, so that another kind is told from a mistake.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+}
+
+/// Reads a file with one or more ClusterPromotionPolicies.
+pub(super) fn parse(text: &str, file: &Path) -> Result<Vec<PolicyFact>, Failure> {
+    let manifests: Vec<Manifest<ClusterPromotionPolicySpec>> =
+        documents(text, file, "ClusterPromotionPolicy")?;
+    let facts: Result<Vec<_>, _> = manifests
+        .into_iter()
+        .map(|manifest| fact(manifest, file))
+        .collect();
+    let facts = facts?;
+    if facts.iter().any(|fact| {
+        let content = fact.content.as_ref();
+        content.is_ok_and(|content| content.policy.evidence.asks())
+    }) {
+        return Ok(facts);
+    }
+    Err(Failure::usage(format!(
+        "{}: spec.evidence asks for nothing, so there is nothing to verify",
+        file.display()
+    )))
+}
+
+/// Reads a file with one Release.
+pub(super) fn release(text: &str, file: &Path) -> Result<Release, Failure> {
+    let manifests: Vec<Manifest<ReleaseSpec>> = documents(text, file, "Release")?;
+    let shown = file.display();
+    let mut manifests = manifests.into_iter();
+    match (manifests.next(), manifests.next()) {
+        (Some(Manifest { metadata, spec, .. }), None) => {
+            let ReleaseSpec {
+                product,
+                version,
+                components,
+                source,
+            } = spec;
+            let name = metadata.name;
+            Ok(Release {
+                name,
+                product,
+                version,
+                components,
+                source,
+            })
+        }
+        _ => Err(Failure::usage(format!("{shown}: expected one Release"))),
+    }
+}
+
+fn documents<S: DeserializeOwned>(
+    text: &str,
+    file: &Path,
+    wanted: &str,
+) -> Result<Vec<Manifest<S>>, Failure> {
+    let shown = file.display();
+    let problem = |error: &serde_saphyr::Error| {
+        let text = one_line(&error.without_snippet().to_string());
+        Failure::usage(format!("{shown}: {text}"))
+    };
+    let heads: Vec<Head> = serde_saphyr::from_multiple(text).map_err(|error| problem(&error))?;
+    let version = format!("{}/{}", lockmaster_api::GROUP, lockmaster_api::VERSION);
+    for Head { api_version, kind } in &heads {
+        if *api_version != version || kind != wanted {
+            return Err(Failure::usage(format!(
+                "{shown}: expected apiVersion {version} and kind {wanted}, found \
+                 \"{api_version}\" and \"{kind}\""
+            )));
+        }
+    }
+    if heads.is_empty() {
+        return Err(Failure::usage(format!(
+            "{shown}: there is no {wanted} in it"
+        )));
+    }
+    serde_saphyr::from_multiple(text).map_err(|error| problem(&error))
+}
+
+fn fact(
+    manifest: Manifest<ClusterPromotionPolicySpec>,
+    file: &Path,
+) -> Result<PolicyFact, Failure> {
+    let Manifest {
+        metadata: Metadata { name },
+        spec,
+        ..
+    } = manifest;
+    let at = |text: &str| Failure::usage(format!("{}: policy {name}: {text}", file.display()));
+    let policy = Policy::from(spec);
+    let problems = policy.contradictions();
+    if !problems.is_empty() {
+        return Err(at(&problems.join("; ")));
+    }
+    let mut keys = BTreeMap::new();
+    for authority in &policy.authorities {
+        let mut ids = Vec::new();
+        for (position, key) in authority.keys.iter().enumerate() {
+            let key = parse_key(&key.pem).map_err(|error| {
+                let field = format!("authority {}, keys[{position}].pem", authority.name);
+                at(&format!("{field}: {error}"))
+            })?;
+            ids.push(key.id);
+        }
+        keys.insert(authority.name.clone(), ids);
+    }
+    let digest = policy.digest().map_err(|error| at(&error.to_string()))?;
+    Ok(PolicyFact {
+        uid: String::new(),
+        generation: 1,
+        content: Ok(PolicyContent {
+            policy,
+            digest,
+            keys,
+        }),
+        name,
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) const POLICY: &str = "\
+apiVersion: lockmaster.dev/v1alpha1
+kind: ClusterPromotionPolicy
+metadata:
+  name: baseline
+spec:
+  match:
+    tiers: [Production]
+  sources:
+  - namespaces: [shop]
+    repositories: [https://git.example/shop/checkout]
+    imageRepositories: [registry.example/shop/*]
+  authorities:
+  - name: ci
+    keys:
+    - pem: |
+        -----BEGIN PUBLIC KEY-----
+        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqGEVVwpRKsqYGqLWQzLJHwR4TP+R
+        cW9cKL+JSPOuLnQeMNHU5x4vvmRdIOnuL0K9P4RYw2tB2N6mIqVyY+BEgw==
+        -----END PUBLIC KEY-----
+    predicateTypes: [https://sigstore.dev/cosign/sign/v1]
+  evidence:
+    signatures:
+      authorities: [ci]
+      threshold: 1
+";
+
+    #[track_caller]
+    fn refused(text: &str, expect: &[&str]) {
+        let failure = parse(text, Path::new("policy.yaml")).unwrap_err();
+        assert!(failure.message.starts_with("policy.yaml: "), "{failure}");
+        assert!(!failure.message.contains('\n'), "{failure}");
+        for word in expect {
+            assert!(failure.message.contains(word), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_policy_is_read_with_its_keys() {
+        let facts = parse(POLICY, Path::new("policy.yaml")).unwrap();
+        let content = facts[0].content.as_ref().unwrap();
+        assert_eq!(facts[0].name, "baseline");
+        assert_eq!(content.keys_of("ci").len(), 1);
+        let two = format!("{POLICY}---\n{}", POLICY.replace("baseline", "second"));
+        assert_eq!(parse(&two, Path::new("policy.yaml")).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_with_its_line() {
+        refused(
+            &POLICY.replace("threshold: 1", "threshold: 1\n      treshold: 2"),
+            &["treshold", "line 25"],
+        );
+        refused(&POLICY.replace("spec:", "spce:"), &["spce"]);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        refused(
+            &POLICY.replace("authorities: [ci]", "authorities: [qa]"),
+            &["\"qa\""],
+        );
+        refused(
+            &POLICY.replace("threshold: 1", "threshold: 2"),
+            &["never be met"],
+        );
+        refused(
+            &POLICY.replace("PUBLIC KEY", "PRIVATE KEY"),
+            &["keys[0].pem", "private key"],
+        );
+    }
+
+    #[test]
+    fn another_kind_is_told_from_a_mistake() {
+        refused("apiVersion: v1\nkind: Pod\nmetadata: {}\n", &["\"Pod\""]);
+        refused("", &["ClusterPromotionPolicy"]);
+        let nothing = "apiVersion: lockmaster.dev/v1alpha1\nkind: ClusterPromotionPolicy\n\
+                       metadata: {name: p}\nspec: {}\n";
+        refused(nothing, &["nothing to verify"]);
+    }
+
+    #[test]
+    fn a_release_is_read_the_same_way() {
+        let text = format!(
+            "apiVersion: lockmaster.dev/v1alpha1\nkind: Release\nmetadata: {{name: r}}\nspec:\n  \
+             product: checkout\n  version: 1.42.0\n  components:\n  - image: \
+             registry.example/shop/checkout@sha256:{}\n",
+            "0".repeat(64)
+        );
+        let file = Path::new("release.yaml");
+        assert_eq!(release(&text, file).unwrap().product, "checkout");
+        let two = format!("{text}---\n{text}");
+        assert!(
+            release(&two, file)
+                .unwrap_err()
+                .message
+                .contains("expected one")
+        );
+    }
+}

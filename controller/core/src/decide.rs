@@ -1,0 +1,126 @@
+//! The decision: from everything that was seen to at most one change. Total, pure, deterministic.
+
+mod claimed;
+mod ending;
+mod landing;
+mod waiting;
+
+use jiff::Timestamp;
+
+pub use self::landing::may_apply;
+
+use crate::case::{Case, running_record};
+use crate::decision::{Decision, Progress};
+use crate::environment::{Environment, Running};
+use crate::facts::Facts;
+use crate::promotion::{Account, Promotion, PromotionReference};
+use crate::record::{GateSummary, Outcome, Record};
+use crate::time::whole_seconds;
+
+/// Everything a decision may look at. Nothing else is consulted.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// Every unfinished promotion of the Environment.
+    pub promotions: &'a [Promotion],
+    /// The Environment.
+    pub environment: &'a Environment,
+    /// Everything else that was looked at.
+    pub facts: &'a Facts,
+    /// The instant of the pass.
+    pub now: Timestamp,
+}
+
+/// Decides.
+pub fn decide(input: &Input<'_>) -> Decision {
+    let claimed = input
+        .environment
+        .active
+        .as_ref()
+        .map(|claim| claimed::step(input, claim));
+    let holder = claimed.as_ref().and_then(|step| step.promotion.clone());
+    let waiting = waiting::step(input, holder.as_deref());
+    let mut promotions: Vec<Progress> = waiting.progress;
+    let mut mutation = waiting.mutation;
+    let mut next = waiting.next;
+    if let Some(step) = claimed {
+        promotions.extend(step.progress);
+        // What holds the Environment goes first; the others get their turn while it waits.
+        mutation = step.mutation.or(mutation);
+        next = next.earlier(step.wake);
+    }
+    promotions.sort_by(|a, b| a.name.cmp(&b.name));
+    let current = running_record(&input.facts.records);
+    Decision {
+        effective_tier: input.environment.effective_tier(&input.facts.namespaces),
+        current: current.and_then(running),
+        last_known_good: last_known_good(&input.facts.records, current).and_then(running),
+        promotions,
+        mutation,
+        next,
+    }
+}
+
+fn running(record: &Record) -> Option<Running> {
+    let release = record.content.release.as_ref()?;
+    Some(Running {
+        release: release.name.clone(),
+        version: release.version.clone(),
+        artifact_set: release.artifact_set.clone(),
+        components: release.components.clone(),
+        since: record.content.times.finished,
+        record: record.object_name(),
+    })
+}
+
+/// The newest success of other artifacts than those that run.
+fn last_known_good<'a>(records: &'a [Record], current: Option<&Record>) -> Option<&'a Record> {
+    let runs = current.and_then(|record| record.content.release.as_ref());
+    records.iter().rev().find(|record| {
+        record.content.outcome == Outcome::Succeeded
+            && runs.is_none_or(|release| !record.content.is_about(&release.artifact_set))
+    })
+}
+
+/// What a record will say of the promotion, as everything stands in this pass.
+fn account(case: &Case<'_>, progress: &Progress) -> Option<Account> {
+    let promotion = case.promotion;
+    let guard_epoch = case.facts.guard.known().map(|guard| &guard.epoch);
+    let minted = case.plan.as_ref().zip(guard_epoch);
+    Some(Account {
+        promotion: PromotionReference {
+            name: promotion.name.clone(),
+            uid: promotion.uid.clone(),
+            spec_hash: promotion.request.hash().ok()?,
+            action: promotion.request.action,
+            release: promotion.request.release.clone(),
+            created: promotion.created,
+            reason: promotion.request.reason.clone(),
+            incident: promotion.request.incident.clone(),
+            requested_by: promotion.requester(),
+        },
+        release: case.release_reference(),
+        effective_tier: case.tier,
+        plan_hash: minted.map(|(plan, epoch)| crate::plan::bound_hash(&plan.content, epoch)),
+        policies: case.policy_references(),
+        gates: progress
+            .gates
+            .iter()
+            .map(|gate| GateSummary {
+                name: gate.name.clone(),
+                verdict: gate.verdict,
+                reason: gate.reason,
+                evidence: gate.evidence.clone(),
+            })
+            .collect(),
+        approvals: promotion.memory.approvals.clone(),
+        window: crate::gates::window_in_force(case),
+    })
+}
+
+/// The instant that records keep.
+fn recorded(now: Timestamp) -> Timestamp {
+    whole_seconds(now)
+}
+
+#[cfg(test)]
+mod tests;

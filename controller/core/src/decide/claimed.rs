@@ -1,0 +1,234 @@
+//! The promotion that holds the Environment: from its claim to its record, step by step.
+
+use jiff::Timestamp;
+
+use super::Input;
+use super::ending::{close_unlanded, end, fence, finished, give_up, turn_back};
+use super::landing::{Landing, landings, trouble};
+use super::waiting::{conclude, is_pending, look};
+use crate::case::Case;
+use crate::decision::{Mutation, Progress};
+use crate::promotion::{Claim, Intent, Promotion, ReleaseReference};
+use crate::reason::Reason;
+use crate::record::Outcome;
+use crate::status::State;
+
+/// What the holder comes to.
+pub(super) struct Step {
+    /// uid of the promotion that this step speaks for; none where the waiting ones do.
+    pub(super) promotion: Option<String>,
+    pub(super) progress: Option<Progress>,
+    pub(super) mutation: Option<Mutation>,
+    pub(super) wake: Option<Timestamp>,
+}
+
+impl Step {
+    fn change(mutation: Option<Mutation>) -> Self {
+        Self {
+            promotion: None,
+            progress: None,
+            mutation,
+            wake: None,
+        }
+    }
+}
+
+/// The next step of the promotion that holds the Environment.
+pub(super) fn step(input: &Input<'_>, claim: &Claim) -> Step {
+    let uid = &claim.account.promotion.uid;
+    let promotion = input
+        .promotions
+        .iter()
+        .find(|promotion| promotion.uid == *uid);
+    let holder = Some(uid.clone());
+    let step = match (promotion, input.facts.record_of(uid)) {
+        (Some(promotion), Some(record)) if !promotion.is_finished() => {
+            Step::change(Some(conclude(promotion, record)))
+        }
+        (_, Some(_)) => Step::change(Some(Mutation::Release { uid: uid.clone() })),
+        (None, None) => vanished(input, claim),
+        (Some(promotion), None) => match &promotion.memory.intent {
+            Some(intent) if intent.attempt == claim.intent.attempt => {
+                carry_out(input, claim, promotion)
+            }
+            Some(_) => Step {
+                progress: Some(rolling_progress(promotion, claim, rolling(claim))),
+                ..Step::change(Some(write_intent(claim)))
+            },
+            None => return begin(input, claim, promotion),
+        },
+    };
+    Step {
+        promotion: holder,
+        ..step
+    }
+}
+
+fn write_intent(claim: &Claim) -> Mutation {
+    Mutation::Intent {
+        promotion: claim.account.promotion.name.clone(),
+        uid: claim.account.promotion.uid.clone(),
+        intent: claim.intent.clone(),
+    }
+}
+
+/// Claimed, but no intent yet: nothing can have been changed. The gates are asked once more, since
+/// time may have passed; if one is closed now, the claim is given back.
+fn begin(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
+    let case = Case::new(promotion, input);
+    let mut progress = look(&case);
+    let unchanged = case.changes.as_ref() == Some(&claim.intent.targets);
+    let cleared = progress.state == State::Pending
+        && progress.latch.is_empty()
+        && !promotion.request.abort
+        && unchanged;
+    if cleared {
+        progress = Progress {
+            gates: progress.gates,
+            ..rolling_progress(promotion, claim, rolling(claim))
+        };
+        return Step {
+            promotion: Some(promotion.uid.clone()),
+            progress: Some(progress),
+            ..Step::change(Some(write_intent(claim)))
+        };
+    }
+    if is_pending(&case) && !promotion.request.abort {
+        // Right after a start nothing is known yet; the first answers wake the pass.
+        return Step {
+            promotion: Some(promotion.uid.clone()),
+            ..Step::change(None)
+        };
+    }
+    Step::change(Some(Mutation::Release {
+        uid: promotion.uid.clone(),
+    }))
+}
+
+/// The Promotion object is gone without a record. Deleting one never changes a workload: nothing is
+/// applied or undone, an apply still under way is fenced off, and the end is recorded.
+fn vanished(input: &Input<'_>, claim: &Claim) -> Step {
+    let seen = landings(input, claim);
+    if let Some(mutation) = fence(claim, &seen) {
+        return Step::change(Some(mutation));
+    }
+    if seen
+        .iter()
+        .any(|landing| matches!(landing, Landing::Unseen(_)))
+    {
+        return Step::change(None);
+    }
+    let text = "the Promotion was deleted while it held the Environment; nothing was undone";
+    Step::change(end(
+        input,
+        claim,
+        Outcome::Aborted,
+        Reason::PromotionDeleted,
+        text.into(),
+    ))
+}
+
+/// The open intent is carried out, watched, undone or closed.
+fn carry_out(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
+    let Intent {
+        attempt,
+        at,
+        undo,
+        targets,
+    } = &claim.intent;
+    let deadline = at
+        .checked_add(input.environment.deadline.duration())
+        .unwrap_or(*at);
+    let overdue = input.now >= deadline;
+    let aborting = promotion.request.abort && undo.is_none();
+    let seen = landings(input, claim);
+    let report = |summary: String| Step {
+        progress: Some(rolling_progress(promotion, claim, summary)),
+        wake: (!overdue).then_some(deadline),
+        ..Step::change(None)
+    };
+    for landing in &seen {
+        match landing {
+            Landing::Unseen(why) => return report(why.clone()),
+            Landing::Gone => {
+                let text = "the workload was deleted during the roll-out; nothing is re-created";
+                let (outcome, reason) = (Outcome::Failed, Reason::TargetNotFound);
+                return Step::change(end(input, claim, outcome, reason, text.into()));
+            }
+            Landing::Foreign(reason, text) => {
+                return Step::change(end(input, claim, Outcome::Failed, *reason, text.clone()));
+            }
+            Landing::Landed(_) | Landing::NotYet(_) => {}
+        }
+    }
+    let missing = seen
+        .iter()
+        .zip(targets)
+        .find(|(landing, _)| matches!(landing, Landing::NotYet(_)));
+    if let Some((_, target)) = missing {
+        if aborting || overdue {
+            let closed = fence(claim, &seen).or_else(|| close_unlanded(input, claim, aborting));
+            return Step::change(closed);
+        }
+        let uid = promotion.uid.clone();
+        let (attempt, target) = (*attempt, target.clone());
+        return Step::change(Some(Mutation::Apply {
+            uid,
+            attempt,
+            target,
+        }));
+    }
+    match trouble(&seen, targets) {
+        None if !aborting => Step::change(finished(input, claim)),
+        _ if aborting => Step::change(turn_back(input, claim, Reason::Aborted, "aborted".into())),
+        Some(trouble) if overdue => {
+            let text = format!(
+                "not healthy within {}: {trouble}",
+                input.environment.deadline
+            );
+            Step::change(give_up(input, claim, text))
+        }
+        trouble => report(trouble.unwrap_or_default()),
+    }
+}
+
+/// What an attempt does, for a person.
+fn rolling(claim: &Claim) -> String {
+    let texts: Vec<_> = claim
+        .intent
+        .targets
+        .iter()
+        .map(|target| format!("{} to {}", target.workload, target.to.digest().short()))
+        .collect();
+    let why = claim
+        .intent
+        .undo
+        .as_ref()
+        .map(|undo| format!(" ({})", undo.message));
+    format!("setting {}{}", texts.join(", "), why.unwrap_or_default())
+}
+
+fn rolling_progress(promotion: &Promotion, claim: &Claim, summary: String) -> Progress {
+    let back = claim.intent.undo.is_some();
+    let (state, reason) = if back {
+        (State::RollingBack, Reason::RollingBack)
+    } else {
+        (State::RollingOut, Reason::RollingOut)
+    };
+    Progress {
+        name: promotion.name.clone(),
+        uid: promotion.uid.clone(),
+        generation: promotion.generation,
+        gates: promotion.memory.gates.clone(),
+        state,
+        reason,
+        summary,
+        blocked_by: None,
+        artifact: claim.account.release.as_ref().map(ReleaseReference::short),
+        requested_by: promotion.requester(),
+        plan: promotion.memory.plan.clone(),
+        latch: Vec::new(),
+        // The intent's write already said so; what happens until the outcome is in the log.
+        report: false,
+    }
+}

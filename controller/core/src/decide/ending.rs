@@ -1,0 +1,183 @@
+//! How an attempt ends: with success, with the way back, or closed by a fence; and its record.
+
+use super::landing::{Landing, seen};
+use super::{Input, recorded};
+use crate::decision::{Cleared, Mutation};
+use crate::environment::Environment;
+use crate::facts::{Facts, Observed};
+use crate::promotion::{Claim, Intent, IntentTarget, Undo, attempt_key};
+use crate::reason::Reason;
+use crate::record::{Ending, Outcome, Record, Times};
+use crate::release::{ComponentDigest, ImageReference};
+
+/// Landed and healthy: success, or the end of the way back.
+pub(super) fn finished(input: &Input<'_>, claim: &Claim) -> Option<Mutation> {
+    match &claim.intent.undo {
+        None => {
+            let text = "ran and was healthy".to_owned();
+            end(input, claim, Outcome::Succeeded, Reason::Succeeded, text)
+        }
+        Some(Undo {
+            reason: Reason::Aborted,
+            message,
+        }) => {
+            let text = format!("{message}; what ran before runs again");
+            end(input, claim, Outcome::Aborted, Reason::Aborted, text)
+        }
+        Some(Undo { reason, message }) => {
+            let text = format!("{message}; what ran before runs again");
+            end(input, claim, Outcome::RolledBack, *reason, text)
+        }
+    }
+}
+
+/// The deadline passed without the apply, or a person ended it before: nothing has changed, and the
+/// fence keeps it so.
+pub(super) fn close_unlanded(input: &Input<'_>, claim: &Claim, aborting: bool) -> Option<Mutation> {
+    if aborting {
+        let text = "aborted before the workload took the image".to_owned();
+        return end(input, claim, Outcome::Aborted, Reason::Aborted, text);
+    }
+    let reason = if claim.intent.undo.is_some() {
+        Reason::RollbackFailed
+    } else {
+        Reason::Timeout
+    };
+    let text = format!(
+        "the image could not be set within {}",
+        input.environment.deadline
+    );
+    end(input, claim, Outcome::Failed, reason, text)
+}
+
+/// The roll-out is not healthy in time.
+pub(super) fn give_up(input: &Input<'_>, claim: &Claim, text: String) -> Option<Mutation> {
+    if claim.intent.undo.is_some() {
+        return end(input, claim, Outcome::Failed, Reason::RollbackFailed, text);
+    }
+    if input.environment.automatic_rollback {
+        return turn_back(input, claim, Reason::Timeout, text);
+    }
+    end(input, claim, Outcome::Failed, Reason::Timeout, text)
+}
+
+/// The way back is the next attempt of the same claim, and only to what is known to be good here.
+pub(super) fn turn_back(
+    input: &Input<'_>,
+    claim: &Claim,
+    reason: Reason,
+    text: String,
+) -> Option<Mutation> {
+    let known_good = |target: &IntentTarget| {
+        let image = ImageReference::parse(&target.from).ok()?;
+        let pair = ComponentDigest {
+            component: target.component.clone(),
+            digest: image.digest().clone(),
+        };
+        let good = input.facts.records.iter().any(|record| {
+            record.content.outcome == Outcome::Succeeded
+                && record
+                    .content
+                    .release
+                    .iter()
+                    .any(|release| release.components.contains(&pair))
+        });
+        good.then_some(image)
+    };
+    let back = claim.intent.targets.iter().map(|target| {
+        let Observed::Known(workload) = seen(input.environment, input.facts, target)? else {
+            return None;
+        };
+        let container = workload
+            .containers
+            .iter()
+            .find(|c| c.name == target.container)?;
+        Some(IntentTarget {
+            owners: container.owners.clone(),
+            from: container.image.clone(),
+            to: known_good(target)?,
+            ..target.clone()
+        })
+    });
+    let Some(targets) = back.collect::<Option<Vec<_>>>() else {
+        let text = format!("{text}; what ran before has no record of success here, so it stays");
+        return end(input, claim, Outcome::Failed, Reason::NoKnownGood, text);
+    };
+    let intent = Intent {
+        attempt: claim.intent.attempt + 1,
+        at: recorded(input.now),
+        undo: Some(Undo {
+            reason,
+            message: text,
+        }),
+        targets,
+    };
+    let account = claim.account.clone();
+    Some(Mutation::Claim(Box::new(Cleared(Claim {
+        intent,
+        account,
+    }))))
+}
+
+/// The fence that is still missing at a target which our apply has not reached.
+pub(super) fn fence(claim: &Claim, seen: &[Landing<'_>]) -> Option<Mutation> {
+    let uid = &claim.account.promotion.uid;
+    let key = attempt_key(uid, claim.intent.attempt);
+    let open = seen
+        .iter()
+        .zip(&claim.intent.targets)
+        .find(|(landing, _)| match landing {
+            Landing::NotYet(workload) => workload.fence.as_deref() != Some(key.as_str()),
+            Landing::Unseen(_) | Landing::Gone | Landing::Landed(_) | Landing::Foreign(..) => false,
+        });
+    open.map(|(_, target)| Mutation::Fence {
+        uid: uid.clone(),
+        attempt: claim.intent.attempt,
+        target: target.clone(),
+    })
+}
+
+/// The record of the end.
+pub(super) fn end(
+    input: &Input<'_>,
+    claim: &Claim,
+    outcome: Outcome,
+    reason: Reason,
+    message: String,
+) -> Option<Mutation> {
+    let Claim { intent, account } = claim;
+    let ending = Ending {
+        outcome,
+        reason,
+        message,
+        targets: intent.targets.clone(),
+        left: images_seen(input.environment, input.facts, &intent.targets),
+        times: Times {
+            requested: account.promotion.created,
+            intent: Some(intent.at),
+            finished: recorded(input.now),
+        },
+    };
+    let newest = input.facts.newest_record();
+    let record = Record::next(input.environment, newest, account.clone(), ending).ok()?;
+    Some(Mutation::Record(Box::new(record)))
+}
+
+/// What the targets' containers are set to now, as far as that is by digest.
+fn images_seen(
+    environment: &Environment,
+    facts: &Facts,
+    targets: &[IntentTarget],
+) -> Vec<ComponentDigest> {
+    let images = targets.iter().filter_map(|target| {
+        let workload = seen(environment, facts, target)?.known()?;
+        let mut containers = workload.containers.iter();
+        let container = containers.find(|container| container.name == target.container)?;
+        let image = ImageReference::parse(&container.image).ok()?;
+        let (component, digest) = (target.component.clone(), image.digest().clone());
+        Some(ComponentDigest { component, digest })
+    });
+    let mut left: Vec<_> = images.collect();
+    left.sort();
+    left
+}

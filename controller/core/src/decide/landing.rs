@@ -1,0 +1,181 @@
+//! Where an attempt stands at its targets: whether our apply landed, and whether it is healthy.
+
+use super::Input;
+use crate::environment::Environment;
+use crate::facts::{Cause, Container, Facts, Observed, Workload};
+use crate::promotion::{Claim, IntentTarget, attempt_key};
+use crate::reason::Reason;
+
+/// Where an attempt stands at one target.
+pub(super) enum Landing<'a> {
+    /// The workload cannot be seen.
+    Unseen(String),
+    /// The workload does not exist any more, or another one has its name.
+    Gone,
+    /// Our apply is there.
+    Landed(&'a Workload),
+    /// The image and its owners are as the intent found them: our apply is not there (yet).
+    NotYet(&'a Workload),
+    /// Somebody else's hand.
+    Foreign(Reason, String),
+}
+
+pub(super) fn landings<'a>(input: &Input<'a>, claim: &Claim) -> Vec<Landing<'a>> {
+    let key = attempt_key(&claim.account.promotion.uid, claim.intent.attempt);
+    let targets = claim.intent.targets.iter();
+    targets
+        .map(|target| landing(input.environment, input.facts, target, &key))
+        .collect()
+}
+
+pub(super) fn seen<'a>(
+    environment: &Environment,
+    facts: &'a Facts,
+    target: &IntentTarget,
+) -> Option<&'a Observed<Workload>> {
+    let mut pairs = environment.targets.iter().zip(&facts.workloads);
+    pairs
+        .find(|(named, _)| named.workload == target.workload)
+        .map(|(_, workload)| workload)
+}
+
+fn landing<'a>(
+    environment: &Environment,
+    facts: &'a Facts,
+    target: &IntentTarget,
+    key: &str,
+) -> Landing<'a> {
+    let workload = match seen(environment, facts, target) {
+        Some(Observed::Known(workload)) if workload.uid == target.uid => workload,
+        Some(Observed::Known(_)) => return Landing::Gone,
+        Some(Observed::Unavailable(why)) if why.cause == Cause::Missing => return Landing::Gone,
+        Some(Observed::Unavailable(why)) => return Landing::Unseen(why.message.clone()),
+        Some(Observed::Pending) => {
+            return Landing::Unseen(format!("reading {} for the first time", target.workload));
+        }
+        None => {
+            let text = format!(
+                "{} is no target of the Environment any more",
+                target.workload
+            );
+            return Landing::Foreign(Reason::Raced, text);
+        }
+    };
+    at(workload, target, key)
+}
+
+fn at<'a>(workload: &'a Workload, target: &IntentTarget, key: &str) -> Landing<'a> {
+    let named = workload
+        .containers
+        .iter()
+        .find(|container| container.name == target.container);
+    let Some(container) = named else {
+        let text = format!(
+            "{} has no container {} any more",
+            target.workload, target.container
+        );
+        return Landing::Foreign(Reason::Raced, text);
+    };
+    let ours = workload.intent.as_deref() == Some(key);
+    if container.image == target.to.to_string() {
+        // The value alone proves nothing: somebody else may have written it. Applying it again is
+        // harmless and makes it ours.
+        return if ours && container.applied_by_us {
+            Landing::Landed(workload)
+        } else {
+            Landing::NotYet(workload)
+        };
+    }
+    if container.image == target.from && !ours && container.owners == target.owners {
+        return Landing::NotYet(workload);
+    }
+    foreign(target, container)
+}
+
+fn foreign(target: &IntentTarget, container: &Container) -> Landing<'static> {
+    let owners = container.owners.join(", ");
+    if container.image == target.from {
+        let text = format!(
+            "{} put image {} of {} back; let {owners} ignore the image of container {}, or \
+             promote there instead",
+            owners, container.image, target.workload, target.container
+        );
+        return Landing::Foreign(Reason::OwnershipConflict, text);
+    }
+    let text = format!(
+        "{owners} set image {} on {}, which is neither what ran before nor what was promoted",
+        crate::release::clip(&container.image),
+        target.workload
+    );
+    Landing::Foreign(Reason::Raced, text)
+}
+
+/// What is not healthy yet, or nothing.
+pub(super) fn trouble(seen: &[Landing<'_>], targets: &[IntentTarget]) -> Option<String> {
+    seen.iter()
+        .zip(targets)
+        .find_map(|(landing, target)| match landing {
+            Landing::Landed(workload) => unhealthy(workload, target),
+            Landing::Unseen(_) | Landing::Gone | Landing::NotYet(_) | Landing::Foreign(..) => {
+                Some(format!("{} has not taken the image yet", target.workload))
+            }
+        })
+}
+
+/// Judged on the newest generation only: what its controller has seen, pods on the new digest, and
+/// readiness.
+fn unhealthy(workload: &Workload, target: &IntentTarget) -> Option<String> {
+    let name = &target.workload;
+    if !workload.observed {
+        return Some(format!(
+            "{name}: its controller has not seen the change yet"
+        ));
+    }
+    let Workload {
+        replicas,
+        updated,
+        available,
+        total,
+        ..
+    } = workload;
+    let runs = |pod: &&crate::facts::Pod| {
+        pod.ready && pod.running.get(&target.container) == Some(target.to.digest())
+    };
+    let ready = workload.pods.iter().filter(runs).count();
+    let settled = updated == replicas
+        && total == replicas
+        && available >= replicas
+        && ready == workload.pods.len()
+        && i32::try_from(ready).is_ok_and(|ready| ready >= *replicas);
+    if settled {
+        return None;
+    }
+    let problems: Vec<_> = workload
+        .pods
+        .iter()
+        .filter(|pod| !runs(pod))
+        .filter_map(|pod| {
+            pod.trouble
+                .as_ref()
+                .map(|trouble| format!("pod {}: {trouble}", pod.name))
+        })
+        .take(3)
+        .collect();
+    let problems = if problems.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", problems.join(", "))
+    };
+    Some(format!(
+        "{name}: {ready} of {replicas} pods ready on {}{problems}",
+        target.to.digest().short()
+    ))
+}
+
+/// Whether an apply may still be made to the workload as it was just read: what [`super::decide`]
+/// decided may be older than that.
+#[must_use]
+pub fn may_apply(workload: &Workload, target: &IntentTarget, uid: &str, attempt: u32) -> bool {
+    let key = attempt_key(uid, attempt);
+    workload.uid == target.uid && matches!(at(workload, target, &key), Landing::NotYet(_))
+}

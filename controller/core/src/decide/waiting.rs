@@ -1,0 +1,331 @@
+//! Promotions that do not hold the Environment: what is in their way, and whose turn it is.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Input, account, recorded};
+use crate::case::Case;
+use crate::decision::{Cleared, Mutation, Next, Progress};
+use crate::facts::Observed;
+use crate::gate::{GateReport, Verdict, evaluate};
+use crate::gates;
+use crate::plan::{PublishedPlan, bound_hash};
+use crate::promotion::{Claim, Intent, Promotion, RecordReference};
+use crate::reason::Reason;
+use crate::record::{Ending, Outcome, Record, Times};
+use crate::status::State;
+use crate::time::whole_seconds;
+
+/// How long a first report waits for what a promotion depends on. Objects of one `kubectl apply`
+/// arrive by different watches, and evidence takes a few round trips; a report of that costs a
+/// write and tells nobody anything. Explained within five seconds all the same.
+pub(crate) const GRACE: SignedDuration = SignedDuration::from_secs(2);
+
+/// What the waiting promotions come to.
+pub(super) struct Step {
+    pub(super) progress: Vec<Progress>,
+    pub(super) mutation: Option<Mutation>,
+    pub(super) next: Next,
+}
+
+/// Looks at every unfinished promotion but the one with the uid `holder`.
+pub(super) fn step(input: &Input<'_>, holder: Option<&str>) -> Step {
+    let mut waiting: Vec<&Promotion> = input
+        .promotions
+        .iter()
+        .filter(|promotion| Some(promotion.uid.as_str()) != holder && !promotion.is_finished())
+        .collect();
+    waiting.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    let held = input.environment.active.is_some();
+    let mut step = Step {
+        progress: Vec::new(),
+        mutation: None,
+        next: Next::AwaitChange,
+    };
+    let mut turn_taken = held;
+    for promotion in &waiting {
+        let case = Case::new(promotion, input);
+        let mut progress = look(&case);
+        let ended = ending(&case, &progress, &waiting);
+        let mutation = ended.or_else(|| {
+            let its_turn = progress.state == State::Pending && progress.latch.is_empty();
+            (its_turn && !turn_taken)
+                .then(|| claim(&case, &progress))
+                .flatten()
+        });
+        if matches!(mutation, Some(Mutation::Claim(_))) {
+            turn_taken = true;
+        } else if progress.state == State::Pending {
+            progress.summary = queued(input, &waiting, promotion);
+        }
+        progress.report &= mutation.is_none();
+        step.next = wake(step.next, promotion, &progress, input.now);
+        if step.mutation.is_none() {
+            step.mutation = mutation;
+        }
+        step.progress.push(progress);
+    }
+    step
+}
+
+fn wake(next: Next, promotion: &Promotion, progress: &Progress, now: Timestamp) -> Next {
+    let grace_ends = promotion
+        .first_seen
+        .checked_add(GRACE)
+        .ok()
+        .filter(|ends| *ends > now);
+    progress
+        .gates
+        .iter()
+        .filter_map(|gate| gate.next_change)
+        .filter(|change| *change > now)
+        .fold(next, |next, change| next.earlier(Some(change)))
+        .earlier(grace_ends.filter(|_| !progress.report))
+}
+
+/// Evaluates every gate of one promotion and names its state.
+pub(super) fn look(case: &Case<'_>) -> Progress {
+    let promotion = case.promotion;
+    let gates: Vec<GateReport> = gates::ALL
+        .iter()
+        .map(|gate| evaluate(*gate, case))
+        .collect();
+    let (state, reason, blocking) = state_of(&gates);
+    let summary = blocking.map_or_else(String::new, |gate| gate.message.clone());
+    let blocked_by = blocking.map(|gate| gate.name.clone());
+    let plan = published(case, &gates);
+    let settled = promotion.memory.reported
+        || promotion
+            .first_seen
+            .checked_add(GRACE)
+            .is_ok_and(|ends| case.now >= ends);
+    let needs_people = matches!(state, State::AwaitingApproval | State::AwaitingWindow);
+    Progress {
+        name: promotion.name.clone(),
+        uid: promotion.uid.clone(),
+        generation: promotion.generation,
+        state,
+        reason,
+        summary,
+        blocked_by,
+        artifact: case.artifact(),
+        requested_by: promotion.requester(),
+        plan,
+        latch: gates::latches(case),
+        report: settled || needs_people,
+        gates,
+    }
+}
+
+/// State and reason from the gates. What a person must mend comes first; among things that are
+/// merely awaited, people before the clock.
+fn state_of(gates: &[GateReport]) -> (State, Reason, Option<&GateReport>) {
+    let with = |verdict| gates.iter().find(move |gate| gate.verdict == verdict);
+    let held = |name| {
+        gates
+            .iter()
+            .find(|gate| gate.verdict == Verdict::Hold && gate.name == name)
+    };
+    let otherwise_held = gates.iter().find(|gate| {
+        gate.verdict == Verdict::Hold && gate.name != "approval" && gate.name != "window"
+    });
+    if let Some(gate) = with(Verdict::Deny) {
+        let no_policy = gate.reason == Reason::NoPolicy;
+        let reason = if no_policy {
+            Reason::NoPolicy
+        } else {
+            Reason::GateFailed
+        };
+        return (State::Blocked, reason, Some(gate));
+    }
+    if let Some(gate) = with(Verdict::Unknown) {
+        let evidence = matches!(
+            gate.reason,
+            Reason::RegistryUnavailable | Reason::EvidencePending | Reason::EvidenceTruncated
+        );
+        let reason = if evidence {
+            Reason::EvidenceUnavailable
+        } else {
+            Reason::GateFailed
+        };
+        return (State::Blocked, reason, Some(gate));
+    }
+    if let Some(gate) = otherwise_held {
+        return (State::Blocked, Reason::GateFailed, Some(gate));
+    }
+    if let Some(gate) = held("approval") {
+        return (
+            State::AwaitingApproval,
+            Reason::AwaitingApproval,
+            Some(gate),
+        );
+    }
+    if let Some(gate) = held("window") {
+        return (State::AwaitingWindow, Reason::OutsideWindow, Some(gate));
+    }
+    (State::Pending, Reason::Queued, None)
+}
+
+/// The plan that approvers see: made when everything but time and people is settled, kept while
+/// its content and the guards stay the same.
+fn published(case: &Case<'_>, gates: &[GateReport]) -> Option<PublishedPlan> {
+    let asked = gates
+        .iter()
+        .any(|gate| gate.name == "approval" && gate.verdict != Verdict::NotRequired);
+    let minted = case.plan.as_ref().filter(|_| asked)?;
+    let known = case.promotion.memory.plan.as_ref();
+    let same = known.filter(|plan| plan.content == minted.content);
+    let settled = gates
+        .iter()
+        .filter(|gate| gate.name != "approval" && gate.name != "window")
+        .all(|gate| gate.verdict.is_open());
+    let guard = case
+        .facts
+        .guard
+        .known()
+        .filter(|guard| guard.problem.is_none());
+    match (guard, same) {
+        (Some(guard), Some(plan)) if plan.guard_epoch == guard.epoch => Some(plan.clone()),
+        (Some(guard), _) if settled => Some(PublishedPlan {
+            hash: bound_hash(&minted.content, &guard.epoch),
+            content: minted.content.clone(),
+            preimage: minted.preimage.clone(),
+            minted_at: whole_seconds(case.now),
+            guard_epoch: guard.epoch.clone(),
+        }),
+        (_, same) => same.cloned(),
+    }
+}
+
+/// How a promotion ends without ever having held the Environment, if it does.
+fn ending(case: &Case<'_>, progress: &Progress, waiting: &[&Promotion]) -> Option<Mutation> {
+    let promotion = case.promotion;
+    if let Some(mutation) = already_recorded(case) {
+        return Some(mutation);
+    }
+    let (outcome, reason, message) = if promotion.request.abort {
+        (
+            Outcome::Aborted,
+            Reason::Aborted,
+            "aborted before anything was changed".to_owned(),
+        )
+    } else if let Some(newer) = superseded_by(promotion, waiting) {
+        let text = format!("Promotion {} asks for the same and is newer", newer.name);
+        (Outcome::Superseded, Reason::Superseded, text)
+    } else {
+        let rejected = progress.gates.iter().find(|gate| {
+            // Without an instant it is this plan that was rejected; with one, an earlier
+            // Promotion for the same artifacts, and that expires.
+            gate.reason == Reason::Rejected && gate.next_change.is_none()
+        })?;
+        (
+            Outcome::Rejected,
+            Reason::Rejected,
+            rejected.message.clone(),
+        )
+    };
+    // Nothing was changed: what runs is what the record before says.
+    let left = case
+        .facts
+        .newest_record()
+        .map(|record| record.content.left.clone());
+    let left = left.unwrap_or_default();
+    let times = Times {
+        requested: promotion.created,
+        intent: None,
+        finished: recorded(case.now),
+    };
+    let ending = Ending {
+        outcome,
+        reason,
+        message,
+        targets: Vec::new(),
+        left,
+        times,
+    };
+    let account = account(case, progress)?;
+    let newest = case.facts.newest_record();
+    let record = Record::next(case.environment, newest, account, ending).ok()?;
+    Some(Mutation::Record(Box::new(record)))
+}
+
+/// A promotion that has a record is over: its own, or that of the same request before the object
+/// was re-created. It mirrors that outcome and does nothing.
+fn already_recorded(case: &Case<'_>) -> Option<Mutation> {
+    let promotion = case.promotion;
+    let record = case.facts.record_of(&promotion.uid).or_else(|| {
+        let hash = promotion.request.hash().ok()?;
+        case.facts.records.iter().rev().find(|record| {
+            let recorded = &record.content.promotion;
+            recorded.name == promotion.name && recorded.spec_hash == hash
+        })
+    })?;
+    Some(conclude(promotion, record))
+}
+
+/// The write that ends a promotion as its record says.
+pub(super) fn conclude(promotion: &Promotion, record: &Record) -> Mutation {
+    Mutation::Conclude {
+        promotion: promotion.name.clone(),
+        uid: promotion.uid.clone(),
+        record: RecordReference {
+            name: record.object_name(),
+            hash: record.hash.clone(),
+            outcome: record.content.outcome,
+        },
+        reason: record.content.reason,
+        message: record.content.message.clone(),
+    }
+}
+
+fn superseded_by<'a>(promotion: &Promotion, waiting: &[&'a Promotion]) -> Option<&'a Promotion> {
+    waiting.iter().copied().find(|other| {
+        other.uid != promotion.uid
+            && !other.request.abort
+            && other.request.release == promotion.request.release
+            && other.request.action == promotion.request.action
+            && (other.created, &other.name) > (promotion.created, &promotion.name)
+    })
+}
+
+fn claim(case: &Case<'_>, progress: &Progress) -> Option<Mutation> {
+    let intent = Intent {
+        attempt: 1,
+        at: recorded(case.now),
+        undo: None,
+        targets: case.changes.clone()?,
+    };
+    let account = account(case, progress)?;
+    Some(Mutation::Claim(Box::new(Cleared(Claim {
+        intent,
+        account,
+    }))))
+}
+
+fn queued(input: &Input<'_>, waiting: &[&Promotion], promotion: &Promotion) -> String {
+    let first = input.environment.active.as_ref().map_or_else(
+        || {
+            waiting
+                .first()
+                .filter(|first| first.uid != promotion.uid)
+                .map(|first| &first.name)
+        },
+        |claim| Some(&claim.account.promotion.name),
+    );
+    first.map_or_else(
+        || "all gates pass; it goes on at once".to_owned(),
+        |first| format!("all gates pass; Promotion {first} holds the Environment or comes first"),
+    )
+}
+
+/// Whether a fact that a gate depends on is still being looked up for the first time.
+pub(super) fn is_pending(case: &Case<'_>) -> bool {
+    let evidence = case
+        .images()
+        .any(|image| matches!(case.facts.evidence.get(image), Some(Observed::Pending)));
+    let workloads = case
+        .facts
+        .workloads
+        .iter()
+        .any(|seen| matches!(seen, Observed::Pending));
+    evidence || workloads || matches!(case.facts.guard, Observed::Pending)
+}

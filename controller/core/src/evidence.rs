@@ -1,0 +1,165 @@
+//! Digest-bound facts about what is attached to an artifact.
+//!
+//! Facts only: which bundle says what, and under which public key its signature verifies. Whether
+//! that satisfies anyone is decided by the gates, each time anew, so that a cached fact can never
+//! answer a question it was not asked.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::release::Digest;
+
+/// Predicate type of the statement by which cosign signs an image.
+pub const COSIGN_SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+/// Predicate type of SLSA build provenance, specification 1.0 to 1.2.
+pub const SLSA_PROVENANCE_V1: &str = "https://slsa.dev/provenance/v1";
+/// Predicate type of an SPDX document.
+pub const SPDX: &str = "https://spdx.dev/Document";
+/// Predicate type of a CycloneDX document.
+pub const CYCLONEDX: &str = "https://cyclonedx.org/bom";
+
+/// Names a public key: SHA-256 of its SubjectPublicKeyInfo in DER, 64 hexadecimal characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// The name of the key with this SubjectPublicKeyInfo (DER).
+    #[must_use]
+    pub fn of_spki(der: &[u8]) -> Self {
+        Self(Digest::of(der).hexadecimal().to_owned())
+    }
+
+    /// The name that 32 bytes are: what a Sigstore bundle's key hint holds in base64.
+    #[must_use]
+    pub fn from_sha256(bytes: &[u8; 32]) -> Self {
+        Self(Digest::from_sha256(bytes).hexadecimal().to_owned())
+    }
+
+    /// The first 12 characters: what people read.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A public key that a policy trusts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PublicKey {
+    /// Its name.
+    pub id: KeyId,
+    /// SubjectPublicKeyInfo in PEM, as the policy spells it.
+    pub pem: String,
+}
+
+/// Everything found attached to one artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The digest all of it was looked up for; its manifest was fetched and hashes to it.
+    pub subject: Digest,
+    /// What was found, in the registry's order.
+    pub bundles: Vec<Bundle>,
+}
+
+/// One Sigstore bundle as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bundle {
+    /// Digest of the bundle's bytes.
+    pub digest: Digest,
+    /// Which key the bundle itself says it was signed with: unsigned, good for diagnosis only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_hint: Option<KeyId>,
+    /// The keys, of those asked about, under which the signature verifies over this content.
+    pub verified_by: BTreeSet<KeyId>,
+    /// The digests the statement is about. For a message signature that verifies: the subject.
+    pub subjects: Vec<Digest>,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What a bundle says. Believe it only together with `verified_by` and `subjects`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Content {
+    /// A signature over the artifact: a message signature over the manifest's bytes, or a cosign
+    /// sign statement.
+    Signature,
+    /// SLSA provenance.
+    Provenance(Provenance),
+    /// A software bill of materials.
+    Sbom(Sbom),
+    /// A statement of a type that nothing here asks for.
+    Other {
+        /// Its predicate type, clipped.
+        predicate: String,
+    },
+    /// Bytes that are no bundle this product can read, or whose predicate does not parse.
+    Unreadable {
+        /// The predicate type, where it could be read; clipped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        predicate: Option<String>,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// What SLSA provenance says of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Provenance {
+    /// `runDetails.builder.id`.
+    pub builder: String,
+    /// `buildDefinition.buildType`.
+    pub build_type: String,
+    /// Repository of the source, as the external parameters name it.
+    pub repository: String,
+    /// Git reference that was built, such as `refs/tags/v1.42.0`.
+    pub reference: String,
+    /// Commit of the one resolved dependency that the external parameters name.
+    pub commit: String,
+    /// `runDetails.metadata.invocationId`: the build run (M16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<String>,
+}
+
+/// Formats of bills of materials.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum SbomFormat {
+    /// SPDX 2.2 or 2.3, JSON.
+    #[serde(rename = "SPDX")]
+    Spdx,
+    /// CycloneDX 1.4 to 1.7, JSON.
+    CycloneDX,
+}
+
+impl fmt::Display for SbomFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Spdx => "SPDX",
+            Self::CycloneDX => "CycloneDX",
+        })
+    }
+}
+
+/// What a bill of materials holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sbom {
+    /// Its format.
+    pub format: SbomFormat,
+    /// The format's version, such as `2.3` or `1.6`.
+    pub version: String,
+    /// How many packages or components it lists.
+    pub components: u64,
+}

@@ -1,0 +1,189 @@
+//! What was seen, and what could not be seen.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::Evidence;
+use crate::policy::PolicyFact;
+use crate::record::Record;
+use crate::release::{Digest, ImageReference, Release};
+use crate::window::Calendar;
+
+/// A single observation. Failing to look is a fact, not an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Observed<T> {
+    /// It was looked up, and this is what it is.
+    Known(T),
+    /// It is being looked up for the first time; the answer wakes the pass.
+    Pending,
+    /// It could not be looked up.
+    Unavailable(Unavailable),
+}
+
+impl<T> Observed<T> {
+    /// The observation, where there is one.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Pending | Self::Unavailable(_) => None,
+        }
+    }
+}
+
+/// Why something could not be seen, for people and for the verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unavailable {
+    /// The class of trouble.
+    pub cause: Cause,
+    /// What was tried and what answered: one line, without credentials.
+    pub message: String,
+}
+
+/// Classes of trouble that are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// No answer, a time-out, a 429 or a 5xx: nothing is known about the thing itself.
+    Unreachable,
+    /// We may not read it (401 or 403).
+    Forbidden,
+    /// The other side says that it does not exist.
+    Missing,
+    /// A size or count limit was passed before everything was seen.
+    Truncated,
+    /// What came back is not what was asked for: another hash, another type, not parseable.
+    Untrustworthy,
+}
+
+/// A workload as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// Its uid.
+    pub uid: String,
+    /// Value of the consent annotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<String>,
+    /// Value of the intent annotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<String>,
+    /// Value of the fence annotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<String>,
+    /// Its containers, in order.
+    pub containers: Vec<Container>,
+    /// Whether its controller has seen its newest generation.
+    pub observed: bool,
+    /// Replicas asked for.
+    pub replicas: i32,
+    /// Replicas of the newest template.
+    pub updated: i32,
+    /// Replicas that are available.
+    pub available: i32,
+    /// Replicas of any template.
+    pub total: i32,
+    /// Pods that its selector selects and that are not being deleted.
+    pub pods: Vec<Pod>,
+}
+
+/// A container of a workload's template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// Its image, as the template says.
+    pub image: String,
+    /// Sorted `manager/operation` of every owner of the image field.
+    pub owners: Vec<String>,
+    /// Whether `lockmaster` owns both the image and the intent annotation by an apply: with the
+    /// annotation's value this proves whose apply landed. The annotation alone proves nothing,
+    /// because ReplicaSets copy it and `kubectl rollout undo` brings it back.
+    pub applied_by_us: bool,
+}
+
+/// A pod of a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Per container: the digest that the node says it runs, where it says one.
+    pub running: BTreeMap<String, Digest>,
+    /// What a waiting or terminated container says is wrong, such as `CrashLoopBackOff`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// Whether the API server's guards are proven alive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Guard {
+    /// Fingerprint of every guard policy and binding in force.
+    pub epoch: Digest,
+    /// Why they are not proven alive; absent when they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A ChangeWindow as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WindowFact {
+    /// Its uid.
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// What it says, or why it cannot be read.
+    pub content: Result<Calendar, String>,
+}
+
+/// Everything that was looked at for one pass over an Environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    /// uid of the namespace kube-system.
+    pub cluster: String,
+    /// The guards.
+    pub guard: Observed<Guard>,
+    /// Labels of the namespaces of the Environment and its targets.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Releases by name, of this namespace, that unfinished promotions name.
+    pub releases: BTreeMap<String, Observed<Release>>,
+    /// Every ClusterPromotionPolicy, sorted by name.
+    pub policies: Vec<PolicyFact>,
+    /// Every ChangeWindow that a policy names, by name; one that does not exist is absent.
+    pub windows: BTreeMap<String, WindowFact>,
+    /// The workloads, in the order of the Environment's targets.
+    pub workloads: Vec<Observed<Workload>>,
+    /// Another Environment, `namespace/name`, that names the same container and came first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_by: Option<String>,
+    /// The Environment's records, oldest first.
+    pub records: Vec<Record>,
+    /// The records of each Environment that comes before, oldest first; one that does not exist is
+    /// absent.
+    pub upstream: BTreeMap<String, Vec<Record>>,
+    /// What is attached to the images of the releases, where a matching policy asks.
+    pub evidence: BTreeMap<ImageReference, Observed<Evidence>>,
+}
+
+impl Facts {
+    /// The newest record of the Environment.
+    #[must_use]
+    pub fn newest_record(&self) -> Option<&Record> {
+        self.records.last()
+    }
+
+    /// The record of the promotion with this uid.
+    #[must_use]
+    pub fn record_of(&self, uid: &str) -> Option<&Record> {
+        self.records
+            .iter()
+            .find(|record| record.content.promotion.uid == uid)
+    }
+}

@@ -1,0 +1,215 @@
+//! A gate asks one question about a promotion; its report is the answer, with a stable reason.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::case::Case;
+use crate::reason::Reason;
+use crate::release::Digest;
+
+/// The answer of a gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Verdict {
+    /// Satisfied.
+    Pass,
+    /// Time, a person or another promotion can satisfy it.
+    Hold,
+    /// Not for this release under these rules; somebody must change something.
+    Deny,
+    /// What it depends on could not be seen: closed, and looked up again.
+    Unknown,
+    /// Nobody asks this question here.
+    NotRequired,
+}
+
+impl Verdict {
+    /// Whether the promotion may go on as far as this gate is concerned.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::Pass | Self::NotRequired => true,
+            Self::Hold | Self::Deny | Self::Unknown => false,
+        }
+    }
+
+    /// Deny beats Unknown beats Hold beats the rest: a bad signature is final even while a window
+    /// is closed.
+    pub(crate) fn severity(self) -> u8 {
+        match self {
+            Self::NotRequired => 0,
+            Self::Pass => 1,
+            Self::Hold => 2,
+            Self::Unknown => 3,
+            Self::Deny => 4,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pass => "Pass",
+            Self::Hold => "Hold",
+            Self::Deny => "Deny",
+            Self::Unknown => "Unknown",
+            Self::NotRequired => "NotRequired",
+        })
+    }
+}
+
+/// One piece of evidence that a gate relied on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EvidenceReference {
+    /// Which policy and authority it satisfied, `policy/authority`.
+    pub authority: String,
+    /// Digest of the bundle.
+    pub digest: Digest,
+    /// The key that signed it: SHA-256 of its SubjectPublicKeyInfo.
+    pub signer: String,
+}
+
+/// One gate's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateReport {
+    /// Name of the gate.
+    pub name: String,
+    /// Its answer.
+    pub verdict: Verdict,
+    /// Why, as a word that never changes its meaning.
+    pub reason: Reason,
+    /// Why, for a person; ends with what to do next where something must be done.
+    pub message: String,
+    /// When the answer may change by the clock alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::time::Schema>")]
+    pub next_change: Option<Timestamp>,
+    /// What the answer rests on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EvidenceReference>,
+}
+
+/// What a gate finds, before its name is put on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Why, as a word.
+    pub reason: Reason,
+    /// Why, for a person.
+    pub message: String,
+    /// When the clock alone may change it.
+    pub next_change: Option<Timestamp>,
+    /// What it rests on.
+    pub evidence: Vec<EvidenceReference>,
+}
+
+impl Finding {
+    fn new(verdict: Verdict, reason: Reason, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            verdict,
+            reason,
+            message,
+            next_change: None,
+            evidence: Vec::new(),
+        }
+    }
+
+    /// Satisfied.
+    #[must_use]
+    pub fn pass(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Verdict::Pass, reason, message)
+    }
+
+    /// Time or a person can change it.
+    #[must_use]
+    pub fn hold(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Verdict::Hold, reason, message)
+    }
+
+    /// Somebody must change something.
+    #[must_use]
+    pub fn deny(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Verdict::Deny, reason, message)
+    }
+
+    /// It could not be seen.
+    #[must_use]
+    pub fn unknown(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Verdict::Unknown, reason, message)
+    }
+
+    /// Nobody asks.
+    #[must_use]
+    pub fn not_required(message: impl Into<String>) -> Self {
+        Self::new(Verdict::NotRequired, Reason::NotRequired, message)
+    }
+
+    /// The same, with the instant at which the clock may change it.
+    #[must_use]
+    pub fn until(mut self, next_change: Option<Timestamp>) -> Self {
+        self.next_change = next_change;
+        self
+    }
+
+    /// The same, resting on these pieces of evidence.
+    #[must_use]
+    pub fn resting_on(mut self, evidence: Vec<EvidenceReference>) -> Self {
+        self.evidence = evidence;
+        self
+    }
+
+    /// The worst of several findings: each matching policy must be satisfied by itself. The
+    /// evidence of all of them is kept; of two equally bad the first one speaks.
+    #[must_use]
+    pub fn worst(findings: Vec<Self>) -> Option<Self> {
+        let evidence = findings
+            .iter()
+            .flat_map(|finding| finding.evidence.clone())
+            .collect();
+        findings
+            .into_iter()
+            .reduce(|worst, finding| {
+                let worse = finding.verdict.severity() > worst.verdict.severity();
+                if worse { finding } else { worst }
+            })
+            .map(|worst| worst.resting_on(evidence))
+    }
+}
+
+/// One question that every promotion is asked.
+pub trait Gate: Sync {
+    /// Its name, as people and metrics read it.
+    fn name(&self) -> &'static str;
+
+    /// Every reason it can give.
+    fn reasons(&self) -> &'static [Reason];
+
+    /// The answer for one promotion; pure.
+    fn find(&self, case: &Case<'_>) -> Finding;
+}
+
+/// The gate's answer with its name on it.
+#[must_use]
+pub fn evaluate(gate: &dyn Gate, case: &Case<'_>) -> GateReport {
+    let Finding {
+        verdict,
+        reason,
+        message,
+        next_change,
+        evidence,
+    } = gate.find(case);
+    GateReport {
+        name: gate.name().to_owned(),
+        verdict,
+        reason,
+        message,
+        next_change,
+        evidence,
+    }
+}

@@ -1,0 +1,152 @@
+//! What the three evidence gates share: looking at the images, the policies, and the bundles.
+
+use crate::case::Case;
+use crate::evidence::{Bundle, Evidence, KeyId};
+use crate::facts::{Cause, Observed, Unavailable};
+use crate::gate::{EvidenceReference, Finding};
+use crate::policy::PolicyContent;
+use crate::promotion::Action;
+use crate::reason::Reason;
+use crate::release::Digest;
+
+/// Whether a gate only reports for a rollback: what ran well here before may come back without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnRollback {
+    Enforced,
+    Reported,
+}
+
+/// One policy's question about one image.
+pub(super) struct Question<'a> {
+    pub(super) case: &'a Case<'a>,
+    pub(super) policy: &'a str,
+    pub(super) content: &'a PolicyContent,
+    pub(super) evidence: &'a Evidence,
+}
+
+/// Asks `question` of every image under every policy that `asks`, and gives the worst answer.
+pub(super) fn ask_all(
+    case: &Case<'_>,
+    on_rollback: OnRollback,
+    asks: impl Fn(&PolicyContent) -> bool,
+    question: impl Fn(&Question<'_>) -> Finding,
+) -> Finding {
+    if case.promotion.request.action == Action::Rollback && on_rollback == OnRollback::Reported {
+        return Finding::not_required("a rollback does not need it again");
+    }
+    let asking: Vec<_> = case
+        .policies
+        .iter()
+        .filter(|(_, content)| asks(content))
+        .collect();
+    if asking.is_empty() {
+        return Finding::not_required("no matching policy asks for it");
+    }
+    if case.release.is_none() {
+        return Finding::hold(
+            Reason::ReleaseNotFound,
+            "it is looked up once the Release is there",
+        );
+    }
+    let mut findings = Vec::new();
+    for image in case.images() {
+        for (fact, content) in &asking {
+            findings.push(match case.facts.evidence.get(image) {
+                Some(Observed::Known(evidence)) => question(&Question {
+                    case,
+                    policy: &fact.name,
+                    content,
+                    evidence,
+                }),
+                Some(Observed::Unavailable(why)) => unavailable(why),
+                Some(Observed::Pending) => {
+                    let text = format!("asking {} for it", image.registry());
+                    Finding::unknown(Reason::EvidencePending, text)
+                }
+                None => Finding::deny(
+                    Reason::SourceNotAllowed,
+                    format!(
+                        "{} is not asked for evidence: no policy gives it to this namespace",
+                        image.repository()
+                    ),
+                ),
+            });
+        }
+    }
+    Finding::worst(findings)
+        .unwrap_or_else(|| Finding::deny(Reason::ReleaseInvalid, "the Release has no component"))
+}
+
+fn unavailable(why: &Unavailable) -> Finding {
+    let Unavailable { cause, message } = why;
+    match cause {
+        Cause::Unreachable | Cause::Forbidden | Cause::Untrustworthy => Finding::unknown(
+            Reason::RegistryUnavailable,
+            format!("{message}; it is asked again by itself"),
+        ),
+        Cause::Missing => Finding::hold(
+            Reason::ArtifactMissing,
+            format!("{message}; push the image, or name the digest that was pushed"),
+        ),
+        Cause::Truncated => Finding::unknown(
+            Reason::EvidenceTruncated,
+            format!("{message}; remove what does not belong there from the registry"),
+        ),
+    }
+}
+
+impl Question<'_> {
+    /// Whether a bundle's statement is about this artifact.
+    pub(super) fn is_about_subject(&self, bundle: &Bundle) -> bool {
+        bundle.subjects.contains(&self.evidence.subject)
+    }
+
+    /// The key of an authority under which the bundle verifies, where the authority may sign this
+    /// predicate type at all.
+    pub(super) fn signer<'b>(
+        &'b self,
+        authority: &str,
+        predicate: &str,
+        bundle: &Bundle,
+    ) -> Option<&'b KeyId> {
+        let may = self.content.policy.authority(authority)?;
+        let listed = may.predicate_types.iter().any(|listed| listed == predicate);
+        let keys = self.content.keys_of(authority).iter();
+        keys.into_iter()
+            .find(|key| listed && bundle.verified_by.contains(*key))
+    }
+
+    /// Whether the bundle's own hint names a key of one of the authorities, or names none: then a
+    /// signature that does not verify is a bad one rather than somebody else's. Diagnosis only.
+    pub(super) fn claims_to_be_from(&self, authorities: &[String], bundle: &Bundle) -> bool {
+        bundle.key_hint.as_ref().is_none_or(|hint| {
+            authorities
+                .iter()
+                .any(|authority| self.content.keys_of(authority).contains(hint))
+        })
+    }
+
+    /// How a gate's report names a bundle it relied on.
+    pub(super) fn reference(
+        &self,
+        authority: &str,
+        bundle: &Bundle,
+        signer: &KeyId,
+    ) -> EvidenceReference {
+        EvidenceReference {
+            authority: format!("{}/{authority}", self.policy),
+            digest: bundle.digest.clone(),
+            signer: signer.to_string(),
+        }
+    }
+
+    /// The digests that a bundle is about instead of this artifact, for a message.
+    pub(super) fn other_subjects(bundle: &Bundle) -> String {
+        let shown: Vec<_> = bundle.subjects.iter().take(3).map(Digest::as_str).collect();
+        if shown.is_empty() {
+            "no sha256 digest at all".to_owned()
+        } else {
+            shown.join(", ")
+        }
+    }
+}

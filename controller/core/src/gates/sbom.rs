@@ -1,0 +1,333 @@
+//! Is there a bill of materials for exactly this digest, by somebody who may say so? (M14, M15)
+
+use super::evidence::{OnRollback, Question, ask_all};
+use crate::case::Case;
+use crate::evidence::{Bundle, CYCLONEDX, Content, SPDX, Sbom as Bill, SbomFormat};
+use crate::gate::{Finding, Gate};
+use crate::policy::SbomRule;
+use crate::reason::Reason;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Sbom;
+
+impl Gate for Sbom {
+    fn name(&self) -> &'static str {
+        "sbom"
+    }
+
+    fn reasons(&self) -> &'static [Reason] {
+        &[
+            Reason::NotRequired,
+            Reason::EvidenceValid,
+            Reason::EvidencePending,
+            Reason::SbomMissing,
+            Reason::SbomSignerNotTrusted,
+            Reason::SbomInvalid,
+            Reason::SignatureInvalid,
+            Reason::ArtifactMissing,
+            Reason::RegistryUnavailable,
+            Reason::EvidenceTruncated,
+            Reason::SourceNotAllowed,
+            Reason::ReleaseNotFound,
+            Reason::ReleaseInvalid,
+        ]
+    }
+
+    fn find(&self, case: &Case<'_>) -> Finding {
+        ask_all(
+            case,
+            OnRollback::Reported,
+            |content| content.policy.evidence.sbom.is_some(),
+            |question| match &question.content.policy.evidence.sbom {
+                Some(rule) => attached(question, rule),
+                None => Finding::not_required("no matching policy asks for it"),
+            },
+        )
+    }
+}
+
+fn attached(question: &Question<'_>, rule: &SbomRule) -> Finding {
+    let mut refusals: Vec<(u8, Reason, String)> = Vec::new();
+    for bundle in &question.evidence.bundles {
+        let Some((predicate, bill)) = bill(bundle) else {
+            continue;
+        };
+        match judge(question, rule, bundle, predicate, bill) {
+            Ok(finding) => return finding,
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    refusals
+        .into_iter()
+        .max_by_key(|(progress, _, _)| *progress)
+        .map_or_else(
+            || {
+                Finding::hold(
+                    Reason::SbomMissing,
+                    format!(
+                        "policy {} needs an SBOM signed by {}; none is attached to {}",
+                        question.policy,
+                        rule.authorities.join(" or "),
+                        question.evidence.subject
+                    ),
+                )
+            },
+            |(_, reason, message)| Finding::deny(reason, message),
+        )
+}
+
+fn bill(bundle: &Bundle) -> Option<(&'static str, Result<&Bill, &str>)> {
+    match &bundle.content {
+        Content::Sbom(bill) => Some(match bill.format {
+            SbomFormat::Spdx => (SPDX, Ok(bill)),
+            SbomFormat::CycloneDX => (CYCLONEDX, Ok(bill)),
+        }),
+        Content::Unreadable {
+            predicate: Some(predicate),
+            problem,
+        } => {
+            let known = [SPDX, CYCLONEDX]
+                .into_iter()
+                .find(|known| predicate == known)?;
+            Some((known, Err(problem)))
+        }
+        Content::Signature
+        | Content::Provenance(_)
+        | Content::Other { .. }
+        | Content::Unreadable {
+            predicate: None, ..
+        } => None,
+    }
+}
+
+fn judge(
+    question: &Question<'_>,
+    rule: &SbomRule,
+    bundle: &Bundle,
+    predicate: &str,
+    bill: Result<&Bill, &str>,
+) -> Result<Finding, (u8, Reason, String)> {
+    let found = rule
+        .authorities
+        .iter()
+        .find_map(|authority| Some((authority, question.signer(authority, predicate, bundle)?)));
+    let Some((authority, signer)) = found else {
+        let bad =
+            bundle.verified_by.is_empty() && question.claims_to_be_from(&rule.authorities, bundle);
+        let authorities = rule.authorities.join(" or ");
+        return Err(if bad {
+            (
+                0,
+                Reason::SignatureInvalid,
+                "an SBOM was found whose signature does not verify".into(),
+            )
+        } else {
+            let text = format!("an SBOM was found, but {authorities} must sign it");
+            (0, Reason::SbomSignerNotTrusted, text)
+        });
+    };
+    if !question.is_about_subject(bundle) {
+        let other = Question::other_subjects(bundle);
+        let text = format!("the SBOM found is about {other}, not about this digest");
+        return Err((1, Reason::SignatureInvalid, text));
+    }
+    let bill = bill.map_err(|problem| {
+        (
+            2,
+            Reason::SbomInvalid,
+            format!("the SBOM cannot be read: {problem}"),
+        )
+    })?;
+    if !rule.formats.is_empty() && !rule.formats.contains(&bill.format) {
+        let text = format!(
+            "the SBOM is {}, which the policy does not accept",
+            bill.format
+        );
+        return Err((3, Reason::SbomInvalid, text));
+    }
+    let least = rule.min_components.unwrap_or(1).max(1);
+    if bill.components < least {
+        let text = format!(
+            "the SBOM lists {} components, at least {least} are needed",
+            bill.components
+        );
+        return Err((4, Reason::SbomInvalid, text));
+    }
+    let text = format!(
+        "{} {}, {} components",
+        bill.format, bill.version, bill.components
+    );
+    Ok(Finding::pass(Reason::EvidenceValid, text)
+        .resting_on(vec![question.reference(authority, bundle, signer)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Cause, Observed, Unavailable};
+    use crate::fixtures::{ask, bundles, check, image, key, ready, roll_back, sbom, with_policy};
+    use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+    use crate::snapshot::Snapshot;
+
+    fn rule(snapshot: &mut Snapshot, change: impl FnOnce(&mut SbomRule)) {
+        with_policy(snapshot, |policy| {
+            change(policy.evidence.sbom.as_mut().unwrap())
+        });
+    }
+
+    fn lists(snapshot: &mut Snapshot, number: u64) {
+        match &mut bundles(snapshot)[2].content {
+            Content::Sbom(bill) => bill.components = number,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
+        let message = "GET https://registry.example: 503".into();
+        let why = Observed::Unavailable(Unavailable { cause, message });
+        snapshot.facts.evidence.insert(image("1.42.0"), why);
+    }
+
+    #[test]
+    fn every_reason() {
+        check(
+            &Sbom,
+            &[
+                (
+                    |_| {},
+                    Pass,
+                    Reason::EvidenceValid,
+                    "CycloneDX 1.6, 214 components",
+                ),
+                (
+                    |s| with_policy(s, |policy| policy.evidence.sbom = None),
+                    NotRequired,
+                    Reason::NotRequired,
+                    "no matching policy",
+                ),
+                (
+                    |s| {
+                        roll_back(s);
+                        bundles(s).clear();
+                    },
+                    NotRequired,
+                    Reason::NotRequired,
+                    "a rollback",
+                ),
+                (
+                    |s| drop(s.facts.evidence.insert(image("1.42.0"), Observed::Pending)),
+                    Unknown,
+                    Reason::EvidencePending,
+                    "asking registry.example",
+                ),
+                (
+                    |s| bundles(s).truncate(2),
+                    Hold,
+                    Reason::SbomMissing,
+                    "none is attached",
+                ),
+                (
+                    |s| {
+                        bundles(s)[2].verified_by.clear();
+                        bundles(s)[2].key_hint = Some(key("eve"));
+                    },
+                    Deny,
+                    Reason::SbomSignerNotTrusted,
+                    "ci must sign it",
+                ),
+                (
+                    |s| lists(s, 0),
+                    Deny,
+                    Reason::SbomInvalid,
+                    "lists 0 components",
+                ),
+                (
+                    |s| rule(s, |rule| rule.min_components = Some(215)),
+                    Deny,
+                    Reason::SbomInvalid,
+                    "at least 215",
+                ),
+                (
+                    |s| rule(s, |rule| rule.formats = vec![SbomFormat::Spdx]),
+                    Deny,
+                    Reason::SbomInvalid,
+                    "is CycloneDX",
+                ),
+                (
+                    |s| {
+                        let predicate = Some(CYCLONEDX.to_owned());
+                        let problem = "no components".into();
+                        bundles(s)[2].content = Content::Unreadable { predicate, problem };
+                    },
+                    Deny,
+                    Reason::SbomInvalid,
+                    "cannot be read: no components",
+                ),
+                (
+                    |s| bundles(s)[2].verified_by.clear(),
+                    Deny,
+                    Reason::SignatureInvalid,
+                    "does not verify",
+                ),
+                (
+                    |s| bundles(s)[2] = sbom("1.41.3"),
+                    Deny,
+                    Reason::SignatureInvalid,
+                    "not about this digest",
+                ),
+                (
+                    |s| unavailable(s, Cause::Missing),
+                    Hold,
+                    Reason::ArtifactMissing,
+                    "push",
+                ),
+                (
+                    |s| unavailable(s, Cause::Unreachable),
+                    Unknown,
+                    Reason::RegistryUnavailable,
+                    "503",
+                ),
+                (
+                    |s| unavailable(s, Cause::Truncated),
+                    Unknown,
+                    Reason::EvidenceTruncated,
+                    "remove",
+                ),
+                (
+                    |s| s.facts.evidence.clear(),
+                    Deny,
+                    Reason::SourceNotAllowed,
+                    "is not asked for evidence",
+                ),
+                (
+                    |s| s.facts.releases.clear(),
+                    Hold,
+                    Reason::ReleaseNotFound,
+                    "Release",
+                ),
+                (
+                    |s| match s.facts.releases.get_mut("checkout-1.42.0") {
+                        Some(Observed::Known(release)) => release.components.clear(),
+                        other => panic!("{other:?}"),
+                    },
+                    Deny,
+                    Reason::ReleaseInvalid,
+                    "no component",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_unreadable_bill_beside_a_good_one_does_no_harm() {
+        let mut snapshot = ready();
+        let mut broken = sbom("1.42.0");
+        broken.content = Content::Unreadable {
+            predicate: Some(SPDX.to_owned()),
+            problem: "truncated".into(),
+        };
+        bundles(&mut snapshot).insert(0, broken);
+        assert_eq!(ask(&Sbom, &snapshot).verdict, Pass);
+    }
+}

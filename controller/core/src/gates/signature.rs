@@ -1,0 +1,377 @@
+//! Is the image signed by those who must sign it? (M11 to M13; CVE-2022-35929, CVE-2023-33959)
+
+use super::evidence::{OnRollback, Question, ask_all};
+use crate::case::Case;
+use crate::evidence::{Bundle, COSIGN_SIGN, Content};
+use crate::gate::{Finding, Gate};
+use crate::policy::SignatureRule;
+use crate::reason::Reason;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Signature;
+
+impl Gate for Signature {
+    fn name(&self) -> &'static str {
+        "signature"
+    }
+
+    fn reasons(&self) -> &'static [Reason] {
+        &[
+            Reason::NotRequired,
+            Reason::EvidenceValid,
+            Reason::EvidencePending,
+            Reason::SignatureMissing,
+            Reason::OnlyAttestationsFound,
+            Reason::SignerNotTrusted,
+            Reason::SignatureInvalid,
+            Reason::ArtifactMissing,
+            Reason::RegistryUnavailable,
+            Reason::EvidenceTruncated,
+            Reason::SourceNotAllowed,
+            Reason::ReleaseNotFound,
+            Reason::ReleaseInvalid,
+        ]
+    }
+
+    fn find(&self, case: &Case<'_>) -> Finding {
+        ask_all(
+            case,
+            OnRollback::Enforced,
+            |content| content.policy.evidence.signatures.is_some(),
+            |question| match &question.content.policy.evidence.signatures {
+                Some(rule) => signed(question, rule),
+                None => Finding::not_required("no matching policy asks for it"),
+            },
+        )
+    }
+}
+
+/// Every authority counts once, by one signature that is about this digest and verifies under one
+/// of its keys. A key that two authorities share counts for the first one only.
+fn signed(question: &Question<'_>, rule: &SignatureRule) -> Finding {
+    let mut references = Vec::new();
+    let mut used = Vec::new();
+    for authority in &rule.authorities {
+        let found = signatures(question).find_map(|bundle| {
+            let signer = question.signer(authority, COSIGN_SIGN, bundle)?;
+            let counts = question.is_about_subject(bundle) && !used.contains(signer);
+            counts.then_some((bundle, signer))
+        });
+        if let Some((bundle, signer)) = found {
+            references.push(question.reference(authority, bundle, signer));
+            used.push(signer.clone());
+        }
+    }
+    let threshold = rule.threshold.max(1) as usize;
+    if references.len() >= threshold {
+        let names: Vec<_> = references
+            .iter()
+            .map(|reference| reference.authority.as_str())
+            .collect();
+        return Finding::pass(
+            Reason::EvidenceValid,
+            format!("signed by {}", names.join(", ")),
+        )
+        .resting_on(references);
+    }
+    refusal(question, rule, references.len())
+}
+
+fn signatures<'a>(question: &'a Question<'_>) -> impl Iterator<Item = &'a Bundle> {
+    let bundles = question.evidence.bundles.iter();
+    bundles.filter(|bundle| bundle.content == Content::Signature)
+}
+
+/// Which of the ways to be not signed it is; all of them are closed.
+fn refusal(question: &Question<'_>, rule: &SignatureRule, met: usize) -> Finding {
+    let authorities = rule.authorities.join(", ");
+    let needs = format!(
+        "policy {} needs a signature by {authorities}",
+        question.policy
+    );
+    if met > 0 {
+        return Finding::hold(
+            Reason::SignatureMissing,
+            format!("{needs}, {} of them; {met} signed so far", rule.threshold),
+        );
+    }
+    if signatures(question).next().is_none() {
+        return nothing_signed(question, &needs);
+    }
+    let trusted_elsewhere = signatures(question).find(|bundle| {
+        !question.is_about_subject(bundle)
+            && rule
+                .authorities
+                .iter()
+                .any(|a| question.signer(a, COSIGN_SIGN, bundle).is_some())
+    });
+    if let Some(bundle) = trusted_elsewhere {
+        return Finding::deny(
+            Reason::SignatureInvalid,
+            format!(
+                "{needs}; the signature found was made for {}, not for this digest",
+                Question::other_subjects(bundle)
+            ),
+        );
+    }
+    let bad = signatures(question).any(|bundle| {
+        bundle.verified_by.is_empty() && question.claims_to_be_from(&rule.authorities, bundle)
+    });
+    if bad {
+        return Finding::deny(
+            Reason::SignatureInvalid,
+            format!("{needs}; a signature was found that does not verify"),
+        );
+    }
+    let hint = signatures(question).find_map(|bundle| bundle.key_hint.as_ref());
+    let by = hint.map_or_else(String::new, |key| format!(" (key {})", key.short()));
+    Finding::deny(
+        Reason::SignerNotTrusted,
+        format!("{needs}; signatures were found, but made by somebody else{by}"),
+    )
+}
+
+fn nothing_signed(question: &Question<'_>, needs: &str) -> Finding {
+    let bundles = &question.evidence.bundles;
+    let problem = bundles.iter().find_map(|bundle| match &bundle.content {
+        Content::Unreadable { problem, .. } => Some(problem),
+        Content::Signature | Content::Provenance(_) | Content::Sbom(_) | Content::Other { .. } => {
+            None
+        }
+    });
+    if let Some(problem) = problem {
+        return Finding::deny(
+            Reason::SignatureInvalid,
+            format!("{needs}; what was found cannot be read: {problem}"),
+        );
+    }
+    if bundles.is_empty() {
+        let image = &question.evidence.subject;
+        return Finding::hold(
+            Reason::SignatureMissing,
+            format!("{needs}; nothing is attached to {image}; sign it: cosign sign IMAGE@{image}"),
+        );
+    }
+    Finding::deny(
+        Reason::OnlyAttestationsFound,
+        format!("{needs}; only attestations were found, and an attestation is no signature"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Evidence;
+    use crate::facts::{Cause, Observed, Unavailable};
+    use crate::fixtures::{
+        ask, authority, bundles, check, digest, image, key, ready, roll_back, signature,
+        with_policy,
+    };
+    use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+    use crate::release::Digest;
+    use crate::snapshot::Snapshot;
+
+    fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
+        let message = "GET https://registry.example: 503".into();
+        let why = Observed::Unavailable(Unavailable { cause, message });
+        snapshot.facts.evidence.insert(image("1.42.0"), why);
+    }
+
+    #[test]
+    fn every_reason() {
+        check(
+            &Signature,
+            &[
+                (
+                    |_| {},
+                    Pass,
+                    Reason::EvidenceValid,
+                    "signed by production/ci",
+                ),
+                (
+                    |s| with_policy(s, |policy| policy.evidence.signatures = None),
+                    NotRequired,
+                    Reason::NotRequired,
+                    "no matching policy",
+                ),
+                (
+                    |s| drop(s.facts.evidence.insert(image("1.42.0"), Observed::Pending)),
+                    Unknown,
+                    Reason::EvidencePending,
+                    "asking registry.example",
+                ),
+                (
+                    |s| bundles(s).clear(),
+                    Hold,
+                    Reason::SignatureMissing,
+                    "nothing is attached",
+                ),
+                (
+                    |s| bundles(s).retain(|bundle| bundle.content != Content::Signature),
+                    Deny,
+                    Reason::OnlyAttestationsFound,
+                    "an attestation is no signature",
+                ),
+                (
+                    |s| {
+                        bundles(s)[0].verified_by.clear();
+                        bundles(s)[0].key_hint = Some(key("eve"));
+                    },
+                    Deny,
+                    Reason::SignerNotTrusted,
+                    "made by somebody else",
+                ),
+                (
+                    |s| bundles(s)[0].verified_by.clear(),
+                    Deny,
+                    Reason::SignatureInvalid,
+                    "does not verify",
+                ),
+                (
+                    |s| bundles(s)[0] = signature("1.41.3"),
+                    Deny,
+                    Reason::SignatureInvalid,
+                    "not for this digest",
+                ),
+                (
+                    |s| unavailable(s, Cause::Missing),
+                    Hold,
+                    Reason::ArtifactMissing,
+                    "push the image",
+                ),
+                (
+                    |s| unavailable(s, Cause::Unreachable),
+                    Unknown,
+                    Reason::RegistryUnavailable,
+                    "asked again by itself",
+                ),
+                (
+                    |s| unavailable(s, Cause::Forbidden),
+                    Unknown,
+                    Reason::RegistryUnavailable,
+                    "503",
+                ),
+                (
+                    |s| unavailable(s, Cause::Untrustworthy),
+                    Unknown,
+                    Reason::RegistryUnavailable,
+                    "503",
+                ),
+                (
+                    |s| unavailable(s, Cause::Truncated),
+                    Unknown,
+                    Reason::EvidenceTruncated,
+                    "remove what does not belong there",
+                ),
+                (
+                    |s| s.facts.evidence.clear(),
+                    Deny,
+                    Reason::SourceNotAllowed,
+                    "is not asked for evidence",
+                ),
+                (
+                    |s| s.facts.releases.clear(),
+                    Hold,
+                    Reason::ReleaseNotFound,
+                    "once the Release is there",
+                ),
+                (
+                    |s| match s.facts.releases.get_mut("checkout-1.42.0") {
+                        Some(Observed::Known(release)) => release.components.clear(),
+                        other => panic!("{other:?}"),
+                    },
+                    Deny,
+                    Reason::ReleaseInvalid,
+                    "no component",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_rollback_needs_a_signature_too() {
+        let mut snapshot = ready();
+        roll_back(&mut snapshot);
+        bundles(&mut snapshot).clear();
+        assert_eq!(ask(&Signature, &snapshot).reason, Reason::SignatureMissing);
+    }
+
+    /// Two authorities must sign.
+    fn two(snapshot: &mut Snapshot) {
+        with_policy(snapshot, |policy| {
+            policy.authorities.push(authority("security"));
+            let rule = policy.evidence.signatures.as_mut().unwrap();
+            rule.authorities.push("security".into());
+            rule.threshold = 2;
+        });
+    }
+
+    #[test]
+    fn a_threshold_counts_authorities_and_not_signatures() {
+        let mut snapshot = ready();
+        two(&mut snapshot);
+        bundles(&mut snapshot).push(signature("1.42.0"));
+        let once = ask(&Signature, &snapshot);
+        assert_eq!(
+            (once.verdict, once.reason),
+            (Hold, Reason::SignatureMissing)
+        );
+        assert!(once.message.contains("1 signed so far"), "{}", once.message);
+        bundles(&mut snapshot)[3].verified_by = [key("security")].into();
+        let twice = ask(&Signature, &snapshot);
+        assert_eq!((twice.verdict, twice.evidence.len()), (Pass, 2));
+    }
+
+    #[test]
+    fn a_key_that_two_authorities_share_counts_once() {
+        let mut snapshot = ready();
+        two(&mut snapshot);
+        let content = snapshot.facts.policies[0].content.as_mut().unwrap();
+        content.keys.insert("security".into(), vec![key("ci")]);
+        assert_eq!(ask(&Signature, &snapshot).reason, Reason::SignatureMissing);
+    }
+
+    #[test]
+    fn an_authority_signs_only_what_it_may_and_the_image_it_is_about() {
+        let mut snapshot = ready();
+        with_policy(&mut snapshot, |policy| {
+            policy.authorities[0]
+                .predicate_types
+                .retain(|kind| kind != COSIGN_SIGN);
+        });
+        assert_eq!(ask(&Signature, &snapshot).reason, Reason::SignerNotTrusted);
+        let mut snapshot = ready();
+        let other = Digest::of(b"other");
+        let evidence = Evidence {
+            subject: other.clone(),
+            bundles: vec![signature("1.42.0")],
+        };
+        let known = Observed::Known(evidence);
+        snapshot.facts.evidence.insert(image("1.42.0"), known);
+        let report = ask(&Signature, &snapshot);
+        assert_eq!(report.reason, Reason::SignatureInvalid);
+        assert!(
+            report.message.contains(digest("1.42.0").as_str()),
+            "{}",
+            report.message
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_signature() {
+        let mut snapshot = ready();
+        let bundles = bundles(&mut snapshot);
+        bundles.truncate(1);
+        let problem = "not a bundle".into();
+        bundles[0].content = Content::Unreadable {
+            predicate: None,
+            problem,
+        };
+        let report = ask(&Signature, &snapshot);
+        assert_eq!(
+            (report.verdict, report.reason),
+            (Deny, Reason::SignatureInvalid)
+        );
+    }
+}

@@ -1,0 +1,460 @@
+//! What must be true before something is promoted: the rules a policy states.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{self, Domain};
+use crate::environment::Tier;
+use crate::evidence::{KeyId, SbomFormat};
+use crate::release::{Digest, ImageReference};
+
+/// The word in `windows` that stands for "at any time".
+pub const ALWAYS: &str = "Always";
+
+/// Which Environments a policy covers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Match {
+    /// Effective tiers that are covered; all of them when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub tiers: Vec<Tier>,
+    /// Labels that the Environment's namespace, or the namespace of any of its targets, must have;
+    /// every namespace when left out.
+    #[serde(default)]
+    pub namespace_selector: NamespaceSelector,
+}
+
+/// A label selector with the meaning that Kubernetes gives it: all of it must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamespaceSelector {
+    /// Labels and the values they must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub match_labels: BTreeMap<String, String>,
+    /// Further conditions on labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub match_expressions: Vec<LabelExpression>,
+}
+
+/// A condition on one label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LabelExpression {
+    /// The label.
+    #[schemars(length(min = 1, max = 317))]
+    pub key: String,
+    /// How it is compared.
+    pub operator: LabelOperator,
+    /// The values that In and NotIn compare with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 63)))]
+    pub values: Vec<String>,
+}
+
+/// How a label is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LabelOperator {
+    /// The label has one of the values.
+    In,
+    /// The label is absent or has none of the values.
+    NotIn,
+    /// The label is present.
+    Exists,
+    /// The label is absent.
+    DoesNotExist,
+}
+
+impl NamespaceSelector {
+    /// Whether a namespace with these labels is selected.
+    #[must_use]
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        let Self {
+            match_labels,
+            match_expressions,
+        } = self;
+        match_labels
+            .iter()
+            .all(|(key, value)| labels.get(key) == Some(value))
+            && match_expressions.iter().all(|expression| {
+                let value = labels.get(&expression.key);
+                let listed = value.is_some_and(|value| expression.values.contains(value));
+                match expression.operator {
+                    LabelOperator::In => listed,
+                    LabelOperator::NotIn => !listed,
+                    LabelOperator::Exists => value.is_some(),
+                    LabelOperator::DoesNotExist => value.is_none(),
+                }
+            })
+    }
+}
+
+/// Where the images and the source of some namespaces' releases may come from. Also the only
+/// repositories that are asked for evidence on behalf of those namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceRule {
+    /// Namespaces of the Environments this is said of.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)))]
+    pub namespaces: Vec<String>,
+    /// The product this is said of; every product when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub product: Option<String>,
+    /// Source repositories that provenance may name, exactly as provenance spells them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
+    pub repositories: Vec<String>,
+    /// Image repositories, `registry/path`; a last part `*` stands for one or more parts.
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 255)))]
+    pub image_repositories: Vec<String>,
+}
+
+impl SourceRule {
+    /// Whether this is said of releases of `product` in `namespace`.
+    #[must_use]
+    pub fn covers(&self, namespace: &str, product: &str) -> bool {
+        self.namespaces.iter().any(|name| name == namespace)
+            && self.product.as_deref().is_none_or(|name| name == product)
+    }
+
+    /// Whether the image's repository is listed.
+    #[must_use]
+    pub fn allows_image(&self, image: &ImageReference) -> bool {
+        self.image_repositories
+            .iter()
+            .any(|pattern| match pattern.strip_suffix("/*") {
+                None => pattern == image.repository(),
+                Some(parent) => image
+                    .repository()
+                    .strip_prefix(parent)
+                    .and_then(|rest| rest.strip_prefix('/'))
+                    .is_some_and(|rest| !rest.is_empty()),
+            })
+    }
+}
+
+/// A public key in a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyText {
+    /// SubjectPublicKeyInfo in PEM (`-----BEGIN PUBLIC KEY-----`): ECDSA P-256 or P-384, Ed25519,
+    /// or RSA of 2048 to 4096 bits.
+    #[schemars(length(min = 1, max = 4096))]
+    pub pem: String,
+}
+
+/// Somebody who signs, and what that somebody may sign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Authority {
+    /// Name by which the rest of the policy refers to it.
+    #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Its public keys; a signature by any one of them is the authority's.
+    #[schemars(length(min = 1, max = 8))]
+    pub keys: Vec<KeyText>,
+    /// Predicate types that it may sign, as exact URIs. Signing the image itself is
+    /// `https://sigstore.dev/cosign/sign/v1`.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)))]
+    pub predicate_types: Vec<String>,
+}
+
+/// Who must have signed the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignatureRule {
+    /// Authorities whose signature counts.
+    #[schemars(length(min = 1, max = 8), inner(length(max = 63)))]
+    pub authorities: Vec<String>,
+    /// How many different ones of them must have signed; at least 1.
+    #[schemars(range(min = 1, max = 8))]
+    pub threshold: u32,
+}
+
+/// Which provenance is accepted: the builders are bound to the authority that signs for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProvenanceRule {
+    /// The authority that signs.
+    #[schemars(length(max = 63))]
+    pub authority: String,
+    /// Builder ids that this authority may speak for, exactly.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 512)))]
+    pub builders: Vec<String>,
+    /// Build types that are accepted, as exact URIs.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)))]
+    pub build_types: Vec<String>,
+}
+
+/// Which bill of materials is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SbomRule {
+    /// Authorities that may have signed it.
+    #[schemars(length(min = 1, max = 8), inner(length(max = 63)))]
+    pub authorities: Vec<String>,
+    /// Formats that are accepted; both when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    pub formats: Vec<SbomFormat>,
+    /// Least number of packages or components it must list; 1 when left out, so an empty one
+    /// never counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_components: Option<u64>,
+}
+
+/// Evidence that must be attached to the digest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EvidenceRules {
+    /// Signature of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<SignatureRule>,
+    /// Build provenance; any one of the entries must be met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub provenance: Vec<ProvenanceRule>,
+    /// Bill of materials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<SbomRule>,
+}
+
+impl EvidenceRules {
+    /// Whether anything must be looked up in a registry.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        let Self {
+            signatures,
+            provenance,
+            sbom,
+        } = self;
+        signatures.is_some() || !provenance.is_empty() || sbom.is_some()
+    }
+}
+
+/// How many people of a role must approve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApprovalRule {
+    /// The role. Who has it is RBAC: verb `approve` on `environments/<role>` for the Environment.
+    #[schemars(length(max = 40), regex(pattern = "^[a-z][a-z0-9-]{0,39}$"))]
+    pub role: String,
+    /// How many different people; at least 1.
+    #[schemars(range(min = 1, max = 8))]
+    pub min: u32,
+}
+
+/// A policy as the gates read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// What it covers.
+    #[serde(rename = "match")]
+    pub matches: Match,
+    /// Where images and source may come from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceRule>,
+    /// Who signs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorities: Vec<Authority>,
+    /// What must be attached.
+    #[serde(default)]
+    pub evidence: EvidenceRules,
+    /// Who must approve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalRule>,
+    /// Names of ChangeWindows of which one must be open, or `Always`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<String>,
+}
+
+impl Policy {
+    /// SHA-256 over the policy's canonical JSON: which rules were in force.
+    pub fn digest(&self) -> Result<Digest, canonical::Error> {
+        canonical::hash(Domain::Policy, self)
+    }
+
+    /// The authority called `name`.
+    #[must_use]
+    pub fn authority(&self, name: &str) -> Option<&Authority> {
+        self.authorities
+            .iter()
+            .find(|authority| authority.name == name)
+    }
+
+    /// The names that the policy uses but does not define, or defines twice, and rules that
+    /// contradict themselves: a policy with any is invalid as a whole.
+    #[must_use]
+    pub fn contradictions(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut names: Vec<&str> = self.authorities.iter().map(|a| a.name.as_str()).collect();
+        names.sort_unstable();
+        for pair in names.windows(2) {
+            if let [first, second] = pair
+                && first == second
+            {
+                found.push(format!(
+                    "spec.authorities: the name \"{first}\" stands twice"
+                ));
+            }
+        }
+        for (field, name) in self.authorities_used() {
+            if self.authority(name).is_none() {
+                found.push(format!("{field}: no authority is called \"{name}\""));
+            }
+        }
+        if let Some(rule) = &self.evidence.signatures
+            && rule.threshold as usize > rule.authorities.len()
+        {
+            found.push(format!(
+                "spec.evidence.signatures.threshold: {} of {} authorities can never be met",
+                rule.threshold,
+                rule.authorities.len()
+            ));
+        }
+        if self.evidence.asks() && self.sources.is_empty() {
+            found.push(
+                "spec.sources: evidence is asked for, so say which namespaces may use which image \
+                 repositories"
+                    .into(),
+            );
+        }
+        found
+    }
+
+    fn authorities_used(&self) -> Vec<(&'static str, &str)> {
+        let EvidenceRules {
+            signatures,
+            provenance,
+            sbom,
+        } = &self.evidence;
+        let signatures = signatures.iter().flat_map(|rule| &rule.authorities);
+        let sbom = sbom.iter().flat_map(|rule| &rule.authorities);
+        signatures
+            .map(|name| ("spec.evidence.signatures.authorities", name.as_str()))
+            .chain(
+                provenance
+                    .iter()
+                    .map(|rule| ("spec.evidence.provenance", rule.authority.as_str())),
+            )
+            .chain(sbom.map(|name| ("spec.evidence.sbom.authorities", name.as_str())))
+            .collect()
+    }
+}
+
+/// A policy object as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyFact {
+    /// Name of the object.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its generation: what the freshness check compares.
+    pub generation: i64,
+    /// Its rules with the names of its authorities' keys, or why it cannot be read.
+    pub content: Result<PolicyContent, String>,
+}
+
+/// A readable policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyContent {
+    /// The rules.
+    pub policy: Policy,
+    /// SHA-256 over the rules.
+    pub digest: Digest,
+    /// Per authority, the names of its keys.
+    pub keys: BTreeMap<String, Vec<KeyId>>,
+}
+
+impl PolicyContent {
+    /// The key names of an authority; none for an unknown one.
+    pub fn keys_of(&self, authority: &str) -> &[KeyId] {
+        self.keys.get(authority).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(repository: &str) -> ImageReference {
+        ImageReference::parse(&format!("{repository}@{}", Digest::of(b"x"))).unwrap()
+    }
+
+    #[test]
+    fn image_repositories_match_whole_parts_only() {
+        let rule = |pattern: &str| SourceRule {
+            namespaces: vec!["shop".into()],
+            product: None,
+            repositories: vec![],
+            image_repositories: vec![pattern.into()],
+        };
+        let check = |pattern, repository| rule(pattern).allows_image(&image(repository));
+        assert!(check(
+            "registry.example/shop/*",
+            "registry.example/shop/checkout"
+        ));
+        assert!(check(
+            "registry.example/shop/*",
+            "registry.example/shop/a/b"
+        ));
+        assert!(!check("registry.example/shop/*", "registry.example/shop"));
+        assert!(!check(
+            "registry.example/shop/*",
+            "registry.example/shopping/checkout"
+        ));
+        assert!(!check(
+            "registry.example/shop/*",
+            "registry.example.evil.test/shop/checkout"
+        ));
+        assert!(check(
+            "registry.example/shop/checkout",
+            "registry.example/shop/checkout"
+        ));
+        assert!(!check(
+            "registry.example/shop/checkout",
+            "registry.example/shop/checkout2"
+        ));
+    }
+
+    #[test]
+    fn selectors_mean_what_kubernetes_means() {
+        let labels = BTreeMap::from([("team".to_owned(), "shop".to_owned())]);
+        let expression = |operator, values: &[&str]| NamespaceSelector {
+            match_labels: BTreeMap::new(),
+            match_expressions: vec![LabelExpression {
+                key: "team".into(),
+                operator,
+                values: values.iter().map(|v| (*v).to_owned()).collect(),
+            }],
+        };
+        assert!(NamespaceSelector::default().selects(&labels));
+        assert!(expression(LabelOperator::In, &["shop"]).selects(&labels));
+        assert!(!expression(LabelOperator::NotIn, &["shop"]).selects(&labels));
+        assert!(expression(LabelOperator::NotIn, &["shop"]).selects(&BTreeMap::new()));
+        assert!(!expression(LabelOperator::Exists, &[]).selects(&BTreeMap::new()));
+        assert!(expression(LabelOperator::DoesNotExist, &[]).selects(&BTreeMap::new()));
+    }
+
+    #[test]
+    fn a_policy_that_contradicts_itself_says_where() {
+        let mut policy = Policy::default();
+        assert!(policy.contradictions().is_empty());
+        policy.evidence.signatures = Some(SignatureRule {
+            authorities: vec!["ci".into()],
+            threshold: 2,
+        });
+        let found = policy.contradictions().join("\n");
+        assert!(found.contains("no authority is called \"ci\""), "{found}");
+        assert!(found.contains("can never be met"), "{found}");
+        assert!(found.contains("spec.sources"), "{found}");
+    }
+}

@@ -1,0 +1,172 @@
+//! Every reason of the product, once: the word in gates, conditions, events and records.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($($(#[doc = $meaning:literal])+ $name:ident,)+) => {
+        /// A word that never changes its meaning; documented in `docs/reference/reasons.md`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        pub enum Reason {
+            $($(#[doc = $meaning])+ $name,)+
+        }
+
+        impl Reason {
+            /// All of them, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The word.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// What it means and what to do, as documented.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($meaning),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The gate's question is not asked here: no policy requires it, or the action is exempt.
+    NotRequired,
+    /// The release exists, is of this product, and may go where it is asked to go.
+    ReleaseAccepted,
+    /// The Release named by the Promotion does not exist in its namespace: create it.
+    ReleaseNotFound,
+    /// The Release cannot be read; its message names the field.
+    ReleaseInvalid,
+    /// The Release is of another product than the Environment: name another Release.
+    ProductMismatch,
+    /// A pre-release version never enters an Environment of effective tier Production.
+    PreReleaseInProduction,
+    /// What runs here has this version or a newer one; going back is `action: Rollback`.
+    VersionNotNewer,
+    /// A rollback names a Release that has no record of success here.
+    NoKnownGoodRecord,
+    /// The image repository, or the source repository in the provenance, is not among the policy's sources for this namespace.
+    SourceNotAllowed,
+    /// No policy matches this Environment and its effective tier is not Development: closed.
+    NoPolicy,
+    /// A ClusterPromotionPolicy cannot be read, so nobody knows what it covers: everything is closed until it is mended.
+    PolicyInvalid,
+    /// The labels of a namespace could not be read, so the effective tier is not known.
+    NamespaceUnknown,
+    /// Every evidence requirement of this gate is met.
+    EvidenceValid,
+    /// The evidence is being fetched for the first time.
+    EvidencePending,
+    /// Nothing that counts as a signature is attached to the digest: sign it.
+    SignatureMissing,
+    /// Only attestations are attached; an attestation is no signature.
+    OnlyAttestationsFound,
+    /// Signed, but by a key that the policy's authorities do not have.
+    SignerNotTrusted,
+    /// A signature that does not verify, or one made for another digest.
+    SignatureInvalid,
+    /// No provenance is attached to the digest: let the build attest it.
+    ProvenanceMissing,
+    /// The provenance names another commit, tag or build type than the Release or policy says, or cannot be read.
+    ProvenanceMismatch,
+    /// The provenance names a builder that is not bound to the authority that signed it.
+    BuilderNotTrusted,
+    /// No bill of materials is attached to the digest: attest one.
+    SbomMissing,
+    /// A bill of materials is attached, but not signed by an authority that may.
+    SbomSignerNotTrusted,
+    /// The bill of materials cannot be read, has a format that is not allowed, or lists too little.
+    SbomInvalid,
+    /// The registry does not have the artifact.
+    ArtifactMissing,
+    /// The registry could not be reached or did not answer properly; it is asked again.
+    RegistryUnavailable,
+    /// A size or count limit was passed before all evidence was seen, so nothing can be concluded.
+    EvidenceTruncated,
+    /// The same artifacts succeeded in every Environment that comes before.
+    SameArtifactsVerified,
+    /// The same artifacts have not succeeded in an Environment that must come before: promote them there first.
+    NotInUpstream,
+    /// The change window is open.
+    InsideWindow,
+    /// The change window is closed; `nextChange` says when it opens.
+    OutsideWindow,
+    /// The annotation `lockmaster.dev/window` cannot be read.
+    WindowAnnotationInvalid,
+    /// A policy names a ChangeWindow that does not exist or cannot be read, or Production has none at all: closed.
+    NoWindowDefined,
+    /// Every required approval is there.
+    QuorumReached,
+    /// A person must approve; the message says who can and how.
+    AwaitingApproval,
+    /// A person rejected this plan.
+    Rejected,
+    /// The guard that makes approvals unforgeable is not proven alive, so no approval is counted.
+    GuardNotReady,
+    /// The workload is there, consents, and can be changed.
+    TargetReady,
+    /// The workload does not exist.
+    TargetNotFound,
+    /// The operator may not read the workload or its pods: grant the Role shown.
+    TargetNotReadable,
+    /// The workload does not carry the consent annotation.
+    NotAuthorizedByTarget,
+    /// The workload's consent names another Environment, or another Environment names the same container.
+    TargetTaken,
+    /// The container does not exist in the workload, or several do and none is named.
+    ContainerNotFound,
+    /// The Release has no component for the target.
+    ComponentNotFound,
+    /// The workload has zero replicas, so nothing could prove the release healthy.
+    ScaledToZero,
+    /// Another promotion into this Environment acts or comes first.
+    Queued,
+    /// A gate is closed; `status.gates` says which and why.
+    GateFailed,
+    /// Evidence could not be seen.
+    EvidenceUnavailable,
+    /// The Environment named by the Promotion does not exist in its namespace: create it.
+    EnvironmentNotFound,
+    /// The Environment named by the Promotion cannot be read; its message names the field.
+    EnvironmentInvalid,
+    /// The digest is being rolled out, or waits to be healthy.
+    RollingOut,
+    /// The previous digest is being brought back.
+    RollingBack,
+    /// The digest ran and was healthy.
+    Succeeded,
+    /// The promotion ended without success; the record says why.
+    Failed,
+    /// The roll-out failed and the previous digest was brought back.
+    RolledBack,
+    /// A person ended the promotion.
+    Aborted,
+    /// A newer Promotion of the same Release into the same Environment replaced it.
+    Superseded,
+    /// The roll-out was not healthy before its deadline.
+    Timeout,
+    /// The image was changed by somebody else during the roll-out.
+    Raced,
+    /// Somebody else owns the image field and put the previous image back.
+    OwnershipConflict,
+    /// There is nothing known to be good to go back to.
+    NoKnownGood,
+    /// Going back was not healthy before its deadline either.
+    RollbackFailed,
+    /// The Promotion object vanished while it held the Environment.
+    PromotionDeleted,
+    /// The object is read and in force.
+    Accepted,
+    /// The object cannot be read; the message names the field and the mend.
+    Invalid,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}

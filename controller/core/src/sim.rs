@@ -1,0 +1,191 @@
+//! Random histories: whatever is lost, repeated, seen late or done by others, what was promised
+//! holds; and when nothing more happens, every promotion comes to an end or says what it waits for.
+
+use proptest::prelude::*;
+
+use crate::approval::Vote;
+use crate::fixtures::{bare, promotion, ready};
+use crate::status::State;
+use crate::world::{Stale, World};
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+enum Event {
+    Pass,
+    PassStale(Stale, usize),
+    PassHeld,
+    Deliver,
+    Settle,
+    Advance(i64),
+    Break,
+    Mend,
+    Abort(usize),
+    Delete(usize),
+    Promote(usize),
+    PutBack,
+    RollOutUndo,
+    SetOther,
+    SetWanted,
+    Decide(Vote, usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let stale = prop_oneof![
+        Just(Stale::Environment),
+        Just(Stale::Promotions),
+        Just(Stale::EnvironmentAndPromotions),
+        Just(Stale::Workload),
+        Just(Stale::Records),
+    ];
+    prop_oneof![
+        12 => Just(Event::Pass),
+        4 => (stale, 0_usize..10).prop_map(|(stale, age)| Event::PassStale(stale, age)),
+        2 => Just(Event::PassHeld),
+        2 => Just(Event::Deliver),
+        4 => Just(Event::Settle),
+        1 => Just(Event::Advance(1)),
+        2 => Just(Event::Advance(700)),
+        1 => Just(Event::Advance(20_000)),
+        1 => Just(Event::Break),
+        1 => Just(Event::Mend),
+        2 => (0_usize..3).prop_map(Event::Abort),
+        1 => (0_usize..3).prop_map(Event::Delete),
+        2 => (0_usize..3).prop_map(Event::Promote),
+        1 => Just(Event::PutBack),
+        1 => Just(Event::RollOutUndo),
+        1 => Just(Event::SetOther),
+        1 => Just(Event::SetWanted),
+        1 => (any::<bool>(), 0_usize..3).prop_map(|(yes, which)| {
+            Event::Decide(if yes { Vote::Approve } else { Vote::Reject }, which)
+        }),
+    ]
+}
+
+fn name_of(world: &World, which: usize) -> Option<String> {
+    let all = &world.now.promotions;
+    all.get(which % all.len().max(1))
+        .map(|promotion| promotion.name.clone())
+}
+
+/// Promotes again: a new name, or the same one re-created after it was deleted.
+fn promote(world: &mut World, which: usize) {
+    let (name, version) = [
+        ("second", "1.42.0"),
+        ("third", "1.43.0"),
+        ("again", "1.42.0"),
+    ][which];
+    let known = world
+        .now
+        .promotions
+        .iter()
+        .any(|promotion| promotion.name == name);
+    if !known {
+        let mut next = promotion(name, version);
+        next.uid = format!("{name}-{}", world.records().len() + world.effects.len());
+        next.created = world.now.now;
+        next.first_seen = world.now.now;
+        world.add(next);
+    }
+}
+
+fn happen(world: &mut World, event: Event) {
+    match event {
+        Event::Pass => drop(world.pass()),
+        Event::PassStale(stale, age) => drop(world.pass_stale(stale, age)),
+        Event::PassHeld => drop(world.pass_held()),
+        Event::Deliver => world.deliver(),
+        Event::Settle => world.settle(),
+        Event::Advance(seconds) => world.advance(seconds),
+        Event::Break => world.broken = vec![crate::fixtures::digest("1.42.0")],
+        Event::Mend => world.broken.clear(),
+        Event::Abort(which) => {
+            if let Some(name) = name_of(world, which) {
+                world.abort(&name);
+            }
+        }
+        Event::Delete(which) => {
+            // The guard refuses it while an intent is open.
+            let open = |world: &World, name: &str| {
+                let all = &world.now.promotions;
+                all.iter()
+                    .any(|p| p.name == name && p.memory.intent.is_some())
+            };
+            if let Some(name) = name_of(world, which).filter(|name| !open(world, name)) {
+                world.delete(&name);
+            }
+        }
+        Event::Promote(which) => promote(world, which),
+        Event::PutBack => world.set_image("1.41.3", "kubectl/Update", true),
+        Event::RollOutUndo => world.set_image("1.41.3", "kubectl-rollout/Update", false),
+        Event::SetOther => world.set_image("0.0.1", "kubectl/Update", true),
+        Event::SetWanted => world.set_image("1.42.0", "kubectl/Update", true),
+        Event::Decide(vote, which) => {
+            if let Some(name) = name_of(world, which) {
+                let by = if vote == Vote::Approve {
+                    "alice@corp"
+                } else {
+                    "carol@corp"
+                };
+                world.annotate(&name, vote, "release-manager", by);
+            }
+        }
+    }
+    world.check();
+}
+
+/// Nothing more happens but time: everything ends, or waits for somebody and says so.
+fn settle(world: &mut World) {
+    world.deliver();
+    for _ in 0..4 {
+        world.settle();
+        world.run();
+        world.check();
+        world.advance(700);
+    }
+    assert_eq!(
+        world.now.environment.active, None,
+        "L1: the Environment is still held"
+    );
+    let waiting: Vec<_> = world.decide().promotions;
+    for progress in waiting {
+        assert!(
+            progress.state != State::Pending,
+            "L1: {} waits for nothing",
+            progress.name
+        );
+        assert!(
+            !progress.summary.is_empty(),
+            "L2: {} is not explained",
+            progress.name
+        );
+    }
+    let before = world.now.clone();
+    assert_eq!(
+        world.run(),
+        Vec::<&str>::new(),
+        "it goes on although it waits"
+    );
+    assert_eq!(world.now.facts, before.facts);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_in_development(events in prop::collection::vec(event(), 1..60)) {
+        let mut world = World::new(bare());
+        for event in events {
+            happen(&mut world, event);
+        }
+        settle(&mut world);
+    }
+
+    #[test]
+    fn whatever_happens_in_production(events in prop::collection::vec(event(), 1..60)) {
+        let mut world = World::new(ready());
+        for event in events {
+            happen(&mut world, event);
+        }
+        settle(&mut world);
+    }
+}

@@ -1,0 +1,26 @@
+//! How instants look in the API: RFC 3339 in UTC, whole seconds unless an order depends on more.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+
+/// Schema of an RFC 3339 instant, for `#[schemars(with = …)]`.
+#[derive(Debug)]
+pub struct Schema;
+
+impl JsonSchema for Schema {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Time".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "format": "date-time"})
+    }
+}
+
+/// The instant cut to whole seconds, so that two passes of one second write the same text.
+#[must_use]
+pub fn whole_seconds(instant: Timestamp) -> Timestamp {
+    Timestamp::from_second(instant.as_second()).unwrap_or(instant)
+}

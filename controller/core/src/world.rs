@@ -1,0 +1,502 @@
+//! A world for tests: a few objects that change as the decision says, under the same conditions as
+//! the API server would let them, and everything else that happens to them meanwhile.
+
+use jiff::SignedDuration;
+
+use crate::approval::Vote;
+use crate::decide::{Input, decide};
+use crate::decision::{Decision, Mutation, Progress};
+use crate::environment::Environment;
+use crate::facts::{Observed, Workload};
+use crate::fixtures::{self, digest, image};
+use crate::gate::Verdict;
+use crate::promotion::{IntentTarget, Promotion, attempt_key};
+use crate::record::Record;
+use crate::release::Digest;
+use crate::snapshot::Snapshot;
+
+/// An image change that really happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Effect {
+    pub(crate) uid: String,
+    pub(crate) attempt: u32,
+    pub(crate) from: String,
+    pub(crate) to: String,
+}
+
+/// One kind of object that a pass may see as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stale {
+    Environment,
+    Promotions,
+    EnvironmentAndPromotions,
+    Workload,
+    Records,
+}
+
+/// An apply on its way, and the version of the workload that it was sent under.
+#[derive(Debug, Clone)]
+struct Held {
+    uid: String,
+    attempt: u32,
+    target: IntentTarget,
+    version: u64,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) now: Snapshot,
+    /// Digests whose pods never become ready.
+    pub(crate) broken: Vec<Digest>,
+    pub(crate) effects: Vec<Effect>,
+    /// Every step that had an effect, in order.
+    pub(crate) steps: Vec<&'static str>,
+    past: Vec<Snapshot>,
+    workload_version: u64,
+    held: Option<Held>,
+}
+
+impl World {
+    pub(crate) fn new(now: Snapshot) -> Self {
+        Self {
+            now,
+            broken: vec![],
+            effects: vec![],
+            steps: vec![],
+            past: vec![],
+            workload_version: 0,
+            held: None,
+        }
+    }
+
+    pub(crate) fn workload(&mut self) -> &mut Workload {
+        self.workload_version += 1;
+        fixtures::the_workload(&mut self.now)
+    }
+
+    pub(crate) fn promotion(&mut self, name: &str) -> &mut Promotion {
+        let mut all = self.now.promotions.iter_mut();
+        all.find(|promotion| promotion.name == name).unwrap()
+    }
+
+    pub(crate) fn decide(&self) -> Decision {
+        decide_unfinished(&self.now)
+    }
+
+    /// The progress of one promotion.
+    pub(crate) fn look(&self, name: &str) -> Progress {
+        let decision = self.decide();
+        let mut all = decision.promotions.into_iter();
+        all.find(|progress| progress.name == name).unwrap()
+    }
+
+    /// One pass: look, decide, act. What was done, or `wait`.
+    pub(crate) fn pass(&mut self) -> &'static str {
+        let seen = self.now.clone();
+        self.act(&seen, false)
+    }
+
+    /// A pass that sees some objects as they were `age` changes ago.
+    pub(crate) fn pass_stale(&mut self, stale: Stale, age: usize) -> &'static str {
+        let mut seen = self.now.clone();
+        let Some(then) = self.past.iter().rev().nth(age) else {
+            return self.pass();
+        };
+        match stale {
+            Stale::Environment => seen.environment = then.environment.clone(),
+            Stale::Promotions => see_then(&mut seen, then),
+            Stale::EnvironmentAndPromotions => {
+                seen.environment = then.environment.clone();
+                see_then(&mut seen, then);
+            }
+            Stale::Workload => seen.facts.workloads = then.facts.workloads.clone(),
+            Stale::Records => seen.facts.records = then.facts.records.clone(),
+        }
+        self.act(&seen, false)
+    }
+
+    /// A pass whose apply stays on its way, if it makes one.
+    pub(crate) fn pass_held(&mut self) -> &'static str {
+        let seen = self.now.clone();
+        self.act(&seen, true)
+    }
+
+    /// The apply that is on its way arrives: the API server takes it only under the version it was
+    /// sent under.
+    pub(crate) fn deliver(&mut self) {
+        if let Some(held) = self.held.take() {
+            if held.version == self.workload_version {
+                self.take(&held);
+            }
+        }
+    }
+
+    /// Passes until nothing is done any more; what was done.
+    pub(crate) fn run(&mut self) -> Vec<&'static str> {
+        let mut done = vec![];
+        for _ in 0..60 {
+            match self.pass() {
+                "wait" => return done,
+                step => done.push(step),
+            }
+            self.settle();
+        }
+        panic!("the world does not settle: {done:?}");
+    }
+
+    /// What the Deployment controller and kubelets do.
+    pub(crate) fn settle(&mut self) {
+        let broken = self.broken.clone();
+        let workload = fixtures::the_workload(&mut self.now);
+        let text = &workload.containers[0].image;
+        let Ok(image) = crate::release::ImageReference::parse(text) else {
+            return;
+        };
+        fixtures::roll_out(workload, image.digest());
+        if broken.contains(image.digest()) {
+            workload.available = 0;
+            for pod in &mut workload.pods {
+                pod.ready = false;
+                pod.trouble = Some("app: CrashLoopBackOff".into());
+            }
+        }
+    }
+
+    pub(crate) fn advance(&mut self, seconds: i64) {
+        self.now.now += SignedDuration::from_secs(seconds);
+    }
+
+    /// Somebody sets an image by hand.
+    pub(crate) fn set_image(&mut self, version: &str, manager: &str, keeps_intent: bool) {
+        self.remember();
+        let image = image(version).to_string();
+        let workload = self.workload();
+        workload.containers[0].image = image;
+        workload.containers[0].owners = vec![manager.to_owned()];
+        workload.containers[0].applied_by_us = false;
+        if !keeps_intent {
+            workload.intent = None;
+        }
+        workload.observed = false;
+    }
+
+    pub(crate) fn abort(&mut self, name: &str) {
+        self.remember();
+        let promotion = self.promotion(name);
+        if !promotion.is_finished() {
+            promotion.request.abort = true;
+        }
+    }
+
+    pub(crate) fn annotate(&mut self, name: &str, vote: Vote, slot: &str, by: &str) {
+        self.remember();
+        let promotion = self.promotion(name);
+        if let Some(plan) = promotion.memory.plan.clone() {
+            let value = crate::approval::render(vote, by, &plan.hash, "", "because");
+            let key = format!("{}{slot}", crate::approval::APPROVAL_PREFIX);
+            promotion.annotations.insert(key, value);
+        }
+    }
+
+    pub(crate) fn add(&mut self, promotion: Promotion) {
+        self.remember();
+        self.now.promotions.push(promotion);
+    }
+
+    pub(crate) fn delete(&mut self, name: &str) {
+        self.remember();
+        self.now
+            .promotions
+            .retain(|promotion| promotion.name != name);
+    }
+
+    pub(crate) fn records(&self) -> &[Record] {
+        &self.now.facts.records
+    }
+
+    fn remember(&mut self) {
+        self.past.push(self.now.clone());
+    }
+
+    fn act(&mut self, seen: &Snapshot, hold: bool) -> &'static str {
+        let decision = decide_unfinished(seen);
+        let Some(mutation) = decision.mutation.clone() else {
+            self.report(seen, &decision);
+            return "wait";
+        };
+        self.remember();
+        let before = self.now.clone();
+        let arrives = self.mutate(seen, &decision, mutation.clone(), hold);
+        if arrives && before != self.now {
+            self.steps.push(mutation.step());
+        }
+        mutation.step()
+    }
+
+    /// What reports remember: plan and latched decisions, under the promotion's version.
+    fn report(&mut self, seen: &Snapshot, decision: &Decision) {
+        for progress in &decision.promotions {
+            let current = |promotion: &&mut Promotion| promotion.uid == progress.uid;
+            let Some(promotion) = self.now.promotions.iter_mut().find(current) else {
+                continue;
+            };
+            let fresh = seen.promotions.contains(promotion);
+            if fresh && !promotion.is_finished() && promotion.memory.intent.is_none() {
+                promotion.memory.plan.clone_from(&progress.plan);
+                promotion.memory.approvals.extend(progress.latch.clone());
+                promotion.memory.reported = true;
+            }
+        }
+    }
+
+    fn mutate(
+        &mut self,
+        seen: &Snapshot,
+        decision: &Decision,
+        mutation: Mutation,
+        hold: bool,
+    ) -> bool {
+        let same_environment = seen.environment == self.now.environment;
+        let active = &mut self.now.environment.active;
+        match mutation {
+            Mutation::Claim(cleared) if same_environment => *active = Some(cleared.claim().clone()),
+            Mutation::Release { .. } if same_environment => *active = None,
+            Mutation::Claim(_) | Mutation::Release { .. } => return false,
+            Mutation::Intent { uid, intent, .. } => {
+                // The fresh look: what gates rest on is as it was seen.
+                let fresh = intent.attempt > 1 || seen.facts.records == self.now.facts.records;
+                let Some(promotion) = fresh.then(|| self.as_seen(seen, &uid)).flatten() else {
+                    return false;
+                };
+                let progress = decision
+                    .promotions
+                    .iter()
+                    .find(|progress| progress.uid == uid);
+                promotion.memory.gates = progress.unwrap().gates.clone();
+                promotion.memory.intent = Some(intent);
+                promotion.memory.reported = true;
+            }
+            Mutation::Conclude { uid, record, .. } => {
+                let Some(promotion) = self.as_seen(seen, &uid) else {
+                    return false;
+                };
+                promotion.memory.record = Some(record);
+                promotion.memory.intent = None;
+            }
+            Mutation::Record(record) => {
+                let next = self.now.facts.records.len() + 1;
+                if usize::try_from(record.content.sequence).unwrap() != next {
+                    return false;
+                }
+                self.now.facts.records.push(*record);
+            }
+            Mutation::Fence { uid, attempt, .. } => {
+                self.workload().fence = Some(attempt_key(&uid, attempt));
+            }
+            Mutation::Apply {
+                uid,
+                attempt,
+                target,
+            } => {
+                return self.apply(uid, attempt, target, hold);
+            }
+        }
+        true
+    }
+
+    /// The promotion, if it is still as it was seen.
+    fn as_seen(&mut self, seen: &Snapshot, uid: &str) -> Option<&mut Promotion> {
+        let mut all = self.now.promotions.iter_mut();
+        let promotion = all.find(|promotion| promotion.uid == uid)?;
+        seen.promotions.contains(promotion).then_some(promotion)
+    }
+
+    /// Reads the workload live, asks once more, and applies under what was read.
+    fn apply(&mut self, uid: String, attempt: u32, target: IntentTarget, hold: bool) -> bool {
+        let Observed::Known(live) = &self.now.facts.workloads[0] else {
+            return false;
+        };
+        if !crate::decide::may_apply(live, &target, &uid, attempt) {
+            return false;
+        }
+        let version = self.workload_version;
+        let held = Held {
+            uid,
+            attempt,
+            target,
+            version,
+        };
+        if hold {
+            self.held = Some(held);
+            return false;
+        }
+        self.take(&held);
+        true
+    }
+
+    fn take(&mut self, held: &Held) {
+        self.remember();
+        let Held {
+            uid,
+            attempt,
+            target,
+            ..
+        } = held.clone();
+        let workload = self.workload();
+        workload.intent = Some(attempt_key(&uid, attempt));
+        let container = &mut workload.containers[0];
+        let from = std::mem::replace(&mut container.image, target.to.to_string());
+        let to = container.image.clone();
+        container.owners = vec!["lockmaster/Apply".into()];
+        container.applied_by_us = true;
+        if from != to {
+            workload.observed = false;
+            self.effects.push(Effect {
+                uid,
+                attempt,
+                from,
+                to,
+            });
+        }
+    }
+
+    /// What must hold in every world at any time.
+    pub(crate) fn check(&self) {
+        self.check_effects();
+        self.check_records();
+        for before in &self.past {
+            for old in before
+                .promotions
+                .iter()
+                .filter(|promotion| promotion.is_finished())
+            {
+                let mut all = self.now.promotions.iter();
+                if let Some(new) = all.find(|promotion| promotion.uid == old.uid) {
+                    assert_eq!(new.memory, old.memory, "S9: a finished promotion changed");
+                }
+            }
+        }
+    }
+
+    fn check_effects(&self) {
+        for (position, effect) in self.effects.iter().enumerate() {
+            let same = |other: &Effect| other.uid == effect.uid && other.attempt == effect.attempt;
+            let again = self.effects.iter().skip(position + 1).any(same);
+            assert!(
+                !again,
+                "S12: {} took effect twice: {:?}",
+                effect.uid, self.effects
+            );
+            let claims = || {
+                self.past
+                    .iter()
+                    .filter_map(|then| then.environment.active.as_ref())
+            };
+            let cleared = claims().any(|claim| {
+                claim.account.promotion.uid == effect.uid
+                    && claim.intent.attempt == effect.attempt
+                    && claim
+                        .intent
+                        .targets
+                        .iter()
+                        .any(|target| target.to.to_string() == effect.to)
+                    && claim
+                        .account
+                        .gates
+                        .iter()
+                        .all(|gate| gate.verdict.is_open())
+            });
+            assert!(cleared, "S1: no cleared claim for {effect:?}");
+            let intended = self.past.iter().any(|then| {
+                then.promotions.iter().any(|promotion| {
+                    let gates = &promotion.memory.gates;
+                    promotion.uid == effect.uid
+                        && !gates.is_empty()
+                        && gates
+                            .iter()
+                            .all(|gate| gate.verdict != Verdict::Deny && gate.verdict.is_open())
+                        && promotion
+                            .memory
+                            .intent
+                            .as_ref()
+                            .is_some_and(|i| i.attempt == effect.attempt)
+                })
+            });
+            assert!(intended, "S1: no intent with open gates before {effect:?}");
+        }
+    }
+
+    fn check_records(&self) {
+        let records = self.records();
+        let mut previous: Option<&Record> = None;
+        for record in records {
+            assert!(
+                record.is_intact(),
+                "S8: {} was tampered with",
+                record.object_name()
+            );
+            let link = record.content.previous.as_ref().map(|link| &link.hash);
+            assert_eq!(
+                link,
+                previous.map(|record| &record.hash),
+                "S8: the chain is broken"
+            );
+            let uid = &record.content.promotion.uid;
+            let own = records
+                .iter()
+                .filter(|record| record.content.promotion.uid == *uid);
+            assert_eq!(own.count(), 1, "S8: {uid} has several records");
+            previous = Some(record);
+        }
+        for promotion in &self.now.promotions {
+            if let Some(reference) = &promotion.memory.record {
+                let kept = records.iter().any(|record| {
+                    record.hash == reference.hash && record.content.outcome == reference.outcome
+                });
+                assert!(kept, "S8: {} has no record", promotion.name);
+                assert!(
+                    promotion.memory.intent.is_none(),
+                    "an open intent after the end"
+                );
+            }
+        }
+    }
+
+    /// The digest that the workload is set to.
+    pub(crate) fn runs(&self, version: &str) -> bool {
+        match &self.now.facts.workloads[0] {
+            Observed::Known(workload) => workload.containers[0]
+                .image
+                .ends_with(digest(version).as_str()),
+            _ => false,
+        }
+    }
+}
+
+/// Sees the promotions as they were; one that did not exist then is not seen.
+fn see_then(seen: &mut Snapshot, then: &Snapshot) {
+    let exist = |promotion: &&Promotion| {
+        seen.promotions
+            .iter()
+            .any(|other| other.uid == promotion.uid)
+    };
+    let stale: Vec<_> = then.promotions.iter().filter(exist).cloned().collect();
+    seen.promotions = stale;
+}
+
+/// The decision sees unfinished promotions only.
+fn decide_unfinished(seen: &Snapshot) -> Decision {
+    let unfinished = seen
+        .promotions
+        .iter()
+        .filter(|promotion| !promotion.is_finished());
+    let promotions: Vec<_> = unfinished.cloned().collect();
+    let environment: &Environment = &seen.environment;
+    decide(&Input {
+        promotions: &promotions,
+        environment,
+        facts: &seen.facts,
+        now: seen.now,
+    })
+}

@@ -1,0 +1,313 @@
+//! The store over a registry that lies: what is read at once, what wakes, and how often it asks.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lockmaster_core::evidence::{COSIGN_SIGN, Content, Evidence, PublicKey};
+use lockmaster_core::facts::{Cause, Observed};
+use lockmaster_core::release::ImageReference;
+use lockmaster_verify::parse_key;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::{EvidenceStore, FetchOutcome};
+use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
+
+struct Signer {
+    pair: EcdsaKeyPair,
+    key: PublicKey,
+}
+
+impl Signer {
+    fn new() -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let text = STANDARD.encode(spki.as_ref());
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n");
+        Self {
+            pair,
+            key: parse_key(&pem).unwrap(),
+        }
+    }
+
+    /// A cosign sign statement about the image, in a bundle.
+    fn sign(&self, image: &ImageReference) -> Vec<u8> {
+        let payload = json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"digest": {"sha256": image.digest().hexadecimal()}}],
+            "predicateType": COSIGN_SIGN,
+            "predicate": {},
+        })
+        .to_string();
+        let kind = "application/vnd.in-toto+json";
+        let message = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
+        let signature = self
+            .pair
+            .sign(&SystemRandom::new(), message.as_bytes())
+            .unwrap();
+        let bundle = json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"publicKey": {"hint": ""}},
+            "dsseEnvelope": {
+                "payloadType": kind,
+                "payload": STANDARD.encode(&payload),
+                "signatures": [{"sig": STANDARD.encode(signature.as_ref())}],
+            },
+        });
+        bundle.to_string().into_bytes()
+    }
+}
+
+struct Bench {
+    registry: LyingRegistry,
+    image: ImageReference,
+    signer: Signer,
+    signature: Value,
+    store: EvidenceStore,
+    woken: UnboundedReceiver<ImageReference>,
+    outcomes: Arc<Mutex<Vec<FetchOutcome>>>,
+}
+
+impl Bench {
+    /// A registry with one signed image.
+    async fn new(cache_bytes: usize) -> Self {
+        let delays = (Duration::from_millis(20), Duration::from_millis(80));
+        Self::with_delays(cache_bytes, delays).await
+    }
+
+    async fn with_delays(cache_bytes: usize, delays: (Duration, Duration)) -> Self {
+        let registry = LyingRegistry::start().await;
+        let (image, signer) = (registry.image(), Signer::new());
+        let signature = registry.bundle(&signer.sign(&image), COSIGN_SIGN);
+        registry.referrers(&image, std::slice::from_ref(&signature));
+        let (wake, woken) = unbounded_channel();
+        let outcomes = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&outcomes);
+        let store = EvidenceStore::with_delays(
+            registry.client_with(Duration::from_secs(5), cache_bytes),
+            wake,
+            Box::new(move |_, outcome| seen.lock().unwrap().push(outcome)),
+            delays,
+        );
+        Self {
+            registry,
+            image,
+            signer,
+            signature,
+            store,
+            woken,
+            outcomes,
+        }
+    }
+
+    async fn wait(&mut self) {
+        let woken = tokio::time::timeout(Duration::from_secs(10), self.woken.recv()).await;
+        assert_eq!(woken.unwrap().unwrap(), self.image);
+    }
+
+    /// Reads, waiting for the wake if need be.
+    async fn read(&mut self, keys: &[PublicKey]) -> Observed<Evidence> {
+        match self.store.read(&self.image, keys) {
+            Observed::Pending => {
+                self.wait().await;
+                self.store.read(&self.image, keys)
+            }
+            seen @ (Observed::Known(_) | Observed::Unavailable(_)) => seen,
+        }
+    }
+}
+
+#[track_caller]
+fn known(seen: Observed<Evidence>) -> Evidence {
+    let Observed::Known(evidence) = seen else {
+        panic!("{seen:?}")
+    };
+    evidence
+}
+
+const CACHE: usize = 1 << 20;
+
+#[tokio::test]
+async fn the_first_read_is_pending_and_wakes_and_the_next_ones_cost_nothing() {
+    let mut bench = Bench::new(CACHE).await;
+    let keys = [bench.signer.key.clone()];
+    for _ in 0..10 {
+        assert_eq!(bench.store.read(&bench.image, &keys), Observed::Pending);
+    }
+    bench.wait().await;
+    assert_eq!(
+        bench.registry.take_requests().len(),
+        4,
+        "one fetch for ten reads"
+    );
+    for _ in 0..10 {
+        let evidence = known(bench.store.read(&bench.image, &keys));
+        assert_eq!(evidence.subject, *bench.image.digest());
+        assert_eq!(evidence.bundles[0].content, Content::Signature);
+        assert_eq!(evidence.bundles[0].verified_by, [keys[0].id.clone()].into());
+    }
+    assert!(bench.registry.take_requests().is_empty(), "warm");
+    assert_eq!(*bench.outcomes.lock().unwrap(), [FetchOutcome::Fetched]);
+}
+
+#[tokio::test]
+async fn new_keys_are_judged_from_memory_and_answers_name_only_keys_asked_about() {
+    let mut bench = Bench::new(CACHE).await;
+    let (ours, other) = (bench.signer.key.clone(), Signer::new().key);
+    let evidence = known(bench.read(std::slice::from_ref(&other)).await);
+    assert!(evidence.bundles[0].verified_by.is_empty());
+    bench.registry.take_requests();
+    let evidence = known(bench.read(std::slice::from_ref(&ours)).await);
+    assert_eq!(evidence.bundles[0].verified_by, [ours.id.clone()].into());
+    assert!(
+        bench.registry.take_requests().is_empty(),
+        "from the cached bytes"
+    );
+    let evidence = known(bench.store.read(&bench.image, &[other]));
+    assert!(
+        evidence.bundles[0].verified_by.is_empty(),
+        "no fact about keys not asked about"
+    );
+    assert_eq!(bench.outcomes.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn new_keys_after_the_bytes_were_dropped_fetch_again() {
+    let mut bench = Bench::new(0).await;
+    known(bench.read(&[]).await);
+    bench.registry.take_requests();
+    let keys = [bench.signer.key.clone()];
+    let evidence = known(bench.read(&keys).await);
+    assert_eq!(evidence.bundles[0].verified_by.len(), 1);
+    assert_eq!(bench.registry.take_requests().len(), 4);
+}
+
+#[tokio::test]
+async fn insufficient_evidence_is_read_again_until_it_arrives() {
+    let mut bench = Bench::new(CACHE).await;
+    bench.registry.referrers(&bench.image, &[]);
+    let keys = [bench.signer.key.clone()];
+    assert!(known(bench.read(&keys).await).bundles.is_empty());
+    bench.registry.take_requests();
+    for _ in 0..5 {
+        bench.store.insufficient(&bench.image);
+    }
+    bench.wait().await;
+    assert_eq!(
+        bench.registry.take_requests(),
+        [referrers_path(&bench.image)],
+        "one, and a list only"
+    );
+    bench
+        .registry
+        .referrers(&bench.image, std::slice::from_ref(&bench.signature));
+    bench.store.insufficient(&bench.image);
+    bench.wait().await;
+    assert_eq!(
+        known(bench.store.read(&bench.image, &keys)).bundles[0]
+            .verified_by
+            .len(),
+        1
+    );
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(
+        bench.registry.take_requests().len(),
+        3,
+        "nothing runs on when it suffices"
+    );
+}
+
+#[tokio::test]
+async fn new_keys_do_not_wait_for_a_look_planned_for_later() {
+    let delays = (Duration::from_hours(1), Duration::from_hours(1));
+    let mut bench = Bench::with_delays(CACHE, delays).await;
+    known(bench.read(&[]).await);
+    bench.store.insufficient(&bench.image);
+    let keys = [bench.signer.key.clone()];
+    assert_eq!(
+        known(bench.read(&keys).await).bundles[0].verified_by.len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn trouble_is_unavailable_and_passes() {
+    let mut bench = Bench::new(CACHE).await;
+    bench
+        .registry
+        .set_once(&referrers_path(&bench.image), Reply::status(503));
+    let keys = [bench.signer.key.clone()];
+    let Observed::Unavailable(unavailable) = bench.read(&keys).await else {
+        panic!()
+    };
+    assert_eq!(unavailable.cause, Cause::Unreachable);
+    assert!(
+        unavailable.message.contains("answered 503"),
+        "{}",
+        unavailable.message
+    );
+    bench.store.insufficient(&bench.image);
+    bench.wait().await;
+    known(bench.store.read(&bench.image, &keys));
+    let outcomes = bench.outcomes.lock().unwrap().clone();
+    assert_eq!(
+        outcomes,
+        [
+            FetchOutcome::Failed(Cause::Unreachable),
+            FetchOutcome::Fetched
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_failure_takes_no_fact_away() {
+    let mut bench = Bench::new(CACHE).await;
+    let keys = [bench.signer.key.clone()];
+    let before = known(bench.read(&keys).await);
+    bench
+        .registry
+        .set(&referrers_path(&bench.image), Reply::status(503));
+    bench.store.insufficient(&bench.image);
+    bench.wait().await;
+    assert_eq!(known(bench.store.read(&bench.image, &keys)), before);
+}
+
+#[tokio::test]
+async fn forgotten_images_are_not_read_again() {
+    let mut bench = Bench::new(CACHE).await;
+    known(bench.read(&[]).await);
+    bench.registry.take_requests();
+    bench.store.insufficient(&bench.image);
+    bench.store.forget(&BTreeSet::from([bench.image.clone()]));
+    bench.wait().await;
+    bench.store.insufficient(&bench.image);
+    bench.store.forget(&BTreeSet::new());
+    bench.store.insufficient(&bench.image);
+    bench.registry.take_requests();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(bench.registry.take_requests().is_empty());
+    assert!(bench.woken.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn delays_double_up_to_the_longest_and_start_anew_after_a_change() {
+    let mut entry = super::Entry::default();
+    let digest = lockmaster_core::release::Digest::from_sha256(&[0; 32]);
+    let delays = (Duration::from_secs(10), Duration::from_mins(10));
+    let seconds: Vec<_> = (0..8)
+        .map(|_| entry.next_delay(delays, &digest).as_secs())
+        .collect();
+    assert_eq!(seconds, [10, 20, 40, 80, 160, 320, 600, 600]);
+    let spread = lockmaster_core::release::Digest::from_sha256(&[255; 32]);
+    assert_eq!(entry.next_delay(delays, &spread).as_secs(), 675);
+    entry.finish(super::Seen::Known(Vec::new()));
+    assert_eq!(entry.next_delay(delays, &digest).as_secs(), 10);
+    entry.finish(super::Seen::Known(Vec::new()));
+    assert_eq!(entry.next_delay(delays, &digest).as_secs(), 20);
+}

@@ -1,0 +1,363 @@
+//! What is attached to one image: the subject, its referrers, their manifests, their bundles.
+//!
+//! Everything that lists is a hint; only what hashes to its digest is passed on, and only
+//! signatures count later. Parts that are not there any more are left out; a part that cannot be
+//! read, or passes a limit, fails the whole, so that nothing is hidden by what stands beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use lockmaster_core::release::{Digest, ImageReference};
+use lockmaster_verify::BUNDLE_LIMIT;
+use reqwest::Url;
+
+use super::cache::{CacheKey, Cached, Collection};
+use super::document::{
+    self, ACCEPT_INDEX, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, Document, MANIFEST_LIMIT,
+};
+use super::problem::{FetchError, Problem};
+use super::transport::{Budget, Outcome, Request};
+use super::{Artifact, CandidateBundle, CredentialIdentity, Inner};
+
+/// Pages of referrers that are read (`Link`, distribution specification 1.1).
+const PAGE_LIMIT: usize = 5;
+
+/// Referrers that are looked at (CVE-2023-46737, CVE-2024-45395: endless attachments).
+const REFERRER_LIMIT: usize = 128;
+
+/// Bundles of one predicate annotation that are read.
+const BUNDLES_PER_KIND_LIMIT: usize = 32;
+
+/// Bytes read for one image, over everything: four of the largest bundles.
+pub(super) const TOTAL_LIMIT: usize = 64 << 20;
+
+/// Requests in flight for one image at a time.
+const PARALLEL: usize = 16;
+
+/// The code of a repository that does not exist, as opposed to an API that does not.
+const NAME_UNKNOWN: &str = "NAME_UNKNOWN";
+
+/// One look at one image.
+pub(super) struct Visit<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) image: &'a ImageReference,
+    pub(super) identity: CredentialIdentity,
+    pub(super) budget: Budget,
+}
+
+enum Listed {
+    Referrers(Vec<Descriptor>),
+    /// 404, which may mean that there is no such API.
+    NotFound {
+        code: String,
+    },
+}
+
+/// What the two kinds of content by digest differ in.
+struct Part {
+    collection: Collection,
+    accept: Option<&'static str>,
+    limit: usize,
+}
+
+const SUBJECT: Part = Part {
+    collection: Collection::Manifests,
+    accept: Some(ACCEPT_SUBJECT),
+    limit: MANIFEST_LIMIT,
+};
+const CARRIER: Part = Part {
+    collection: Collection::Manifests,
+    accept: Some(ACCEPT_MANIFEST),
+    limit: MANIFEST_LIMIT,
+};
+const BLOB: Part = Part {
+    collection: Collection::Blobs,
+    accept: None,
+    limit: BUNDLE_LIMIT,
+};
+
+impl Visit<'_> {
+    /// Three steps, each in parallel: subject and list; manifests; bundles.
+    pub(super) async fn discover(&self) -> Result<Artifact, FetchError> {
+        let (subject, listed) = tokio::join!(self.subject(), self.list());
+        let subject = subject?;
+        let descriptors = match listed? {
+            Listed::Referrers(descriptors) => descriptors,
+            Listed::NotFound { code } if code == NAME_UNKNOWN => {
+                return Err(Problem::Document(format!(
+                    "the registry answers {NAME_UNKNOWN} for a repository it has"
+                ))
+                .reading(self.name("the referrers")));
+            }
+            Listed::NotFound { .. } => {
+                self.inner.remember_no_referrers(self.identity, self.image);
+                self.fallback().await?
+            }
+        };
+        let layers = self.carriers(descriptors).await?;
+        let bundles = self.bundles(layers).await?;
+        Ok(Artifact {
+            manifest: subject.bytes,
+            bundles,
+        })
+    }
+
+    async fn subject(&self) -> Result<Cached, FetchError> {
+        let digest = self.image.digest();
+        let what = || self.name("the manifest");
+        let found = self
+            .by_digest(&SUBJECT, digest, None)
+            .await
+            .map_err(|p| p.reading(what()))?;
+        let cached = found.ok_or_else(|| Problem::Missing.reading(what()))?;
+        document::read(&cached.bytes, cached.content_type.as_deref())
+            .map_err(|problem| problem.reading(what()))?;
+        Ok(cached)
+    }
+
+    async fn list(&self) -> Result<Listed, FetchError> {
+        if self.inner.knows_no_referrers(self.identity, self.image) {
+            return self.fallback().await.map(Listed::Referrers);
+        }
+        self.referrers()
+            .await
+            .map_err(|problem| problem.reading(self.name("the referrers")))
+    }
+
+    async fn referrers(&self) -> Result<Listed, Problem> {
+        let mut descriptors = Vec::new();
+        let mut url = self.url(&format!("referrers/{}", self.image.digest()))?;
+        for page in 0..PAGE_LIMIT {
+            let answer = match self
+                .get(url.clone(), Some(ACCEPT_INDEX), MANIFEST_LIMIT)
+                .await?
+            {
+                Outcome::Found(answer) => answer,
+                Outcome::Missing { code } if page == 0 => return Ok(Listed::NotFound { code }),
+                Outcome::Missing { .. } => return Err(Problem::Missing),
+            };
+            descriptors.extend(index(&answer.body, answer.content_type.as_deref())?);
+            limit_referrers(&descriptors)?;
+            match answer.link.as_deref().and_then(next_link) {
+                None => return Ok(Listed::Referrers(descriptors)),
+                Some(next) => url = same_host(&url, next)?,
+            }
+        }
+        Err(Problem::Limit {
+            what: "pages",
+            limit: PAGE_LIMIT,
+        })
+    }
+
+    /// The index under the tag `sha256-<hex>` (distribution specification 1.1, referrers tag
+    /// schema). Anyone who may push may change it: a hint like the rest.
+    async fn fallback(&self) -> Result<Vec<Descriptor>, FetchError> {
+        let tag = format!("sha256-{}", self.image.digest().hexadecimal());
+        let read = async {
+            let url = self.url(&format!("manifests/{tag}"))?;
+            let Outcome::Found(answer) = self.get(url, Some(ACCEPT_INDEX), MANIFEST_LIMIT).await?
+            else {
+                return Ok(Vec::new());
+            };
+            let descriptors = index(&answer.body, answer.content_type.as_deref())?;
+            limit_referrers(&descriptors)?;
+            Ok(descriptors)
+        };
+        read.await
+            .map_err(|problem: Problem| problem.reading(self.name("the referrers tag")))
+    }
+
+    /// The layers that are bundles, over all manifests, with the cap per kind.
+    async fn carriers(&self, all: Vec<Descriptor>) -> Result<Vec<(Digest, u64)>, FetchError> {
+        let reading = |problem: Problem| problem.reading(self.name("a referrer"));
+        let manifests: Vec<Option<Cached>> = stream::iter(document::carriers(all))
+            .map(
+                |(digest, size)| async move { self.by_digest(&CARRIER, &digest, Some(size)).await },
+            )
+            .buffered(PARALLEL)
+            .try_collect()
+            .await
+            .map_err(reading)?;
+        let mut kinds: BTreeMap<Option<String>, usize> = BTreeMap::new();
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        for manifest in manifests.into_iter().flatten() {
+            let document = document::read(&manifest.bytes, manifest.content_type.as_deref());
+            let (layers, predicate) = match document {
+                Ok(Document::Manifest {
+                    layers, predicate, ..
+                }) => (layers, predicate),
+                Ok(Document::Index { .. }) => continue,
+                Err(problem) => {
+                    // It is what was pushed, and no carrier of a bundle: not the registry's fault.
+                    tracing::debug!(image = %self.image, %problem, "referrer left out");
+                    continue;
+                }
+            };
+            let count = kinds.entry(predicate).or_default();
+            for (digest, size) in document::bundle_layers(layers) {
+                *count += 1;
+                if seen.insert(digest.clone()) {
+                    found.push((digest, size));
+                }
+            }
+            if *count > BUNDLES_PER_KIND_LIMIT {
+                let limit = BUNDLES_PER_KIND_LIMIT;
+                return Err(reading(Problem::Limit {
+                    what: "bundles of one kind",
+                    limit,
+                }));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn bundles(&self, all: Vec<(Digest, u64)>) -> Result<Vec<CandidateBundle>, FetchError> {
+        let bundles: Vec<Option<CandidateBundle>> = stream::iter(all)
+            .map(|(digest, size)| async move {
+                let found = self.by_digest(&BLOB, &digest, Some(size)).await?;
+                Ok(found.map(|cached| CandidateBundle {
+                    digest,
+                    bytes: cached.bytes,
+                }))
+            })
+            .buffered(PARALLEL)
+            .try_collect()
+            .await
+            .map_err(|problem: Problem| problem.reading(self.name("a bundle")))?;
+        Ok(bundles.into_iter().flatten().collect())
+    }
+
+    /// Content by digest, from the cache or the registry; `None` when the registry has it not.
+    async fn by_digest(
+        &self,
+        part: &Part,
+        digest: &Digest,
+        size: Option<u64>,
+    ) -> Result<Option<Cached>, Problem> {
+        let key = CacheKey {
+            identity: self.identity,
+            repository: self.image.repository().to_owned(),
+            collection: part.collection,
+            digest: digest.clone(),
+        };
+        if let Some(cached) = self.inner.read_cache(&key) {
+            return Ok(Some(cached));
+        }
+        if size.is_some_and(|size| size > part.limit as u64) {
+            return Err(Problem::Limit {
+                what: "bytes",
+                limit: part.limit,
+            });
+        }
+        let collection = match part.collection {
+            Collection::Manifests => "manifests",
+            Collection::Blobs => "blobs",
+        };
+        let url = self.url(&format!("{collection}/{digest}"))?;
+        let Outcome::Found(answer) = self.get(url, part.accept, part.limit).await? else {
+            return Ok(None);
+        };
+        let found = Digest::of(&answer.body);
+        if found != *digest {
+            return Err(Problem::Hash { found });
+        }
+        let (content_type, bytes) = (answer.content_type, Arc::new(answer.body));
+        let cached = Cached {
+            content_type,
+            bytes,
+        };
+        self.inner.insert_cache(key, cached.clone());
+        Ok(Some(cached))
+    }
+
+    async fn get(
+        &self,
+        url: Url,
+        accept: Option<&'static str>,
+        limit: usize,
+    ) -> Result<Outcome, Problem> {
+        let request = Request {
+            url,
+            image: self.image,
+            identity: self.identity,
+            accept,
+            limit,
+            budget: &self.budget,
+            follow: accept.is_none(),
+        };
+        self.inner.transport.get(&request).await
+    }
+
+    fn url(&self, rest: &str) -> Result<Url, Problem> {
+        let registry = self.inner.transport.registry(self.image)?;
+        registry
+            .join(&format!("/v2/{}/{rest}", self.image.path()))
+            .map_err(|_| Problem::Address("the image's repository is no path".to_owned()))
+    }
+
+    fn name(&self, what: &str) -> String {
+        format!("{what} of {}", self.image)
+    }
+}
+
+fn index(body: &[u8], content_type: Option<&str>) -> Result<Vec<Descriptor>, Problem> {
+    match document::read(body, content_type)? {
+        Document::Index { manifests, .. } => Ok(manifests),
+        Document::Manifest { .. } => Err(Problem::Document("it is no index".to_owned())),
+    }
+}
+
+fn limit_referrers(descriptors: &[Descriptor]) -> Result<(), Problem> {
+    if descriptors.len() > REFERRER_LIMIT {
+        return Err(Problem::Limit {
+            what: "referrers",
+            limit: REFERRER_LIMIT,
+        });
+    }
+    Ok(())
+}
+
+/// The target of `rel="next"` (RFC 8288).
+fn next_link(header: &str) -> Option<&str> {
+    header.split(',').find_map(|link| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let next = parameters
+            .split(';')
+            .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"));
+        next.then_some(target)
+    })
+}
+
+fn same_host(at: &Url, link: &str) -> Result<Url, Problem> {
+    let next = at.join(link).ok().filter(|next| {
+        next.origin() == at.origin() && next.username().is_empty() && next.password().is_none()
+    });
+    next.ok_or_else(|| Problem::Redirect("the registry's next page is on another host".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_link_is_found_and_stays_on_the_host() {
+        assert_eq!(next_link("</v2/a?n=1>; rel=\"next\""), Some("/v2/a?n=1"));
+        assert_eq!(next_link("<a>; rel=\"prev\", <b>;rel=next"), Some("b"));
+        assert_eq!(next_link("nothing"), None);
+        let at = Url::parse("https://registry.example/v2/a/referrers/x").unwrap();
+        assert_eq!(
+            same_host(&at, "/v2/next").unwrap().as_str(),
+            "https://registry.example/v2/next"
+        );
+        for foreign in [
+            "https://evil.example/v2/next",
+            "http://registry.example/v2/next",
+            "//evil.example/v2",
+            "https://registry.example:444/v2",
+            "https://me:x@registry.example/v2",
+        ] {
+            assert!(same_host(&at, foreign).is_err(), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Manifests and indexes: what the bytes are, decided from the header and the document together.
+//!
+//! Bytes that can be read both as a manifest and as an index are refused (CVE-2021-41190), as are
+//! duplicate keys. Formats: OCI image specification 1.1, Docker image manifest version 2 schema 2.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lockmaster_core::release::{Digest, clip};
+use lockmaster_verify::document;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::problem::Problem;
+
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+/// What may be asked for as an artifact's manifest.
+pub(super) const ACCEPT_SUBJECT: &str = "application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json";
+
+/// What carries a bundle.
+pub(super) const ACCEPT_MANIFEST: &str = OCI_MANIFEST;
+
+/// What lists referrers.
+pub(super) const ACCEPT_INDEX: &str = OCI_INDEX;
+
+/// Every version's media type begins so; the older versions are fetched to be named as refused.
+const BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
+
+/// Annotation by which cosign says which predicate a bundle holds. Unsigned: a hint.
+const PREDICATE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
+
+/// Longest manifest, index or page of referrers: the size that the distribution specification asks
+/// registries to take (CVE-2024-29902 and its family).
+pub(super) const MANIFEST_LIMIT: usize = 4 << 20;
+
+/// What an index or manifest says of other content. All of it is a hint until the content is read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Descriptor {
+    media_type: String,
+    digest: String,
+    pub(super) size: u64,
+}
+
+impl Descriptor {
+    /// Its digest; `None` when it is by another algorithm than SHA-256.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        Digest::parse(&self.digest).ok()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    media_type: Option<String>,
+    manifests: Option<Vec<Descriptor>>,
+    config: Option<IgnoredAny>,
+    layers: Option<Vec<Descriptor>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// A manifest or an index that is what its header says.
+#[derive(Debug)]
+pub(super) enum Document {
+    /// An image manifest.
+    Manifest {
+        layers: Vec<Descriptor>,
+        predicate: Option<String>,
+    },
+    /// An image index.
+    Index { manifests: Vec<Descriptor> },
+}
+
+/// Reads what came with this `Content-Type`.
+pub(super) fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Problem> {
+    let refuse = |text: String| Err(Problem::Document(text));
+    let wire: Wire = document::parse(bytes, MANIFEST_LIMIT)
+        .map_err(|error| Problem::Document(error.to_string()))?;
+    let header = content_type
+        .and_then(|text| text.split(';').next())
+        .unwrap_or_default()
+        .trim();
+    if let Some(own) = &wire.media_type
+        && own != header
+    {
+        let (header, own) = (clip(header), clip(own));
+        return refuse(format!(
+            "it came as \"{header}\" and calls itself \"{own}\""
+        ));
+    }
+    let Wire {
+        media_type,
+        manifests,
+        config,
+        layers,
+        annotations,
+    } = wire;
+    match (manifests, config.is_some() || layers.is_some()) {
+        (Some(_), true) => refuse("it is both a manifest and an index".to_owned()),
+        (None, false) => refuse("it is neither a manifest nor an index".to_owned()),
+        (Some(manifests), false) => {
+            // Docker's types always name themselves.
+            let known = if media_type.is_some() {
+                &[OCI_INDEX, DOCKER_LIST][..]
+            } else {
+                &[OCI_INDEX]
+            };
+            check_type(known, header, "an index")?;
+            Ok(Document::Index { manifests })
+        }
+        (None, true) => {
+            let (Some(_), Some(layers)) = (config, layers) else {
+                return refuse("it is a manifest without config or layers".to_owned());
+            };
+            let known = if media_type.is_some() {
+                &[OCI_MANIFEST, DOCKER_MANIFEST][..]
+            } else {
+                &[OCI_MANIFEST]
+            };
+            check_type(known, header, "a manifest")?;
+            let predicate = annotations.and_then(|mut all| all.remove(PREDICATE_ANNOTATION));
+            Ok(Document::Manifest { layers, predicate })
+        }
+    }
+}
+
+fn check_type(known: &[&str], header: &str, shape: &str) -> Result<(), Problem> {
+    if known.contains(&header) {
+        return Ok(());
+    }
+    Err(Problem::Document(format!(
+        "it is {shape} and came as \"{}\"",
+        clip(header)
+    )))
+}
+
+/// The descriptors that may carry bundles: image manifests by SHA-256, each once. Nothing is
+/// filtered by artifact type, which cosign's own entries in an index do not have.
+pub(super) fn carriers(descriptors: Vec<Descriptor>) -> Vec<(Digest, u64)> {
+    let mut seen = BTreeSet::new();
+    descriptors
+        .into_iter()
+        .filter(|descriptor| {
+            [OCI_MANIFEST, DOCKER_MANIFEST].contains(&descriptor.media_type.as_str())
+        })
+        .filter_map(|descriptor| Some((descriptor.digest()?, descriptor.size)))
+        .filter(|(digest, _)| seen.insert(digest.clone()))
+        .collect()
+}
+
+/// The layers of a carrier that are bundles.
+pub(super) fn bundle_layers(layers: Vec<Descriptor>) -> impl Iterator<Item = (Digest, u64)> {
+    layers
+        .into_iter()
+        .filter(|layer| layer.media_type.starts_with(BUNDLE_PREFIX))
+        .filter_map(|layer| Some((layer.digest()?, layer.size)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str, content_type: &str) -> String {
+        read(text.as_bytes(), Some(content_type))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn header_and_document_must_agree() {
+        let manifest = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
+        let document = read(
+            manifest.as_bytes(),
+            Some("application/vnd.oci.image.manifest.v1+json; x=y"),
+        );
+        assert!(matches!(document, Ok(Document::Manifest { .. })));
+        assert!(problem(manifest, OCI_INDEX).contains("it is a manifest and came as"));
+        assert!(problem(manifest, DOCKER_MANIFEST).contains("it is a manifest and came as"));
+        assert!(problem(manifest, "").contains("it is a manifest and came as \"\""));
+        let typed = format!(r#"{{"mediaType":"{DOCKER_MANIFEST}","config":{{}},"layers":[]}}"#);
+        assert!(read(typed.as_bytes(), Some(DOCKER_MANIFEST)).is_ok());
+        assert!(problem(&typed, OCI_MANIFEST).contains("and calls itself"));
+        let posing = format!(r#"{{"mediaType":"{OCI_INDEX}","config":{{}},"layers":[]}}"#);
+        assert!(problem(&posing, OCI_INDEX).contains("it is a manifest and came as"));
+    }
+
+    #[test]
+    fn both_neither_and_half_are_refused() {
+        for both in [
+            r#"{"manifests":[],"config":{},"layers":[]}"#,
+            r#"{"manifests":[],"layers":[]}"#,
+            r#"{"manifests":[],"config":{}}"#,
+        ] {
+            assert_eq!(
+                problem(both, OCI_INDEX),
+                "it is both a manifest and an index",
+                "{both}"
+            );
+        }
+        assert!(problem("{}", OCI_MANIFEST).contains("neither a manifest nor an index"));
+        assert!(problem(r#"{"layers":[]}"#, OCI_MANIFEST).contains("without config or layers"));
+        let twice = r#"{"layers":[],"config":{},"layers":[]}"#;
+        assert!(problem(twice, OCI_MANIFEST).contains("\"layers\" is given twice"));
+        assert!(problem("[]", OCI_MANIFEST).contains("not readable JSON"));
+    }
+}

@@ -1,0 +1,246 @@
+//! A registry on loopback that tells the truth until a test makes it lie, and counts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lockmaster_core::release::{Digest, ImageReference};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Config, RegistryClient};
+
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// One answer, and the ways in which it may be wrong.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+    /// Announces more bytes than it sends.
+    pub(crate) truncated: bool,
+    /// Sends zeros, in chunks, for ever.
+    pub(crate) endless: bool,
+    pub(crate) delay: Duration,
+}
+
+impl Reply {
+    pub(crate) fn ok(content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![("Content-Type", content_type.to_owned())];
+        Self {
+            status: 200,
+            headers,
+            body: body.into(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn status(status: u16) -> Self {
+        Self {
+            status,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+#[derive(Default)]
+struct State {
+    replies: BTreeMap<String, Reply>,
+    /// Answers used once, before the others.
+    once: BTreeMap<String, Reply>,
+    requests: Vec<String>,
+    authorizations: Vec<String>,
+}
+
+/// The registry; it ends with the test's runtime.
+#[derive(Clone)]
+pub(crate) struct LyingRegistry {
+    pub(crate) address: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl LyingRegistry {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let registry = Self {
+            address,
+            state: Arc::default(),
+        };
+        let serving = registry.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let serving = serving.clone();
+                tokio::spawn(async move { serving.serve(stream).await });
+            }
+        });
+        registry
+    }
+
+    async fn serve(&self, stream: TcpStream) {
+        let mut stream = BufReader::new(stream);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).await.unwrap_or(0) <= 2 {
+                break;
+            }
+            lines.push(line);
+        }
+        let Some(path) = lines.first().and_then(|line| line.split(' ').nth(1)) else {
+            return;
+        };
+        let reply = {
+            let mut state = self.state.lock().unwrap();
+            state.requests.push(path.to_owned());
+            for line in &lines {
+                if let Some(value) = line.strip_prefix("authorization: ") {
+                    state.authorizations.push(value.trim().to_owned());
+                }
+            }
+            let once = state.once.remove(path);
+            once.or_else(|| state.replies.get(path).cloned())
+                .unwrap_or(Reply::status(404))
+        };
+        tokio::time::sleep(reply.delay).await;
+        let _ = send(&mut stream, &reply).await;
+    }
+
+    pub(crate) fn set(&self, path: &str, reply: Reply) {
+        self.state
+            .lock()
+            .unwrap()
+            .replies
+            .insert(path.to_owned(), reply);
+    }
+
+    pub(crate) fn set_once(&self, path: &str, reply: Reply) {
+        self.state
+            .lock()
+            .unwrap()
+            .once
+            .insert(path.to_owned(), reply);
+    }
+
+    /// The paths asked for since the last call, sorted.
+    pub(crate) fn take_requests(&self) -> Vec<String> {
+        let mut requests = std::mem::take(&mut self.state.lock().unwrap().requests);
+        requests.sort();
+        requests
+    }
+
+    pub(crate) fn authorizations(&self) -> Vec<String> {
+        self.state.lock().unwrap().authorizations.clone()
+    }
+
+    pub(crate) fn client(&self) -> RegistryClient {
+        self.client_with(Duration::from_secs(5), 1 << 20)
+    }
+
+    pub(crate) fn client_with(&self, deadline: Duration, cache_bytes: usize) -> RegistryClient {
+        let plain_http = [self.address.clone()].into();
+        let config = Config {
+            plain_http,
+            user_agent: "test".to_owned(),
+        };
+        RegistryClient::with_limits(&config, deadline, cache_bytes).unwrap()
+    }
+
+    /// Holds a manifest under its digest; returns the digest.
+    pub(crate) fn manifest(&self, manifest: &Value) -> Digest {
+        let body = manifest.to_string();
+        let digest = Digest::of(body.as_bytes());
+        let content_type = manifest["mediaType"]
+            .as_str()
+            .unwrap_or(MANIFEST)
+            .to_owned();
+        self.set(
+            &format!("/v2/shop/checkout/manifests/{digest}"),
+            Reply::ok(&content_type, body),
+        );
+        digest
+    }
+
+    /// Holds an image; returns its reference.
+    pub(crate) fn image(&self) -> ImageReference {
+        let digest = self.manifest(&json!({"mediaType": MANIFEST, "config": {}, "layers": []}));
+        ImageReference::parse(&format!("{}/shop/checkout@{digest}", self.address)).unwrap()
+    }
+
+    /// Holds a bundle and the manifest that carries it; returns the carrier's descriptor.
+    pub(crate) fn bundle(&self, bundle: &[u8], predicate: &str) -> Value {
+        let digest = Digest::of(bundle);
+        let blob = Reply::ok("application/octet-stream", bundle);
+        self.set(&format!("/v2/shop/checkout/blobs/{digest}"), blob);
+        let carrier = json!({
+            "mediaType": MANIFEST,
+            "artifactType": BUNDLE,
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json"},
+            "layers": [{"mediaType": BUNDLE, "digest": digest, "size": bundle.len()}],
+            "annotations": {"dev.sigstore.bundle.predicateType": predicate},
+        });
+        let size = carrier.to_string().len();
+        let digest = self.manifest(&carrier);
+        json!({
+            "mediaType": MANIFEST,
+            "artifactType": "application/vnd.oci.empty.v1+json",
+            "digest": digest,
+            "size": size,
+        })
+    }
+
+    /// Lists these referrers of the image.
+    pub(crate) fn referrers(&self, image: &ImageReference, descriptors: &[Value]) {
+        self.set(&referrers_path(image), Reply::ok(INDEX, index(descriptors)));
+    }
+}
+
+pub(crate) fn referrers_path(image: &ImageReference) -> String {
+    format!("/v2/shop/checkout/referrers/{}", image.digest())
+}
+
+pub(crate) fn fallback_path(image: &ImageReference) -> String {
+    format!(
+        "/v2/shop/checkout/manifests/sha256-{}",
+        image.digest().hexadecimal()
+    )
+}
+
+pub(crate) fn subject_path(image: &ImageReference) -> String {
+    format!("/v2/shop/checkout/manifests/{}", image.digest())
+}
+
+pub(crate) fn index(descriptors: &[Value]) -> String {
+    json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": descriptors}).to_string()
+}
+
+async fn send(stream: &mut BufReader<TcpStream>, reply: &Reply) -> std::io::Result<()> {
+    let mut head = format!("HTTP/1.1 {} x\r\nConnection: close\r\n", reply.status);
+    for (name, value) in &reply.headers {
+        head = format!("{head}{name}: {value}\r\n");
+    }
+    if reply.endless {
+        stream
+            .write_all(format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes())
+            .await?;
+        let chunk = [b"10000\r\n".as_slice(), &vec![0; 0x10000], b"\r\n"].concat();
+        loop {
+            stream.write_all(&chunk).await?;
+        }
+    }
+    let length = reply.body.len() + if reply.truncated { 100 } else { 0 };
+    stream
+        .write_all(format!("{head}Content-Length: {length}\r\n\r\n").as_bytes())
+        .await?;
+    stream.write_all(&reply.body).await?;
+    stream.flush().await
+}

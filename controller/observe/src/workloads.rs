@@ -1,0 +1,235 @@
+//! Deployments and pods of the namespaces that Environments name, watched only as long as they do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use lockmaster_core::environment::WorkloadReference;
+use lockmaster_core::facts::{Cause, Observed, Unavailable, Workload};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use crate::backoff::Backoff;
+use crate::workload::{self, SeenDeployment, SeenPod};
+
+/// The watches of target namespaces.
+pub struct Workloads {
+    client: Client,
+    /// Told the namespace in which something changed.
+    changed: UnboundedSender<String>,
+    namespaces: Mutex<BTreeMap<String, Followed>>,
+}
+
+struct Followed {
+    view: View,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// What was seen of one namespace.
+#[derive(Clone, Default)]
+struct View {
+    deployments: Arc<Mutex<Seen<SeenDeployment>>>,
+    pods: Arc<Mutex<Seen<SeenPod>>>,
+}
+
+/// One kind in one namespace.
+struct Seen<T> {
+    objects: BTreeMap<String, T>,
+    /// Collects a new listing until it is complete.
+    listing: BTreeMap<String, T>,
+    /// Whether it was listed completely once.
+    complete: bool,
+    /// Why it cannot be read.
+    problem: Option<Unavailable>,
+}
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        let (objects, listing) = (BTreeMap::new(), BTreeMap::new());
+        Self { objects, listing, complete: false, problem: None }
+    }
+}
+
+/// A panic while the lock was held left nothing half-written: every change is one assignment.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Workloads {
+    /// Watches nothing yet. `changed` is told the namespace of every change.
+    #[must_use]
+    pub fn new(client: Client, changed: UnboundedSender<String>) -> Self {
+        Self { client, changed, namespaces: Mutex::default() }
+    }
+
+    /// Watches exactly these namespaces from now on.
+    pub fn follow(&self, wanted: &BTreeSet<String>) {
+        let mut followed = locked(&self.namespaces);
+        followed.retain(|namespace, _| wanted.contains(namespace));
+        for namespace in wanted {
+            followed.entry(namespace.clone()).or_insert_with(|| self.start(namespace));
+        }
+    }
+
+    fn start(&self, namespace: &str) -> Followed {
+        let view = View::default();
+        let watch =
+            || Watch { namespace: namespace.to_owned(), changed: self.changed.clone() };
+        let deployments = Api::<Deployment>::namespaced(self.client.clone(), namespace);
+        let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        let tasks = [
+            tokio::spawn(watch().run(
+                deployments,
+                workload::deployment,
+                view.deployments.clone(),
+            )),
+            tokio::spawn(watch().run(pods, workload::pod, view.pods.clone())),
+        ];
+        Followed { view, tasks }
+    }
+
+    /// The workload as it was seen last.
+    #[must_use]
+    pub fn read(&self, reference: &WorkloadReference) -> Observed<Workload> {
+        let view = locked(&self.namespaces).get(&reference.namespace).map(|f| f.view.clone());
+        let Some(view) = view else { return Observed::Pending };
+        let deployments = locked(&view.deployments);
+        let pods = locked(&view.pods);
+        if let Some(problem) = deployments.problem.as_ref().or(pods.problem.as_ref()) {
+            return Observed::Unavailable(problem.clone());
+        }
+        if !deployments.complete || !pods.complete {
+            return Observed::Pending;
+        }
+        let Some(seen) = deployments.objects.get(&reference.name) else {
+            let message = format!("{reference} does not exist");
+            return Observed::Unavailable(Unavailable { cause: Cause::Missing, message });
+        };
+        let own = pods.objects.values().filter(|pod| {
+            !pod.deleting && seen.selector.selects(&pod.labels)
+        });
+        let pods = own.map(|pod| pod.pod.clone()).collect();
+        Observed::Known(Workload { pods, ..seen.workload.clone() })
+    }
+
+    /// The resourceVersion of the workload as it was seen last.
+    #[must_use]
+    pub fn resource_version(&self, reference: &WorkloadReference) -> Option<String> {
+        let view = locked(&self.namespaces).get(&reference.namespace)?.view.clone();
+        let deployments = locked(&view.deployments);
+        deployments.objects.get(&reference.name).map(|seen| seen.resource_version.clone())
+    }
+}
+
+struct Watch {
+    namespace: String,
+    changed: UnboundedSender<String>,
+}
+
+impl Watch {
+    async fn run<K, T>(self, api: Api<K>, reduce: fn(K) -> T, seen: Arc<Mutex<Seen<T>>>)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let stream = watcher(api, watcher::Config::default()).backoff(Backoff::watch());
+        futures::pin_mut!(stream);
+        while let Some(event) = stream.next().await {
+            let news = match event {
+                Ok(event) => absorb(&mut locked(&seen), event, reduce),
+                Err(error) => {
+                    locked(&seen).problem = Some(self.problem::<K>(&error));
+                    true
+                }
+            };
+            if news && self.changed.send(self.namespace.clone()).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn problem<K: Resource<DynamicType = ()>>(&self, error: &watcher::Error) -> Unavailable {
+        let kind = K::plural(&());
+        let namespace = &self.namespace;
+        if is_forbidden(error) {
+            return Unavailable {
+                cause: Cause::Forbidden,
+                message: format!(
+                    "the operator may not read {kind} in namespace {namespace}; its owner grants \
+                     it with the Role that `kubectl promote init` prints (get, list, watch, patch \
+                     on deployments; get, list, watch on pods)"
+                ),
+            };
+        }
+        tracing::warn!(namespace, kind = %kind, error = %error, "failed to watch");
+        Unavailable {
+            cause: Cause::Unreachable,
+            message: format!("{kind} in namespace {namespace} cannot be read right now"),
+        }
+    }
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status,
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => return false,
+    };
+    status.code == 403
+}
+
+/// Takes one event; whether the view now shows something new.
+fn absorb<K: Resource, T>(
+    seen: &mut Seen<T>,
+    event: watcher::Event<K>,
+    reduce: fn(K) -> T,
+) -> bool {
+    let name = |object: &K| object.meta().name.clone().unwrap_or_default();
+    match event {
+        watcher::Event::Apply(object) => {
+            seen.problem = None;
+            seen.objects.insert(name(&object), reduce(object));
+            true
+        }
+        watcher::Event::Delete(object) => {
+            seen.objects.remove(&name(&object));
+            true
+        }
+        watcher::Event::Init => {
+            seen.listing.clear();
+            false
+        }
+        watcher::Event::InitApply(object) => {
+            seen.listing.insert(name(&object), reduce(object));
+            false
+        }
+        watcher::Event::InitDone => {
+            seen.objects = std::mem::take(&mut seen.listing);
+            seen.complete = true;
+            seen.problem = None;
+            true
+        }
+    }
+}
+
+/// How long between two attempts at most: the owner of a namespace who has just granted the Role
+/// should not wait longer than this.
+pub const LONGEST_WATCH_PAUSE: Duration = Duration::from_secs(10);

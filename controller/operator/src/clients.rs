@@ -1,0 +1,44 @@
+//! Three clients, told apart by their User-Agent, so that an audit log can count what each costs.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use kube::{Client, Config};
+
+/// A write that takes longer has an unknown outcome, and the next pass reads back what happened.
+pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The clients of the operator.
+pub(crate) struct Clients {
+    /// Watches and lists; retries by itself.
+    pub(crate) reader: Client,
+    /// Writes; never retries, because only a fresh look may decide on a second write.
+    pub(crate) writer: Client,
+    /// For probing the guards; each probe connects anew, so that it meets any API server.
+    pub(crate) probe: Config,
+}
+
+impl Clients {
+    /// Clients for the cluster of the pod's ServiceAccount or of the kubeconfig.
+    pub(crate) async fn connect() -> anyhow::Result<Self> {
+        let config = Config::infer().await.context(
+            "failed to find the cluster: run in a pod with a ServiceAccount token, or point \
+             KUBECONFIG at a readable kubeconfig",
+        )?;
+        let client = |purpose| {
+            Client::try_from(named(config.clone(), purpose, purpose == "reader")?)
+                .context("failed to make a client from the cluster's configuration")
+        };
+        let (reader, writer) = (client("reader")?, client("writer")?);
+        Ok(Self { reader, writer, probe: named(config, "probe", false)? })
+    }
+}
+
+fn named(mut config: Config, purpose: &str, retry: bool) -> anyhow::Result<Config> {
+    let agent = format!("lockmaster/{} ({purpose})", env!("CARGO_PKG_VERSION"));
+    config.headers.push((USER_AGENT, HeaderValue::from_str(&agent)?));
+    config.default_retry = retry;
+    Ok(config)
+}

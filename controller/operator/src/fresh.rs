@@ -1,0 +1,125 @@
+//! A last look at the rules, right before a promotion may begin: the watch caches may be behind,
+//! and a policy that was tightened or a tier that was raised just now must count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
+use kube::{Api, Client, Resource, ResourceExt};
+use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy};
+use lockmaster_observe::observation::Observation;
+use lockmaster_observe::stores::Stores;
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+
+/// How old a look may be. All promotions that begin within it share one.
+const SHARED_FOR: Duration = Duration::from_secs(2);
+
+/// Name, uid and generation. Not resourceVersion: our own `Ready` writes change that.
+type Version = (String, String, i64);
+
+/// The rules as they are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rules {
+    policies: BTreeSet<Version>,
+    windows: BTreeSet<Version>,
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// The shared look.
+pub(crate) struct Freshness {
+    client: Client,
+    last: Mutex<Option<(Instant, Rules)>>,
+}
+
+/// The look failed, so nothing may begin.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to look at {what} before beginning a promotion")]
+pub(crate) struct Error {
+    what: &'static str,
+    source: kube::Error,
+}
+
+impl Freshness {
+    /// Looks with this client.
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client, last: Mutex::new(None) }
+    }
+
+    /// Whether the rules that were decided on are those that are stored.
+    pub(crate) async fn holds(
+        &self,
+        seen: &Observation,
+        stores: &Stores,
+    ) -> Result<bool, Error> {
+        let mut last = self.last.lock().await;
+        let fresh = last.as_ref().filter(|(at, _)| at.elapsed() < SHARED_FOR);
+        let rules = match fresh {
+            Some((_, rules)) => rules.clone(),
+            None => {
+                let at = Instant::now();
+                let rules = self.look().await?;
+                *last = Some((at, rules.clone()));
+                rules
+            }
+        };
+        let decided: BTreeSet<Version> = seen
+            .facts
+            .policies
+            .iter()
+            .map(|fact| (fact.name.clone(), fact.uid.clone(), fact.generation))
+            .collect();
+        let windows: BTreeSet<Version> =
+            stores.windows.state().iter().map(|window| version(window.as_ref())).collect();
+        let labels = seen
+            .facts
+            .namespaces
+            .iter()
+            .all(|(name, labels)| rules.namespaces.get(name) == Some(labels));
+        let same = decided == rules.policies && windows == rules.windows && labels;
+        if !same {
+            // What is stored is newer than what was seen: do not compare with it again.
+            *last = None;
+        }
+        Ok(same)
+    }
+
+    async fn look(&self) -> Result<Rules, Error> {
+        let (policies, windows, namespaces) = tokio::join!(
+            self.versions::<ClusterPromotionPolicy>("policies"),
+            self.versions::<ChangeWindow>("change windows"),
+            self.namespaces(),
+        );
+        Ok(Rules { policies: policies?, windows: windows?, namespaces: namespaces? })
+    }
+
+    async fn versions<K>(&self, what: &'static str) -> Result<BTreeSet<Version>, Error>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
+        let list = api.list_metadata(&ListParams::default()).await;
+        let list = list.map_err(|source| Error { what, source })?;
+        Ok(list.items.iter().map(version).collect())
+    }
+
+    async fn namespaces(&self) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let list = api.list_metadata(&ListParams::default()).await;
+        let list = list.map_err(|source| Error { what: "namespaces", source })?;
+        let labels = list.items.into_iter().map(|namespace| {
+            (namespace.name_any(), namespace.metadata.labels.unwrap_or_default())
+        });
+        Ok(labels.collect())
+    }
+}
+
+fn version<K: Resource>(object: &K) -> Version {
+    let meta = object.meta();
+    (
+        meta.name.clone().unwrap_or_default(),
+        meta.uid.clone().unwrap_or_default(),
+        meta.generation.unwrap_or_default(),
+    )
+}

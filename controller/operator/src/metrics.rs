@@ -1,0 +1,252 @@
+//! What Prometheus is told. Labels come from closed or bounded sets: never names of promotions,
+//! digests or people.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use lockmaster_core::environment::Tier;
+use lockmaster_core::facts::Cause;
+use lockmaster_core::gate::GateReport;
+use lockmaster_core::record::Outcome;
+use lockmaster_core::status::State;
+use lockmaster_observe::evidence::FetchOutcome;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PromotionLabels {
+    promotion_namespace: String,
+    product: String,
+    environment: String,
+    state: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GateLabels {
+    environment: String,
+    gate: String,
+    verdict: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FinishedLabels {
+    environment: String,
+    tier: String,
+    outcome: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FetchLabels {
+    outcome: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EnvironmentLabels {
+    environment: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GuardLabels {
+    guard: String,
+}
+
+/// From a warm cache to a registry that uses up its deadline of ten seconds.
+const FETCH_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// One unfinished promotion, for counting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unfinished {
+    /// Its namespace.
+    pub(crate) namespace: String,
+    /// Its product.
+    pub(crate) product: String,
+    /// Stage of its Environment.
+    pub(crate) stage: String,
+    /// Where it stands.
+    pub(crate) state: State,
+}
+
+/// What is counted at the moment of a scrape, because it is a state and not an event.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// Unfinished promotions.
+    pub(crate) promotions: Vec<Unfinished>,
+    /// Per stage that has a window: whether it is open for at least one Environment.
+    pub(crate) windows: Vec<(String, bool)>,
+    /// Per guard: whether it is proven.
+    pub(crate) guards: Vec<(String, bool)>,
+}
+
+/// The metrics of this process.
+pub(crate) struct Metrics {
+    registry: Mutex<Registry>,
+    promotions: Family<PromotionLabels, Gauge>,
+    gates: Family<GateLabels, Counter>,
+    finished: Family<FinishedLabels, Counter>,
+    fetches: Family<FetchLabels, Histogram>,
+    windows: Family<EnvironmentLabels, Gauge>,
+    guards: Family<GuardLabels, Gauge>,
+}
+
+impl Metrics {
+    /// All of them, at nothing.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("lockmaster");
+        let metrics = Self {
+            registry: Mutex::default(),
+            promotions: Family::default(),
+            gates: Family::default(),
+            finished: Family::default(),
+            fetches: Family::new_with_constructor(|| Histogram::new(FETCH_BUCKETS)),
+            windows: Family::default(),
+            guards: Family::default(),
+        };
+        registry.register(
+            "build",
+            "What this operator is",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register(
+            "promotions",
+            "Unfinished promotions by state",
+            metrics.promotions.clone(),
+        );
+        registry.register(
+            "promotions_finished",
+            "Promotions that ended, by outcome",
+            metrics.finished.clone(),
+        );
+        registry.register(
+            "gate_evaluations",
+            "Answers of the gates, one for each evaluation",
+            metrics.gates.clone(),
+        );
+        registry.register_with_unit(
+            "evidence_fetch_duration",
+            "How long it took to fetch what is attached to a digest",
+            Unit::Seconds,
+            metrics.fetches.clone(),
+        );
+        registry.register(
+            "window_open",
+            "Whether the change window is open for at least one Environment of the stage",
+            metrics.windows.clone(),
+        );
+        registry.register(
+            "approval_guard_ready",
+            "Whether the guard is installed as shipped and was seen denying",
+            metrics.guards.clone(),
+        );
+        Self { registry: Mutex::new(registry), ..metrics }
+    }
+
+    /// Counts the gates' answers.
+    pub(crate) fn gates(&self, stage: &str, gates: &[GateReport]) {
+        for gate in gates {
+            let labels = GateLabels {
+                environment: stage.to_owned(),
+                gate: gate.name.clone(),
+                verdict: snake_case(&gate.verdict.to_string()),
+            };
+            self.gates.get_or_create(&labels).inc();
+        }
+    }
+
+    /// Counts a promotion that ended.
+    pub(crate) fn finished(&self, stage: &str, tier: Tier, outcome: Outcome) {
+        let labels = FinishedLabels {
+            environment: stage.to_owned(),
+            tier: tier.to_string(),
+            outcome: snake_case(&outcome.to_string()),
+        };
+        self.finished.get_or_create(&labels).inc();
+    }
+
+    /// Notes how long a fetch took.
+    pub(crate) fn fetched(&self, took: Duration, outcome: FetchOutcome) {
+        let outcome = match outcome {
+            FetchOutcome::Fetched => "fetched",
+            FetchOutcome::Failed(Cause::Unreachable) => "unreachable",
+            FetchOutcome::Failed(Cause::Forbidden) => "forbidden",
+            FetchOutcome::Failed(Cause::Missing) => "missing",
+            FetchOutcome::Failed(Cause::Truncated) => "truncated",
+            FetchOutcome::Failed(Cause::Untrustworthy) => "untrustworthy",
+        };
+        let labels = FetchLabels { outcome: outcome.to_owned() };
+        self.fetches.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// The exposition in OpenMetrics text.
+    pub(crate) fn render(&self, snapshot: Snapshot) -> Result<String, std::fmt::Error> {
+        let Snapshot { promotions, windows, guards } = snapshot;
+        self.promotions.clear();
+        for Unfinished { namespace, product, stage, state } in promotions {
+            let labels = PromotionLabels {
+                promotion_namespace: namespace,
+                product,
+                environment: stage,
+                state: state.meaning().label.to_owned(),
+            };
+            self.promotions.get_or_create(&labels).inc();
+        }
+        self.windows.clear();
+        for (environment, open) in windows {
+            self.windows.get_or_create(&EnvironmentLabels { environment }).set(i64::from(open));
+        }
+        for (guard, ready) in guards {
+            self.guards.get_or_create(&GuardLabels { guard }).set(i64::from(ready));
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(text)
+    }
+}
+
+/// `NotRequired` as `not_required`.
+fn snake_case(word: &str) -> String {
+    let mut text = String::new();
+    for character in word.chars() {
+        if character.is_ascii_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.push(character.to_ascii_lowercase());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_shows_states_as_they_are_now_and_drops_what_is_gone() {
+        let metrics = Metrics::new();
+        let unfinished = Unfinished {
+            namespace: "shop".into(),
+            product: "checkout".into(),
+            stage: "prod".into(),
+            state: State::AwaitingApproval,
+        };
+        let snapshot = Snapshot { promotions: vec![unfinished], ..Snapshot::default() };
+        let text = metrics.render(snapshot).unwrap();
+        let line = "lockmaster_promotions{promotion_namespace=\"shop\",product=\"checkout\",\
+                    environment=\"prod\",state=\"awaiting_approval\"} 1";
+        assert!(text.contains(line), "{text}");
+        assert!(text.contains("lockmaster_build_info{version="), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        assert!(!metrics.render(Snapshot::default()).unwrap().contains("awaiting_approval"));
+    }
+
+    #[test]
+    fn words_become_labels() {
+        assert_eq!(snake_case("RolledBack"), "rolled_back");
+        assert_eq!(snake_case("Pass"), "pass");
+    }
+}

@@ -1,0 +1,188 @@
+//! JSON from outside: size, depth and duplicate keys are checked before anything believes a word.
+//!
+//! Duplicate keys are refused everywhere, because two readers may each believe another of the two
+//! (CVE-2021-41190 and its family); depth and size are refused before parsing (CVE-2024-32476 and
+//! its family of amplifications).
+
+use std::collections::HashSet;
+use std::fmt;
+
+use lockmaster_core::release::clip;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Nesting deeper than this is refused. The deepest documents seen are CycloneDX files of nested
+/// npm trees, at about 30; serde_json itself stops at 128.
+pub const DEPTH_LIMIT: usize = 64;
+
+/// Why a document is not read. The text is for people and never holds more than a clipped name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// Longer than the limit of its kind.
+    #[error("it has {length} bytes, the limit is {limit}")]
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+        /// The limit of its kind.
+        limit: usize,
+    },
+    /// No JSON, nested too deeply, a key given twice, or of another shape than expected.
+    #[error("it is not readable JSON: {0}")]
+    Malformed(String),
+}
+
+/// Reads `bytes` as a `T` after checking length, depth and duplicate keys of the whole document,
+/// the parts that `T` ignores included.
+pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], limit: usize) -> Result<T, DocumentError> {
+    check(bytes, limit)?;
+    serde_json::from_slice(bytes).map_err(|error| malformed(&error))
+}
+
+/// Checks length, depth and duplicate keys without building the document.
+pub fn check(bytes: &[u8], limit: usize) -> Result<(), DocumentError> {
+    if bytes.len() > limit {
+        return Err(DocumentError::TooLong {
+            length: bytes.len(),
+            limit,
+        });
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    Checked { depth: 0 }
+        .deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end())
+        .map_err(|error| malformed(&error))
+}
+
+fn malformed(error: &serde_json::Error) -> DocumentError {
+    DocumentError::Malformed(clip(&error.to_string()))
+}
+
+/// Walks a document; holds only the keys of the objects it is inside of.
+#[derive(Clone, Copy)]
+struct Checked {
+    depth: usize,
+}
+
+impl Checked {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth >= DEPTH_LIMIT {
+            return Err(E::custom(format_args!(
+                "it is nested deeper than {DEPTH_LIMIT} levels"
+            )));
+        }
+        Ok(Self {
+            depth: self.depth + 1,
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Checked {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Checked {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let deeper = self.deeper()?;
+        while items.next_element_seed(deeper)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let deeper = self.deeper()?;
+        let mut keys = HashSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if keys.contains(&key) {
+                let key = clip(&key);
+                return Err(A::Error::custom(format_args!(
+                    "the key \"{key}\" is given twice"
+                )));
+            }
+            keys.insert(key);
+            entries.next_value_seed(deeper)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        check(text.as_bytes(), 1000).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn ordinary_documents_pass() {
+        for text in [
+            "null",
+            "[1,-2,3.5,\"a\",true]",
+            r#"{"a":{"a":[{"a":1},{"a":2}]}}"#,
+        ] {
+            assert_eq!(check(text.as_bytes(), 1000), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_given_twice_is_refused_at_any_depth_and_however_it_is_spelled() {
+        assert!(problem(r#"{"a":1,"a":1}"#).contains("the key \"a\" is given twice"));
+        assert!(problem(r#"[{"x":{"a":1,"\u0061":2}}]"#).contains("the key \"a\" is given twice"));
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(check(nested(DEPTH_LIMIT).as_bytes(), 1000), Ok(()));
+        assert!(problem(&nested(DEPTH_LIMIT + 1)).contains("nested deeper than 64 levels"));
+        assert!(problem(&"[".repeat(999)).contains("nested deeper than 64 levels"));
+        assert!(problem(&r#"{"a":"#.repeat(190)).contains("nested deeper than 64 levels"));
+    }
+
+    #[test]
+    fn length_is_limited_and_nothing_may_follow() {
+        let long = check(b"[1,2,3]", 3).unwrap_err();
+        assert_eq!(
+            long,
+            DocumentError::TooLong {
+                length: 7,
+                limit: 3
+            }
+        );
+        assert!(problem("{} {}").contains("trailing characters"));
+        assert!(problem("").contains("EOF"));
+    }
+}

@@ -1,0 +1,21 @@
+//! Bytes in, evidence out: signatures, statements, provenance and SBOMs. Synchronous, without
+//! sockets, without a clock.
+//!
+//! Everything that arrives here came from a registry and is hostile until a signature over exactly
+//! these bytes verifies. [`judge()`] says what a Sigstore bundle holds and under which of the given
+//! keys it verifies; whether that satisfies a policy is decided by the gates, from these facts.
+//!
+//! Read in this order: [`judge()`], `bundle` (the envelope), `statement` (in-toto), `provenance`,
+//! `sbom`, [`key`] (which public keys are accepted), [`document`] (limits before parsing).
+
+mod bundle;
+pub mod document;
+mod judge;
+pub mod key;
+mod provenance;
+mod sbom;
+mod statement;
+
+pub use bundle::BUNDLE_LIMIT;
+pub use judge::{Subject, judge};
+pub use key::{KeyError, parse_key};

@@ -1,0 +1,282 @@
+//! Statements and their predicates: exact types, exact shapes, and nothing in between.
+
+use lockmaster_core::evidence::{
+    COSIGN_SIGN, CYCLONEDX, Content, Provenance, SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat,
+};
+use lockmaster_core::release::Digest;
+use serde_json::{Value, json};
+
+use crate::signing::{IN_TOTO, MANIFEST, Signer, judge_value, statement};
+
+const REPOSITORY: &str = "https://git.example/shop/checkout";
+const REFERENCE: &str = "refs/tags/v1.42.0";
+const COMMIT: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+
+fn provenance() -> Value {
+    json!({
+        "buildDefinition": {
+            "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+            "externalParameters": {"workflow": {
+                "ref": REFERENCE, "repository": REPOSITORY, "path": ".github/workflows/build.yml",
+            }},
+            "internalParameters": {"github": {"event_name": "push"}},
+            "resolvedDependencies": [
+                {"uri": "git+https://git.example/shop/decoy@refs/heads/main",
+                 "digest": {"gitCommit": "0000000000000000000000000000000000000000"}},
+                {"uri": format!("git+{REPOSITORY}@{REFERENCE}"), "digest": {"gitCommit": COMMIT}},
+            ],
+        },
+        "runDetails": {
+            "builder": {"id": "https://ci.example/builder"},
+            "metadata": {"invocationId": "https://ci.example/runs/7"},
+        },
+    })
+}
+
+fn spdx() -> Value {
+    json!({"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "packages": [{}, {}]})
+}
+
+fn judged(predicate_type: &str, predicate: &Value) -> Content {
+    let signer = Signer::p256();
+    let judged = judge_value(
+        &signer.attest(&statement(predicate_type, predicate)),
+        &[&signer],
+    );
+    assert_eq!(
+        judged.verified_by.len(),
+        1,
+        "the signature is good throughout"
+    );
+    assert_eq!(judged.subjects, [Digest::of(MANIFEST)]);
+    judged.content
+}
+
+#[track_caller]
+fn problem(predicate_type: &str, predicate: &Value) -> String {
+    let content = judged(predicate_type, predicate);
+    let Content::Unreadable {
+        predicate: Some(found),
+        problem,
+    } = content
+    else {
+        panic!("readable: {content:?}")
+    };
+    assert_eq!(found, predicate_type);
+    problem
+}
+
+fn changed(change: impl FnOnce(&mut Value)) -> String {
+    let mut predicate = provenance();
+    change(&mut predicate["buildDefinition"]);
+    problem(SLSA_PROVENANCE_V1, &predicate)
+}
+
+#[test]
+fn provenance_names_builder_source_and_the_commit_of_that_source() {
+    let expected = Provenance {
+        builder: "https://ci.example/builder".into(),
+        build_type: "https://actions.github.io/buildtypes/workflow/v1".into(),
+        repository: REPOSITORY.into(),
+        reference: REFERENCE.into(),
+        commit: COMMIT.into(),
+        invocation: Some("https://ci.example/runs/7".into()),
+    };
+    assert_eq!(
+        judged(SLSA_PROVENANCE_V1, &provenance()),
+        Content::Provenance(expected)
+    );
+}
+
+#[test]
+fn decoys_beside_the_named_dependency_decide_nothing() {
+    let twice = changed(|build| {
+        let named = build["resolvedDependencies"][1].clone();
+        build["resolvedDependencies"]
+            .as_array_mut()
+            .unwrap()
+            .push(named);
+    });
+    assert!(twice.starts_with("2 resolved dependencies are"), "{twice}");
+    let none = changed(|build| build["resolvedDependencies"][1]["uri"] = "git+other".into());
+    assert!(none.starts_with("0 resolved dependencies are"), "{none}");
+    let absent = changed(|build| build["resolvedDependencies"] = json!([]));
+    assert!(
+        absent.starts_with("0 resolved dependencies are"),
+        "{absent}"
+    );
+    let no_commit = changed(|build| build["resolvedDependencies"][1]["digest"] = json!({}));
+    assert!(no_commit.contains("has no gitCommit"), "{no_commit}");
+    let short = changed(|build| {
+        build["resolvedDependencies"][1]["digest"]["gitCommit"] = COMMIT[..39].into();
+    });
+    assert!(short.contains("has no gitCommit of 40 or 64"), "{short}");
+}
+
+#[test]
+fn what_is_not_recognised_in_a_build_is_not_believed() {
+    let unknown = changed(|build| build["buildType"] = "https://example.com/other/v1".into());
+    assert!(
+        unknown.contains("\"https://example.com/other/v1\" is not known here"),
+        "{unknown}"
+    );
+    let extra = changed(|build| build["externalParameters"]["inputs"] = json!({"debug": true}));
+    assert!(extra.contains("unknown field `inputs`"), "{extra}");
+    let nested = changed(|build| build["externalParameters"]["workflow"]["sha"] = "x".into());
+    assert!(nested.contains("unknown field `sha`"), "{nested}");
+    let missing = changed(|build| build["externalParameters"] = json!({}));
+    assert!(missing.contains("missing field `workflow`"), "{missing}");
+    let long = changed(|build| {
+        let reference = "r".repeat(2000);
+        build["resolvedDependencies"][1]["uri"] = format!("git+{REPOSITORY}@{reference}").into();
+        build["externalParameters"]["workflow"]["ref"] = reference.into();
+    });
+    assert!(long.contains("longer than 1024 bytes"), "{long}");
+    assert!(problem(SLSA_PROVENANCE_V1, &json!({})).contains("cannot be read"));
+}
+
+#[test]
+fn sboms_are_read_in_the_listed_versions_only() {
+    let sbom = |format, version: &str, components| {
+        Content::Sbom(Sbom {
+            format,
+            version: version.into(),
+            components,
+        })
+    };
+    assert_eq!(judged(SPDX, &spdx()), sbom(SbomFormat::Spdx, "2.3", 2));
+    let cyclonedx = |version: &str| {
+        json!({"bomFormat": "CycloneDX", "specVersion": version,
+               "components": [{"name": "a", "components": [{"name": "b"}]}, {"name": "c"}]})
+    };
+    for version in ["1.4", "1.5", "1.6", "1.7"] {
+        let expected = sbom(SbomFormat::CycloneDX, version, 3);
+        assert_eq!(judged(CYCLONEDX, &cyclonedx(version)), expected);
+    }
+    assert!(problem(CYCLONEDX, &cyclonedx("1.3")).contains("\"1.3\" is not CycloneDX 1.4 to 1.7"));
+    let old = json!({"spdxVersion": "SPDX-3.0", "SPDXID": "SPDXRef-DOCUMENT"});
+    assert!(problem(SPDX, &old).contains("\"SPDX-3.0\" is not SPDX-2.2 or SPDX-2.3"));
+    assert!(problem(SPDX, &cyclonedx("1.6")).contains("missing field `spdxVersion`"));
+    assert!(problem(CYCLONEDX, &spdx()).contains("missing field `bomFormat`"));
+    assert!(problem(SPDX, &json!({})).contains("the SPDX document cannot be read"));
+}
+
+#[test]
+fn wrapped_and_quoted_predicates_are_unwrapped() {
+    let expected = judged(SPDX, &spdx());
+    let text = spdx().to_string();
+    let forms = [
+        json!(text),
+        json!({"Data": spdx(), "Timestamp": "2026-01-01T00:00:00Z"}),
+        json!({"Data": text, "Timestamp": ""}),
+    ];
+    for form in forms {
+        assert_eq!(judged(SPDX, &form), expected, "{form}");
+    }
+    let tag_value = json!({"Data": "SPDXVersion: SPDX-2.3", "Timestamp": ""});
+    assert!(problem(SPDX, &tag_value).contains("the predicate is text, but"));
+    let doubled = json!(text.replacen('{', r#"{"packages":[],"#, 1));
+    assert!(problem(SPDX, &doubled).contains("\"packages\" is given twice"));
+    let deep = json!(format!("{}{}", "[".repeat(80), "]".repeat(80)));
+    assert!(problem(SPDX, &deep).contains("nested deeper than 64 levels"));
+}
+
+#[test]
+fn the_predicate_type_is_exact() {
+    for other in [
+        "https://slsa.dev/provenance/v0.2",
+        "https://spdx.dev/Document/v2.3",
+        "https://SPDX.dev/Document",
+    ] {
+        let expected = Content::Other {
+            predicate: other.into(),
+        };
+        assert_eq!(judged(other, &spdx()), expected);
+    }
+    assert!(problem("", &json!({})).contains("no predicate type"));
+    let Content::Other { predicate } = judged(&"x".repeat(5000), &json!({})) else {
+        panic!()
+    };
+    assert!(predicate.len() < 200, "clipped");
+}
+
+/// Judges a statement that is changed before signing.
+fn statement_changed(change: impl FnOnce(&mut Value)) -> (Vec<Digest>, Content) {
+    let signer = Signer::p256();
+    let mut statement = statement(COSIGN_SIGN, &json!({}));
+    change(&mut statement);
+    let judged = judge_value(&signer.attest(&statement), &[&signer]);
+    assert_eq!(judged.verified_by.len(), 1);
+    (judged.subjects, judged.content)
+}
+
+#[track_caller]
+fn statement_problem(change: impl FnOnce(&mut Value)) -> String {
+    match statement_changed(change) {
+        (subjects, Content::Unreadable { problem, .. }) if subjects.is_empty() => problem,
+        other => panic!("readable: {other:?}"),
+    }
+}
+
+#[test]
+fn statements_v0_1_and_v1_and_no_others() {
+    let (_, content) =
+        statement_changed(|s| s["_type"] = "https://in-toto.io/Statement/v0.1".into());
+    assert_eq!(content, Content::Signature);
+    let problem = statement_problem(|s| s["_type"] = "https://in-toto.io/Statement/v2".into());
+    assert!(problem.contains("is no in-toto statement type"));
+    assert!(statement_problem(|s| s["_type"] = Value::Null).contains("cannot be read"));
+}
+
+#[test]
+fn subjects_are_named_by_sha256_and_any_of_them_may_match() {
+    let (ours, other) = (Digest::of(MANIFEST), Digest::of(b"other"));
+    let (subjects, _) = statement_changed(|s| {
+        s["subject"] = json!([
+            {"name": "no digest"},
+            {"digest": {"sha512": "abc"}},
+            {"digest": {"sha256": other.hexadecimal(), "sha512": "abc"}},
+            {"digest": {"sha256": ours.hexadecimal()}},
+        ]);
+    });
+    assert_eq!(subjects, [other, ours.clone()]);
+    let none = statement_problem(|s| s["subject"] = json!([{"digest": {"sha512": "abc"}}]));
+    assert!(none.contains("names no subject by sha256"), "{none}");
+    assert!(statement_problem(|s| s["subject"] = json!([])).contains("names no subject"));
+    let upper = ours.hexadecimal().to_uppercase();
+    let wrong = statement_problem(|s| s["subject"] = json!([{"digest": {"sha256": upper}}]));
+    assert!(wrong.contains("64 lower-case hexadecimal"), "{wrong}");
+    let many = statement_problem(|s| {
+        let one = s["subject"][0].clone();
+        s["subject"] = vec![one; 257].into();
+    });
+    assert!(many.contains("257 subjects, the limit is 256"), "{many}");
+}
+
+#[test]
+fn a_deep_statement_is_refused_before_it_is_parsed() {
+    let signer = Signer::p256();
+    let payload = format!(r#"{{"predicate":{}"#, r#"{"a":"#.repeat(100_000));
+    let judged = judge_value(&signer.envelope(IN_TOTO, payload.as_bytes()), &[&signer]);
+    let Content::Unreadable { problem, .. } = judged.content else {
+        panic!()
+    };
+    assert!(
+        problem.contains("nested deeper than 64 levels"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_statement_without_a_predicate_says_nothing() {
+    for kind in [SLSA_PROVENANCE_V1, SPDX, CYCLONEDX] {
+        let (_, content) = statement_changed(|s| {
+            s["predicateType"] = kind.into();
+            s.as_object_mut().unwrap().remove("predicate");
+        });
+        let Content::Unreadable { problem, .. } = content else {
+            panic!("{kind}")
+        };
+        assert!(problem.contains("has no predicate"), "{kind}: {problem}");
+    }
+}

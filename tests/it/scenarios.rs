@@ -1,0 +1,274 @@
+//! The examples as Rust: each spoils one thing of a promotion that may go ahead.
+
+use std::collections::BTreeSet;
+
+use lockmaster_core::approval::Vote;
+use lockmaster_core::decide::decide;
+use lockmaster_core::decision::Mutation;
+use lockmaster_core::evidence::Content;
+use lockmaster_core::facts::{Cause, Observed, Unavailable};
+use lockmaster_core::promotion::attempt_key;
+use lockmaster_core::record::Outcome;
+use lockmaster_core::release::Digest;
+use lockmaster_core::snapshot::Snapshot;
+
+use crate::fixtures::{
+    annotate, approve, at, bundles, digest, image, key, latched, publish, ready, record, signature,
+    the_workload,
+};
+
+/// One folder of `examples/`.
+pub(crate) struct Scenario {
+    /// Name of the folder.
+    pub(crate) name: &'static str,
+    /// What it shows.
+    pub(crate) purpose: &'static str,
+    /// Exit code of `explain`.
+    pub(crate) exit_code: u8,
+    /// The facts.
+    pub(crate) snapshot: Snapshot,
+}
+
+fn scenario(
+    name: &'static str,
+    exit_code: u8,
+    purpose: &'static str,
+    spoil: impl FnOnce(&mut Snapshot),
+) -> Scenario {
+    let mut snapshot = ready();
+    spoil(&mut snapshot);
+    Scenario {
+        name,
+        purpose,
+        exit_code,
+        snapshot,
+    }
+}
+
+/// All of them.
+pub(crate) fn all() -> Vec<Scenario> {
+    let mut all = vec![scenario(
+        "ready-to-go",
+        3,
+        "Every gate passes; it is about to begin.",
+        |_| {},
+    )];
+    all.extend(evidence());
+    all.extend(order());
+    all.extend(people());
+    all.extend(target());
+    all
+}
+
+fn evidence() -> Vec<Scenario> {
+    vec![
+        scenario("unsigned", 2, "Nobody signed the image.", |snapshot| {
+            bundles(snapshot).retain(|bundle| bundle.content != Content::Signature);
+            bundles(snapshot).clear();
+        }),
+        scenario(
+            "signed-by-another-key",
+            7,
+            "The image is signed, but by a key that no authority of the policy has.",
+            |snapshot| {
+                for bundle in bundles(snapshot).iter_mut().take(1) {
+                    bundle.key_hint = Some(key("somebody else"));
+                    bundle.verified_by.clear();
+                }
+            },
+        ),
+        scenario(
+            "copied-signature",
+            7,
+            "The signature of another release was attached to this digest.",
+            |snapshot| bundles(snapshot)[0] = signature("1.41.3"),
+        ),
+        scenario(
+            "wrong-commit",
+            7,
+            "The provenance names another commit than the Release.",
+            |snapshot| {
+                if let Content::Provenance(statement) = &mut bundles(snapshot)[1].content {
+                    statement.commit = "ba5eba11".repeat(5);
+                }
+            },
+        ),
+        scenario(
+            "untrusted-builder",
+            7,
+            "Built on somebody's laptop, and attested with the right key.",
+            |snapshot| {
+                if let Content::Provenance(statement) = &mut bundles(snapshot)[1].content {
+                    statement.builder = "https://laptop.example/bob".into();
+                }
+            },
+        ),
+        scenario(
+            "no-sbom",
+            2,
+            "No bill of materials is attached.",
+            |snapshot| {
+                bundles(snapshot).truncate(2);
+            },
+        ),
+        scenario(
+            "registry-down",
+            2,
+            "The registry does not answer.",
+            |snapshot| {
+                let why = Unavailable {
+                    cause: Cause::Unreachable,
+                    message: "GET https://registry.example/v2/shop/checkout: connection refused"
+                        .into(),
+                };
+                let evidence = &mut snapshot.facts.evidence;
+                evidence.insert(image("1.42.0"), Observed::Unavailable(why));
+            },
+        ),
+    ]
+}
+
+fn order() -> Vec<Scenario> {
+    vec![
+        scenario(
+            "not-in-upstream",
+            2,
+            "These artifacts have not been in staging.",
+            |snapshot| {
+                snapshot
+                    .facts
+                    .upstream
+                    .insert("checkout-staging".into(), vec![]);
+            },
+        ),
+        scenario(
+            "version-not-newer",
+            2,
+            "A newer version runs here; going back is a Rollback.",
+            |snapshot| {
+                let newer = record(snapshot, 2, "1.43.0", Outcome::Succeeded);
+                snapshot.facts.records.push(newer);
+                let workload = the_workload(snapshot);
+                workload.containers[0].image = image("1.43.0").to_string();
+                crate::fixtures::roll_out(workload, &digest("1.43.0"));
+                snapshot.promotions[0].memory.approvals.clear();
+                approve(snapshot, "release-manager", "alice@corp");
+            },
+        ),
+        scenario(
+            "window-closed",
+            3,
+            "The change window opens tomorrow.",
+            |snapshot| {
+                snapshot.now = at("2026-11-24T15:30:00Z");
+            },
+        ),
+        scenario(
+            "no-policy",
+            2,
+            "No policy covers this Environment of tier Production.",
+            |snapshot| {
+                snapshot.facts.policies.clear();
+                snapshot.facts.windows.clear();
+                snapshot.facts.evidence.clear();
+                snapshot.promotions[0].memory.approvals.clear();
+            },
+        ),
+    ]
+}
+
+fn people() -> Vec<Scenario> {
+    vec![
+        scenario(
+            "awaiting-approval",
+            3,
+            "A release manager must approve.",
+            |snapshot| {
+                snapshot.promotions[0].memory.approvals.clear();
+                publish(snapshot);
+            },
+        ),
+        scenario(
+            "rejected",
+            2,
+            "A release manager said no; its end is recorded next.",
+            |snapshot| {
+                let mut no = latched(snapshot, Vote::Reject, "release-manager", "carol@corp");
+                no.reason = "the on-call engineer is away".into();
+                snapshot.promotions[0].memory.approvals = vec![no];
+            },
+        ),
+        scenario(
+            "guard-not-ready",
+            2,
+            "Nobody can prove that approvals are genuine, so none is counted.",
+            |snapshot| {
+                snapshot.promotions[0].memory.approvals.clear();
+                let plan = publish(snapshot);
+                annotate(
+                    snapshot,
+                    Vote::Approve,
+                    "release-manager",
+                    "alice@corp",
+                    &plan.hash,
+                );
+                if let Observed::Known(guard) = &mut snapshot.facts.guard {
+                    guard.problem = Some(
+                        "ValidatingAdmissionPolicy lockmaster-approval does not deny the probe"
+                            .into(),
+                    );
+                }
+            },
+        ),
+    ]
+}
+
+fn target() -> Vec<Scenario> {
+    vec![
+        scenario(
+            "no-consent",
+            2,
+            "The workload's owner has not consented.",
+            |snapshot| {
+                the_workload(snapshot).consent = None;
+            },
+        ),
+        scenario(
+            "rolling-out",
+            3,
+            "The image is set, and one of two new pods does not start.",
+            rolling_out,
+        ),
+    ]
+}
+
+/// Begins, takes the image, and meets a pod that does not start.
+fn rolling_out(snapshot: &mut Snapshot) {
+    publish(snapshot);
+    let decision = decide(&snapshot.input());
+    snapshot.promotions[0].memory.gates = decision.promotions[0].gates.clone();
+    let Some(Mutation::Claim(cleared)) = decision.mutation else {
+        panic!("expected a claim, not {:?}", decision.mutation)
+    };
+    let claim = cleared.claim().clone();
+    let memory = &mut snapshot.promotions[0].memory;
+    (memory.intent, memory.reported) = (Some(claim.intent.clone()), true);
+    snapshot.environment.active = Some(claim);
+    snapshot.now = at("2026-11-24T10:00:20Z");
+    let uid = snapshot.promotions[0].uid.clone();
+    let workload = the_workload(snapshot);
+    workload.intent = Some(attempt_key(&uid, 1));
+    workload.containers[0].image = image("1.42.0").to_string();
+    workload.containers[0].owners = vec!["lockmaster/Apply".into()];
+    workload.containers[0].applied_by_us = true;
+    crate::fixtures::roll_out(workload, &digest("1.42.0"));
+    workload.available = 1;
+    workload.pods[1].ready = false;
+    workload.pods[1].trouble = Some("app: CrashLoopBackOff".into());
+    let running: BTreeSet<&Digest> = workload
+        .pods
+        .iter()
+        .flat_map(|pod| pod.running.values())
+        .collect();
+    assert_eq!(running.len(), 1);
+}

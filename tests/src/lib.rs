@@ -1,0 +1,29 @@
+//! The test bed: real components on loopback, as a small library.
+//!
+//! Nothing is simulated but nodes and pods: etcd, API server, controllers, registries, cosign, helm
+//! and kubectl are the released programs, built once from pinned Go modules. Read in this order:
+//!
+//! - [`launch`] and [`child`]: processes that never outlive the test
+//! - [`tools`] and [`product`]: what is built, and where it is kept
+//! - [`cluster`], with [`pki`] and [`audit`]: the control plane, people, what they did
+//! - [`registry`], [`image`], [`cosign`] and [`evidence`], [`referrer`]: images and what is known of them
+//! - [`proxy`]: count, hold and cut what passes between two of them
+//! - [`operator`]: Lockmaster itself, to be killed and started again
+//!
+//! The first line of `main` in every binary that uses it must be [`launch::intercept`].
+
+pub mod audit;
+pub mod child;
+pub mod cluster;
+pub mod cosign;
+pub mod evidence;
+pub mod image;
+pub mod launch;
+pub mod operator;
+pub mod pki;
+pub mod product;
+pub mod progress;
+pub mod proxy;
+pub mod referrer;
+pub mod registry;
+pub mod tools;
