@@ -13,6 +13,7 @@
 //! The first line of `main` in every binary that uses it must be [`launch::intercept`].
 
 pub mod audit;
+pub mod bed;
 pub mod child;
 pub mod cluster;
 pub mod cosign;
@@ -26,4 +27,6 @@ pub mod progress;
 pub mod proxy;
 pub mod referrer;
 pub mod registry;
+pub mod scenario;
+pub mod shop;
 pub mod tools;

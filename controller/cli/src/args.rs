@@ -1,10 +1,14 @@
 //! The command line. A flag stands only where it does something.
 
+mod parse;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockmaster_core::environment::Span;
 use lockmaster_core::release::{ImageReference, Version};
+
+use self::parse::{account, image, name, role, span, target, version, window};
 
 /// Promote signed images from one environment to the next.
 ///
@@ -346,74 +350,6 @@ pub(crate) struct NamespacedName {
     pub(crate) name: String,
 }
 
-/// RFC 1123: what Kubernetes accepts as a name.
-fn name(text: &str) -> Result<String, String> {
-    let part = |part: &str| {
-        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        !part.is_empty()
-            && part.bytes().all(inner)
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-    };
-    if text.len() <= 253 && text.split('.').all(part) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected lower-case letters, digits, - and . (at most 253)".to_owned())
-    }
-}
-
-/// What the policy schema accepts as a role; no dots, because slots are split on them.
-fn role(text: &str) -> Result<String, String> {
-    let valid = text.len() <= 40
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if valid {
-        Ok(text.to_owned())
-    } else {
-        Err("expected a role such as release-manager: lower-case letters, digits and -".to_owned())
-    }
-}
-
-fn span(text: &str) -> Result<Span, String> {
-    Span::try_from(text.to_owned()).map_err(|error| error.to_string())
-}
-
-fn window(text: &str) -> Result<String, String> {
-    lockmaster_core::window::parse_annotation(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
-}
-
-fn image(text: &str) -> Result<ImageReference, String> {
-    ImageReference::parse(text).map_err(|error| error.to_string())
-}
-
-fn version(text: &str) -> Result<Version, String> {
-    Version::parse(text).map_err(|error| error.to_string())
-}
-
-fn account(text: &str) -> Result<NamespacedName, String> {
-    let (namespace, rest) = text
-        .split_once('/')
-        .ok_or_else(|| "expected NAMESPACE/NAME".to_owned())?;
-    Ok(NamespacedName {
-        namespace: name(namespace)?,
-        name: name(rest)?,
-    })
-}
-
-fn target(text: &str) -> Result<InitTarget, String> {
-    let (stage, deployment) = text
-        .split_once('=')
-        .ok_or_else(|| "expected STAGE=NAMESPACE/DEPLOYMENT".to_owned())?;
-    Ok(InitTarget {
-        stage: name(stage)?,
-        deployment: account(deployment)?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -434,6 +370,23 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_is_documented_with_its_command() {
+        let documentation = include_str!("../../../docs/reference/cli.md");
+        let (shared, _) = documentation.split_once("\n## init\n").unwrap();
+        for command in Arguments::command().get_subcommands() {
+            let heading = format!("\n## {}\n", command.get_name());
+            let (_, section) = documentation.split_once(&heading).expect(&heading);
+            let section = section.split("\n## ").next().unwrap();
+            for flag in command.get_arguments().filter_map(|a| a.get_long()) {
+                let known = [section, shared]
+                    .iter()
+                    .any(|text| text.contains(&format!("--{flag}")));
+                assert!(known, "{} --{flag}", command.get_name());
+            }
+        }
     }
 
     #[test]

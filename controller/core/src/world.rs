@@ -1,6 +1,8 @@
 //! A world for tests: a few objects that change as the decision says, under the same conditions as
 //! the API server would let them, and everything else that happens to them meanwhile.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 
 use crate::approval::Vote;
@@ -9,8 +11,8 @@ use crate::decision::{Decision, Mutation, Progress};
 use crate::environment::Environment;
 use crate::facts::{Observed, Workload};
 use crate::fixtures::{self, digest, image};
-use crate::gate::Verdict;
-use crate::promotion::{IntentTarget, Promotion, attempt_key};
+use crate::gate::GateReport;
+use crate::promotion::{Claim, IntentTarget, Memory, Promotion, attempt_key};
 use crate::record::Record;
 use crate::release::Digest;
 use crate::snapshot::Snapshot;
@@ -52,9 +54,19 @@ pub(crate) struct World {
     pub(crate) effects: Vec<Effect>,
     /// Every step that had an effect, in order.
     pub(crate) steps: Vec<&'static str>,
+    /// Whether our annotation was ever taken away.
+    pub(crate) is_undone: bool,
     past: Vec<Snapshot>,
     workload_version: u64,
     held: Option<Held>,
+    /// Every claim that was written.
+    claims: Vec<Claim>,
+    /// Every intent that was written, with the gates that were written with it.
+    intents: Vec<(String, u32, Vec<GateReport>)>,
+    /// What was remembered of each promotion when it ended, by uid.
+    ends: BTreeMap<String, Memory>,
+    checked_records: usize,
+    checked_effects: usize,
 }
 
 impl World {
@@ -64,9 +76,15 @@ impl World {
             broken: vec![],
             effects: vec![],
             steps: vec![],
+            is_undone: false,
             past: vec![],
             workload_version: 0,
             held: None,
+            claims: vec![],
+            intents: vec![],
+            ends: BTreeMap::new(),
+            checked_records: 0,
+            checked_effects: 0,
         }
     }
 
@@ -215,6 +233,11 @@ impl World {
         &self.now.facts.records
     }
 
+    /// How many changes there were.
+    pub(crate) fn age(&self) -> usize {
+        self.past.len()
+    }
+
     fn remember(&mut self) {
         self.past.push(self.now.clone());
     }
@@ -260,7 +283,10 @@ impl World {
         let same_environment = seen.environment == self.now.environment;
         let active = &mut self.now.environment.active;
         match mutation {
-            Mutation::Claim(cleared) if same_environment => *active = Some(cleared.claim().clone()),
+            Mutation::Claim(cleared) if same_environment => {
+                self.claims.push(cleared.claim().clone());
+                *active = Some(cleared.claim().clone());
+            }
             Mutation::Release { .. } if same_environment => *active = None,
             Mutation::Claim(_) | Mutation::Release { .. } => return false,
             Mutation::Intent { uid, intent, .. } => {
@@ -273,9 +299,11 @@ impl World {
                     .promotions
                     .iter()
                     .find(|progress| progress.uid == uid);
-                promotion.memory.gates = progress.unwrap().gates.clone();
-                promotion.memory.intent = Some(intent);
+                let gates = progress.unwrap().gates.clone();
+                promotion.memory.gates.clone_from(&gates);
+                promotion.memory.intent = Some(intent.clone());
                 promotion.memory.reported = true;
+                self.intents.push((uid, intent.attempt, gates));
             }
             Mutation::Conclude { uid, record, .. } => {
                 let Some(promotion) = self.as_seen(seen, &uid) else {
@@ -283,6 +311,9 @@ impl World {
                 };
                 promotion.memory.record = Some(record);
                 promotion.memory.intent = None;
+                let memory = promotion.memory.clone();
+                let before = self.ends.insert(uid, memory);
+                assert_eq!(before, None, "S9: it ended twice");
             }
             Mutation::Record(record) => {
                 let next = self.now.facts.records.len() + 1;
@@ -292,6 +323,13 @@ impl World {
                 self.now.facts.records.push(*record);
             }
             Mutation::Fence { uid, attempt, .. } => {
+                let template = |snapshot: &Snapshot| match &snapshot.facts.workloads[0] {
+                    Observed::Known(one) => Some((one.containers.clone(), one.intent.clone())),
+                    Observed::Pending | Observed::Unavailable(_) => None,
+                };
+                if template(seen) != template(&self.now) {
+                    return false;
+                }
                 self.workload().fence = Some(attempt_key(&uid, attempt));
             }
             Mutation::Apply {
@@ -362,105 +400,80 @@ impl World {
     }
 
     /// What must hold in every world at any time.
-    pub(crate) fn check(&self) {
-        self.check_effects();
-        self.check_records();
-        for before in &self.past {
-            for old in before
-                .promotions
-                .iter()
-                .filter(|promotion| promotion.is_finished())
-            {
-                let mut all = self.now.promotions.iter();
-                if let Some(new) = all.find(|promotion| promotion.uid == old.uid) {
-                    assert_eq!(new.memory, old.memory, "S9: a finished promotion changed");
-                }
-            }
+    pub(crate) fn check(&mut self) {
+        let effects = self.effects.clone();
+        for (position, effect) in effects.iter().enumerate().skip(self.checked_effects) {
+            self.check_effect(effect, &effects[..position]);
         }
-    }
-
-    fn check_effects(&self) {
-        for (position, effect) in self.effects.iter().enumerate() {
-            let same = |other: &Effect| other.uid == effect.uid && other.attempt == effect.attempt;
-            let again = self.effects.iter().skip(position + 1).any(same);
-            assert!(
-                !again,
-                "S12: {} took effect twice: {:?}",
-                effect.uid, self.effects
-            );
-            let claims = || {
-                self.past
-                    .iter()
-                    .filter_map(|then| then.environment.active.as_ref())
-            };
-            let cleared = claims().any(|claim| {
-                claim.account.promotion.uid == effect.uid
-                    && claim.intent.attempt == effect.attempt
-                    && claim
-                        .intent
-                        .targets
-                        .iter()
-                        .any(|target| target.to.to_string() == effect.to)
-                    && claim
-                        .account
-                        .gates
-                        .iter()
-                        .all(|gate| gate.verdict.is_open())
-            });
-            assert!(cleared, "S1: no cleared claim for {effect:?}");
-            let intended = self.past.iter().any(|then| {
-                then.promotions.iter().any(|promotion| {
-                    let gates = &promotion.memory.gates;
-                    promotion.uid == effect.uid
-                        && !gates.is_empty()
-                        && gates
-                            .iter()
-                            .all(|gate| gate.verdict != Verdict::Deny && gate.verdict.is_open())
-                        && promotion
-                            .memory
-                            .intent
-                            .as_ref()
-                            .is_some_and(|i| i.attempt == effect.attempt)
-                })
-            });
-            assert!(intended, "S1: no intent with open gates before {effect:?}");
-        }
-    }
-
-    fn check_records(&self) {
-        let records = self.records();
-        let mut previous: Option<&Record> = None;
-        for record in records {
-            assert!(
-                record.is_intact(),
-                "S8: {} was tampered with",
-                record.object_name()
-            );
-            let link = record.content.previous.as_ref().map(|link| &link.hash);
-            assert_eq!(
-                link,
-                previous.map(|record| &record.hash),
-                "S8: the chain is broken"
-            );
-            let uid = &record.content.promotion.uid;
-            let own = records
-                .iter()
-                .filter(|record| record.content.promotion.uid == *uid);
-            assert_eq!(own.count(), 1, "S8: {uid} has several records");
-            previous = Some(record);
-        }
+        self.checked_effects = effects.len();
+        self.check_new_records();
         for promotion in &self.now.promotions {
-            if let Some(reference) = &promotion.memory.record {
-                let kept = records.iter().any(|record| {
+            let end = self.ends.get(&promotion.uid);
+            assert_eq!(end.is_some(), promotion.is_finished());
+            if let (Some(end), Some(reference)) = (end, &promotion.memory.record) {
+                assert_eq!(*end, promotion.memory, "S9: a finished promotion changed");
+                let kept = self.records().iter().any(|record| {
                     record.hash == reference.hash && record.content.outcome == reference.outcome
                 });
                 assert!(kept, "S8: {} has no record", promotion.name);
-                assert!(
-                    promotion.memory.intent.is_none(),
-                    "an open intent after the end"
-                );
             }
         }
+    }
+
+    fn check_effect(&self, effect: &Effect, before: &[Effect]) {
+        let Effect {
+            uid,
+            attempt,
+            from: _,
+            to,
+        } = effect;
+        let again = before
+            .iter()
+            .any(|other| other.uid == *uid && other.attempt == *attempt);
+        assert!(
+            !again,
+            "S12: {uid} took effect twice: {effect:?} after {before:?}"
+        );
+        let open = |gates: &[GateReport]| {
+            !gates.is_empty() && gates.iter().all(|gate| gate.verdict.is_open())
+        };
+        let cleared = self.claims.iter().any(|claim| {
+            let Claim { intent, account } = claim;
+            account.promotion.uid == *uid
+                && intent.attempt == *attempt
+                && intent
+                    .targets
+                    .iter()
+                    .any(|target| target.to.to_string() == *to)
+                && account.gates.iter().all(|gate| gate.verdict.is_open())
+        });
+        assert!(cleared, "S1: no cleared claim for {effect:?}");
+        let intended = self
+            .intents
+            .iter()
+            .any(|(intended, number, gates)| intended == uid && number == attempt && open(gates));
+        assert!(intended, "S1: no intent with open gates before {effect:?}");
+    }
+
+    fn check_new_records(&mut self) {
+        let records = &self.now.facts.records;
+        for (position, record) in records.iter().enumerate().skip(self.checked_records) {
+            let before = &records[..position];
+            let name = record.object_name();
+            assert!(record.is_intact(), "S8: {name} does not have its own hash");
+            let link = record.content.previous.as_ref().map(|link| &link.hash);
+            assert_eq!(
+                link,
+                before.last().map(|last| &last.hash),
+                "S8: {name} is no next link"
+            );
+            let uid = &record.content.promotion.uid;
+            let twice = before
+                .iter()
+                .any(|other| other.content.promotion.uid == *uid);
+            assert!(!twice, "S8: {uid} has several records");
+        }
+        self.checked_records = records.len();
     }
 
     /// The digest that the workload is set to.

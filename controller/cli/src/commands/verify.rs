@@ -7,7 +7,6 @@ mod policy;
 use lockmaster_core::evidence::{Evidence, PublicKey};
 use lockmaster_core::facts::{Observed, Unavailable};
 use lockmaster_core::gate::{GateReport, Verdict};
-use lockmaster_core::reason::Reason;
 use lockmaster_core::release::ImageReference;
 use lockmaster_observe::registry::{Config, RegistryClient};
 use lockmaster_verify::{Subject, judge};
@@ -132,14 +131,13 @@ impl View {
     }
 }
 
-/// Wrong evidence is 7, missing evidence or a refused repository 2; where the registry could not
-/// be asked nothing is known, which is 1.
+/// Wrong evidence is 7, as for `explain`, and missing evidence 2; where the registry could not be
+/// asked nothing is known, which is 1.
 fn exit_of(gates: &[GateReport]) -> Exit {
     let exits = gates.iter().map(|gate| match gate.verdict {
         Verdict::Pass | Verdict::NotRequired => Exit::Done,
         Verdict::Unknown => Exit::Failed,
         Verdict::Hold => Exit::GateFailed,
-        Verdict::Deny if gate.reason == Reason::SourceNotAllowed => Exit::GateFailed,
         Verdict::Deny => Exit::EvidenceInvalid,
     });
     exits.max().unwrap_or(Exit::Failed)
@@ -147,6 +145,8 @@ fn exit_of(gates: &[GateReport]) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use lockmaster_core::reason::Reason;
+
     use super::*;
 
     #[test]
@@ -164,10 +164,6 @@ mod tests {
         check(pass(), Exit::Done);
         check(gate(Verdict::NotRequired, Reason::NotRequired), Exit::Done);
         check(gate(Verdict::Hold, Reason::SbomMissing), Exit::GateFailed);
-        check(
-            gate(Verdict::Deny, Reason::SourceNotAllowed),
-            Exit::GateFailed,
-        );
         check(
             gate(Verdict::Deny, Reason::SignatureInvalid),
             Exit::EvidenceInvalid,

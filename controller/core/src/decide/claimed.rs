@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Input;
 use super::ending::{close_unlanded, end, fence, finished, give_up, turn_back};
-use super::landing::{Landing, landings, trouble};
+use super::landing::{Landing, is_fenced, landings, trouble};
 use super::waiting::{conclude, is_pending, look};
 use crate::case::Case;
 use crate::decision::{Mutation, Progress};
@@ -51,6 +51,9 @@ pub(super) fn step(input: &Input<'_>, claim: &Claim) -> Step {
             Some(intent) if intent.attempt == claim.intent.attempt => {
                 carry_out(input, claim, promotion)
             }
+            // The claim is written first: with an intent ahead of it, the Environment was read as it
+            // was before. The newer one wakes the pass.
+            Some(intent) if intent.attempt > claim.intent.attempt => Step::change(None),
             Some(_) => Step {
                 progress: Some(rolling_progress(promotion, claim, rolling(claim))),
                 ..Step::change(Some(write_intent(claim)))
@@ -171,6 +174,9 @@ fn carry_out(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
             return Step::change(closed);
         }
         let uid = promotion.uid.clone();
+        if is_fenced(&seen, &uid, *attempt) {
+            return report("a fence closed this attempt; reading again why".to_owned());
+        }
         let (attempt, target) = (*attempt, target.clone());
         return Step::change(Some(Mutation::Apply {
             uid,
@@ -193,7 +199,7 @@ fn carry_out(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
 }
 
 /// What an attempt does, for a person.
-fn rolling(claim: &Claim) -> String {
+pub(super) fn rolling(claim: &Claim) -> String {
     let texts: Vec<_> = claim
         .intent
         .targets
@@ -208,7 +214,7 @@ fn rolling(claim: &Claim) -> String {
     format!("setting {}{}", texts.join(", "), why.unwrap_or_default())
 }
 
-fn rolling_progress(promotion: &Promotion, claim: &Claim, summary: String) -> Progress {
+pub(super) fn rolling_progress(promotion: &Promotion, claim: &Claim, summary: String) -> Progress {
     let back = claim.intent.undo.is_some();
     let (state, reason) = if back {
         (State::RollingBack, Reason::RollingBack)

@@ -77,6 +77,17 @@ fn at<'a>(workload: &'a Workload, target: &IntentTarget, key: &str) -> Landing<'
         return Landing::Foreign(Reason::Raced, text);
     };
     let ours = workload.intent.as_deref() == Some(key);
+    if let Some(later) = workload
+        .intent
+        .as_deref()
+        .filter(|intent| is_after(intent, key))
+    {
+        // The claim was read as it was before that attempt; carried out again it would undo it.
+        let name = &target.workload;
+        return Landing::Unseen(format!(
+            "{name} carries the later attempt {later}; reading again"
+        ));
+    }
     if container.image == target.to.to_string() {
         // The value alone proves nothing: somebody else may have written it. Applying it again is
         // harmless and makes it ours.
@@ -142,6 +153,11 @@ fn unhealthy(workload: &Workload, target: &IntentTarget) -> Option<String> {
         pod.ready && pod.running.get(&target.container) == Some(target.to.digest())
     };
     let ready = workload.pods.iter().filter(runs).count();
+    if *replicas == 0 {
+        return Some(format!(
+            "{name}: 0 replicas, so nothing can prove it healthy; scale it up"
+        ));
+    }
     let settled = updated == replicas
         && total == replicas
         && available >= replicas
@@ -177,5 +193,28 @@ fn unhealthy(workload: &Workload, target: &IntentTarget) -> Option<String> {
 #[must_use]
 pub fn may_apply(workload: &Workload, target: &IntentTarget, uid: &str, attempt: u32) -> bool {
     let key = attempt_key(uid, attempt);
-    workload.uid == target.uid && matches!(at(workload, target, &key), Landing::NotYet(_))
+    workload.uid == target.uid
+        && workload.fence.as_deref() != Some(key.as_str())
+        && matches!(at(workload, target, &key), Landing::NotYet(_))
+}
+
+/// Whether a fence closed the attempt at a target that it did not reach.
+pub(super) fn is_fenced(seen: &[Landing<'_>], uid: &str, attempt: u32) -> bool {
+    let key = attempt_key(uid, attempt);
+    seen.iter().any(|landing| match landing {
+        Landing::NotYet(workload) => workload.fence.as_deref() == Some(key.as_str()),
+        Landing::Unseen(_) | Landing::Gone | Landing::Landed(_) | Landing::Foreign(..) => false,
+    })
+}
+
+/// Whether one attempt of a promotion comes after another one of the same.
+fn is_after(one: &str, other: &str) -> bool {
+    let parts = |key| {
+        let (uid, attempt) = str::rsplit_once(key, '/')?;
+        Some((uid, attempt.parse::<u32>().ok()?))
+    };
+    match (parts(one), parts(other)) {
+        (Some((one_uid, one)), Some((other_uid, other))) => one_uid == other_uid && one > other,
+        _ => false,
+    }
 }

@@ -2,10 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::claimed::{rolling, rolling_progress};
 use super::{Input, account, recorded};
 use crate::case::Case;
 use crate::decision::{Cleared, Mutation, Next, Progress};
-use crate::facts::Observed;
+use crate::facts::{Facts, Observed};
 use crate::gate::{GateReport, Verdict, evaluate};
 use crate::gates;
 use crate::plan::{PublishedPlan, bound_hash};
@@ -41,11 +42,14 @@ pub(super) fn step(input: &Input<'_>, holder: Option<&str>) -> Step {
         mutation: None,
         next: Next::AwaitChange,
     };
-    let mut turn_taken = held;
+    let mut turn_taken = held || waiting.iter().any(|other| other.memory.intent.is_some());
     for promotion in &waiting {
         let case = Case::new(promotion, input);
         let mut progress = look(&case);
-        let ended = ending(&case, &progress, &waiting);
+        let ended = match &promotion.memory.intent {
+            Some(intent) => resumed(&case, &mut progress, intent),
+            None => ending(&case, &progress, &waiting),
+        };
         let mutation = ended.or_else(|| {
             let its_turn = progress.state == State::Pending && progress.latch.is_empty();
             (its_turn && !turn_taken)
@@ -196,11 +200,31 @@ fn published(case: &Case<'_>, gates: &[GateReport]) -> Option<PublishedPlan> {
     }
 }
 
+/// A promotion whose intent is open although nothing holds the Environment: the Environment was read
+/// as it was before the claim, or its status was lost. The claim is written again as it was; under
+/// the resourceVersion of an old reading that fails, and nobody else gets a turn meanwhile.
+fn resumed(case: &Case<'_>, progress: &mut Progress, intent: &Intent) -> Option<Mutation> {
+    let promotion = case.promotion;
+    if let Some(record) = recorded_before(promotion, case.facts) {
+        return Some(conclude(promotion, record));
+    }
+    progress.gates.clone_from(&promotion.memory.gates);
+    let mut account = account(case, progress)?;
+    account.plan_hash = promotion.memory.plan.as_ref().map(|plan| plan.hash.clone());
+    let claim = Claim {
+        intent: intent.clone(),
+        account,
+    };
+    *progress = rolling_progress(promotion, &claim, rolling(&claim));
+    let free = case.environment.active.is_none();
+    free.then(|| Mutation::Claim(Box::new(Cleared(claim))))
+}
+
 /// How a promotion ends without ever having held the Environment, if it does.
 fn ending(case: &Case<'_>, progress: &Progress, waiting: &[&Promotion]) -> Option<Mutation> {
     let promotion = case.promotion;
-    if let Some(mutation) = already_recorded(case) {
-        return Some(mutation);
+    if let Some(record) = recorded_before(promotion, case.facts) {
+        return Some(conclude(promotion, record));
     }
     let (outcome, reason, message) = if promotion.request.abort {
         (
@@ -208,7 +232,7 @@ fn ending(case: &Case<'_>, progress: &Progress, waiting: &[&Promotion]) -> Optio
             Reason::Aborted,
             "aborted before anything was changed".to_owned(),
         )
-    } else if let Some(newer) = superseded_by(promotion, waiting) {
+    } else if let Some(newer) = superseded_by(promotion, case.facts, waiting) {
         let text = format!("Promotion {} asks for the same and is newer", newer.name);
         (Outcome::Superseded, Reason::Superseded, text)
     } else {
@@ -248,18 +272,16 @@ fn ending(case: &Case<'_>, progress: &Progress, waiting: &[&Promotion]) -> Optio
     Some(Mutation::Record(Box::new(record)))
 }
 
-/// A promotion that has a record is over: its own, or that of the same request before the object
-/// was re-created. It mirrors that outcome and does nothing.
-fn already_recorded(case: &Case<'_>) -> Option<Mutation> {
-    let promotion = case.promotion;
-    let record = case.facts.record_of(&promotion.uid).or_else(|| {
+/// The record of a promotion, or that of the same request before the object was re-created: it
+/// mirrors that outcome and does nothing.
+fn recorded_before<'a>(promotion: &Promotion, facts: &'a Facts) -> Option<&'a Record> {
+    facts.record_of(&promotion.uid).or_else(|| {
         let hash = promotion.request.hash().ok()?;
-        case.facts.records.iter().rev().find(|record| {
+        facts.records.iter().rev().find(|record| {
             let recorded = &record.content.promotion;
             recorded.name == promotion.name && recorded.spec_hash == hash
         })
-    })?;
-    Some(conclude(promotion, record))
+    })
 }
 
 /// The write that ends a promotion as its record says.
@@ -277,10 +299,17 @@ pub(super) fn conclude(promotion: &Promotion, record: &Record) -> Mutation {
     }
 }
 
-fn superseded_by<'a>(promotion: &Promotion, waiting: &[&'a Promotion]) -> Option<&'a Promotion> {
+/// The newer request for the same, unless that one is over itself: a request that was re-created
+/// mirrors its record and moves nothing.
+fn superseded_by<'a>(
+    promotion: &Promotion,
+    facts: &Facts,
+    waiting: &[&'a Promotion],
+) -> Option<&'a Promotion> {
     waiting.iter().copied().find(|other| {
         other.uid != promotion.uid
             && !other.request.abort
+            && recorded_before(other, facts).is_none()
             && other.request.release == promotion.request.release
             && other.request.action == promotion.request.action
             && (other.created, &other.name) > (promotion.created, &promotion.name)

@@ -266,20 +266,24 @@ pub fn latches(case: &Case<'_>) -> Vec<Latched> {
     let requester = case.promotion.requester();
     written
         .filter(|written| written.by != requester.name && !written.by.starts_with("system:"))
-        .filter(|written| !is_latched(&memory.approvals, written, &plan.content))
+        .filter(|written| !is_latched(&memory.approvals, written, &plan.content, case.now))
         .map(|written| latch(written, plan.content.clone(), case.now))
         .collect()
 }
 
-fn is_latched(latched: &[Latched], written: &Written, content: &Digest) -> bool {
+/// Whether this decision is remembered already. One that expired may be given again, by other words:
+/// the annotation alone, still standing there, must not live for ever.
+fn is_latched(latched: &[Latched], written: &Written, content: &Digest, now: Timestamp) -> bool {
     let newest = latched
         .iter()
         .rev()
         .find(|latched| latched.slot == written.slot);
     newest.is_some_and(|latched| {
-        latched.content == *content
+        let same = latched.content == *content
             && latched.by == written.by
-            && latched.decision == written.decision
+            && latched.decision == written.decision;
+        let words = latched.reason == written.reason && latched.reference == written.reference;
+        same && (words || now < latched.expires())
     })
 }
 

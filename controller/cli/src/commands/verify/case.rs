@@ -231,3 +231,130 @@ fn namespace(arguments: &Verify, policies: &[PolicyFact]) -> Result<String, Fail
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+    use lockmaster_core::facts::{Cause, Unavailable};
+    use lockmaster_core::reason::Reason;
+
+    use super::super::policy::{self, tests::POLICY};
+    use super::*;
+    use crate::args::{Arguments, Command};
+
+    fn arguments(repository: &str, words: &[&str]) -> Verify {
+        let image = format!("{repository}@sha256:{}", "0".repeat(64));
+        let start = [
+            "kubectl-promote",
+            "verify",
+            &image,
+            "--policy",
+            "policy.yaml",
+        ];
+        let words = start.iter().chain(words);
+        let command = Arguments::try_parse_from(words).unwrap().command;
+        let Command::Verify(verify) = command else {
+            panic!("{command:?}");
+        };
+        verify
+    }
+
+    fn policies(text: &str) -> Vec<PolicyFact> {
+        policy::parse(text, Path::new("policy.yaml")).unwrap()
+    }
+
+    fn subjects(arguments: &Verify, text: &str) -> Result<Subjects, String> {
+        Subjects::of(arguments, &policies(text), None).map_err(|failure| failure.message)
+    }
+
+    #[track_caller]
+    fn check(evidence: Option<Observed<Evidence>>, expect: Reason) {
+        let arguments = arguments("registry.example/shop/checkout", &[]);
+        let subjects = subjects(&arguments, POLICY).unwrap();
+        let gates = subjects.gates(policies(POLICY), evidence);
+        let names: Vec<_> = gates.iter().map(|gate| gate.name.as_str()).collect();
+        assert_eq!(names, GATES);
+        assert_eq!(gates[0].reason, expect);
+        assert_eq!(gates[1].reason, Reason::NotRequired);
+    }
+
+    #[test]
+    fn the_gates_are_those_of_the_operator() {
+        let empty = Evidence {
+            subject: arguments("registry.example/shop/checkout", &[])
+                .image
+                .digest()
+                .clone(),
+            bundles: vec![],
+        };
+        check(Some(Observed::Known(empty)), Reason::SignatureMissing);
+        check(None, Reason::SourceNotAllowed);
+        let down = Unavailable {
+            cause: Cause::Unreachable,
+            message: "down".into(),
+        };
+        check(
+            Some(Observed::Unavailable(down)),
+            Reason::RegistryUnavailable,
+        );
+    }
+
+    #[test]
+    fn nothing_is_asked_of_a_registry_that_the_policy_does_not_list() {
+        let listed = arguments("registry.example/shop/checkout", &[]);
+        assert_eq!(
+            subjects(&listed, POLICY)
+                .unwrap()
+                .needs(&policies(POLICY))
+                .len(),
+            1
+        );
+        let other = arguments("registry.evil.test/shop/checkout", &[]);
+        assert!(
+            subjects(&other, POLICY)
+                .unwrap()
+                .needs(&policies(POLICY))
+                .is_empty()
+        );
+        let elsewhere = arguments("registry.example/shop/checkout", &["-n", "search"]);
+        assert!(
+            subjects(&elsewhere, POLICY)
+                .unwrap()
+                .needs(&policies(POLICY))
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_is_not_clear_is_asked_for() {
+        let plain = arguments("registry.example/shop/checkout", &[]);
+        let two = POLICY.replace("[shop]", "[shop, search]");
+        let text = subjects(&plain, &two).unwrap_err();
+        assert!(text.contains("-n: search, shop"), "{text}");
+        let provenance = format!(
+            "{POLICY}    provenance: [{{authority: ci, builders: [b], buildTypes: [t]}}]\n"
+        );
+        let text = subjects(&plain, &provenance).unwrap_err();
+        assert!(text.contains("--release FILE"), "{text}");
+        let words = ["--repository=r", "--commit=c", "--version=1.42.0"];
+        assert!(
+            subjects(
+                &arguments("registry.example/shop/checkout", &words),
+                &provenance
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_release_file_must_hold_the_image() {
+        let plain = arguments("registry.example/shop/checkout", &[]);
+        let mut release = of_flags(&plain).unwrap();
+        assert!(of_file(release.clone(), &plain.image).is_ok());
+        release.components.clear();
+        let text = of_file(release, &plain.image).unwrap_err().message;
+        assert!(text.contains("no component with this image"), "{text}");
+    }
+}

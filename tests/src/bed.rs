@@ -1,0 +1,118 @@
+//! Everything running at once: control plane, registries, keys, people, and the operator with the
+//! chart's rights and nothing more.
+
+use anyhow::Context as _;
+
+use crate::cluster::{Cluster, ClusterOptions, Person};
+use crate::cosign::{Cosign, SigningKey};
+use crate::image::Image;
+use crate::operator::{Operator, OperatorOptions};
+use crate::product::Product;
+use crate::proxy::Proxy;
+use crate::registry::Registry;
+use crate::tools::Tools;
+
+/// How a bed is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BedOptions {
+    /// Whether the operator reaches the API server through a proxy that can hold and count.
+    pub through_proxy: bool,
+}
+
+/// The people of the scenarios, with real client certificates.
+pub struct People {
+    /// bob@corp, who requests.
+    pub bob: Person,
+    /// alice@corp, a release manager.
+    pub alice: Person,
+    /// carol@corp, another one.
+    pub carol: Person,
+    /// mallory@corp, who may edit everything in the namespaces of the shop, and promote nothing.
+    pub mallory: Person,
+}
+
+/// Keys of those who sign.
+pub struct Keys {
+    /// Signs images; the policies' authority `release`.
+    pub release: SigningKey,
+    /// Signs what the build says; the policies' authority `ci`.
+    pub ci: SigningKey,
+    /// Nobody's authority.
+    pub stranger: SigningKey,
+}
+
+/// Everything running at once.
+pub struct Bed {
+    /// Programs.
+    pub tools: Tools,
+    /// The product's own programs.
+    pub product: Product,
+    /// The control plane.
+    pub cluster: Cluster,
+    /// Holds, counts and cuts what the operator asks of the API server, where asked for.
+    pub proxy: Option<Proxy>,
+    /// A registry with the referrers API.
+    pub registry: Registry,
+    /// A registry without it.
+    pub fallback: Registry,
+    /// Signs.
+    pub cosign: Cosign,
+    /// With these.
+    pub keys: Keys,
+    /// People.
+    pub people: People,
+    /// An image whose pods never get ready.
+    pub crash: Image,
+    /// The operator.
+    pub operator: tokio::sync::Mutex<Operator>,
+}
+
+impl Bed {
+    /// Starts all of it.
+    pub async fn start(tools: &Tools, product: &Product, options: BedOptions) -> anyhow::Result<Self> {
+        let (registry, fallback) = tokio::try_join!(
+            Registry::with_referrers(tools),
+            Registry::without_referrers(tools)
+        )?;
+        let crash = Image::push(tools, &registry, "shop/checkout", "crash").await?;
+        let cluster_options =
+            ClusterOptions { audit: true, crash_digests: vec![crash.digest.clone()] };
+        let cluster = Cluster::start(tools, cluster_options).await?;
+        cluster.install_chart(&[]).await.context("failed to install the chart")?;
+        let cosign = Cosign::new(tools, cluster.directory());
+        let (release, ci, stranger) = tokio::try_join!(
+            cosign.generate_key("release"),
+            cosign.generate_key("ci"),
+            cosign.generate_key("stranger")
+        )?;
+        let people = People {
+            bob: cluster.person("bob@corp", &["requesters"]).await?,
+            alice: cluster.person("alice@corp", &["release-managers"]).await?,
+            carol: cluster.person("carol@corp", &["release-managers"]).await?,
+            mallory: cluster.person("mallory@corp", &["editors"]).await?,
+        };
+        let proxy = match options.through_proxy {
+            true => Some(Proxy::tls(cluster.server(), cluster.authority()).await?),
+            false => None,
+        };
+        let operator = OperatorOptions {
+            plain_http_registries: vec![registry.address(), fallback.address()],
+            server: proxy.as_ref().map(Proxy::url),
+            ..OperatorOptions::default()
+        };
+        let operator = Operator::start(&cluster, product, &operator).await?;
+        Ok(Self {
+            tools: tools.clone(),
+            product: product.clone(),
+            cluster,
+            proxy,
+            registry,
+            fallback,
+            cosign,
+            keys: Keys { release, ci, stranger },
+            people,
+            crash,
+            operator: tokio::sync::Mutex::new(operator),
+        })
+    }
+}
