@@ -179,7 +179,11 @@ fn rights(role: &Value) -> BTreeSet<String> {
 }
 
 fn writes(rights: &BTreeSet<String>) -> BTreeSet<String> {
-    let reads = |right: &&String| READS.iter().any(|verb| right.ends_with(&format!(" {verb}")));
+    let reads = |right: &&String| {
+        READS
+            .iter()
+            .any(|verb| right.ends_with(&format!(" {verb}")))
+    };
     rights
         .iter()
         .filter(|right| !reads(right))

@@ -17,7 +17,10 @@ fn definitions_are_those_of_the_types() {
     for folder in FOLDERS {
         let mut expected = BTreeSet::new();
         for definition in lockmaster_api::definitions() {
-            let path = format!("{folder}lockmaster.dev_{}.yaml", definition.spec.names.plural);
+            let path = format!(
+                "{folder}lockmaster.dev_{}.yaml",
+                definition.spec.names.plural
+            );
             if read(&path) != lockmaster_api::yaml(&definition).unwrap() {
                 problems.push(format!("{path} is not what the types say"));
             }

@@ -177,7 +177,11 @@ fn nothing_forbidden_hides_behind_a_dependency() {
             .lines()
             .filter_map(|line| line.split(' ').next())
             .collect();
-        for name in layer.not_in_tree.iter().filter(|name| names.contains(*name)) {
+        for name in layer
+            .not_in_tree
+            .iter()
+            .filter(|name| names.contains(*name))
+        {
             problems.push(format!("{} brings {name}", layer.package));
         }
     }
@@ -209,7 +213,10 @@ fn one_tls_stack_and_nothing_banned() {
     assert!(lock.contains("name = \"rustls\""), "Cargo.lock was read");
     let problems: Vec<_> = BANNED
         .iter()
-        .filter(|(name, _)| lock.lines().any(|line| line == format!("name = \"{name}\"")))
+        .filter(|(name, _)| {
+            lock.lines()
+                .any(|line| line == format!("name = \"{name}\""))
+        })
         .map(|(name, why)| format!("{name}: {why}"))
         .collect();
     none("banned packages in Cargo.lock", &problems);

@@ -69,16 +69,25 @@ pub struct Bed {
 
 impl Bed {
     /// Starts all of it.
-    pub async fn start(tools: &Tools, product: &Product, options: BedOptions) -> anyhow::Result<Self> {
+    pub async fn start(
+        tools: &Tools,
+        product: &Product,
+        options: BedOptions,
+    ) -> anyhow::Result<Self> {
         let (registry, fallback) = tokio::try_join!(
             Registry::with_referrers(tools),
             Registry::without_referrers(tools)
         )?;
         let crash = Image::push(tools, &registry, "shop/checkout", "crash").await?;
-        let cluster_options =
-            ClusterOptions { audit: true, crash_digests: vec![crash.digest.clone()] };
+        let cluster_options = ClusterOptions {
+            audit: true,
+            crash_digests: vec![crash.digest.clone()],
+        };
         let cluster = Cluster::start(tools, cluster_options).await?;
-        cluster.install_chart(&[]).await.context("failed to install the chart")?;
+        cluster
+            .install_chart(&[])
+            .await
+            .context("failed to install the chart")?;
         let cosign = Cosign::new(tools, cluster.directory());
         let (release, ci, stranger) = tokio::try_join!(
             cosign.generate_key("release"),
@@ -109,7 +118,11 @@ impl Bed {
             registry,
             fallback,
             cosign,
-            keys: Keys { release, ci, stranger },
+            keys: Keys {
+                release,
+                ci,
+                stranger,
+            },
             people,
             crash,
             operator: tokio::sync::Mutex::new(operator),

@@ -7,9 +7,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::bed::Bed;
-use crate::cluster::Person;
+use crate::cluster::{Output, Person};
 use crate::progress;
 use crate::shop::Shop;
+
+pub mod checks;
+mod outside_window;
+mod three_environments;
 
 /// A scenario: what it shows, and how it is played.
 pub struct Scenario {
@@ -19,6 +23,9 @@ pub struct Scenario {
     pub title: &'static str,
     /// Whether the demo plays it; all of them are tests.
     pub in_demo: bool,
+    /// Whether nothing else may run on the bed meanwhile: it stops the operator, or takes away
+    /// what all shops rely on.
+    pub exclusive: bool,
     /// Plays it.
     pub play: for<'a> fn(&'a Bed, &'a Show) -> Playing<'a>,
 }
@@ -37,26 +44,46 @@ impl Show {
     /// Says what is done next.
     pub fn step(&self, text: &str) {
         if self.aloud {
-            progress::line(&format!("  {text}"));
+            progress::say(&format!("  {text}"));
         }
     }
 
-    /// Shows what a person would see: the command as typed and what it prints.
-    pub async fn command(&self, shop: &Shop<'_>, person: &Person, arguments: &[&str]) -> anyhow::Result<()> {
-        if !self.aloud {
-            return Ok(());
-        }
-        let plugin = arguments.first() == Some(&"promote");
-        let output = if plugin {
-            shop.plugin_as(person, arguments.get(1..).unwrap_or_default()).await?
-        } else {
-            shop.kubectl_as(person, arguments).await?
-        };
-        progress::line(&format!("  $ kubectl {} -n {}", arguments.join(" "), shop.name));
-        for line in output.stdout.lines().chain(output.stderr.lines()) {
-            progress::line(&format!("    {line}"));
+    /// Shows what a person would see: the command as typed and what it prints. Not run at all
+    /// where nobody watches.
+    pub async fn command(
+        &self,
+        shop: &Shop<'_>,
+        person: &Person,
+        arguments: &[&str],
+    ) -> anyhow::Result<()> {
+        if self.aloud {
+            self.run(shop, person, arguments).await?;
         }
         Ok(())
+    }
+
+    /// Does what a person would do with kubectl in the shop's namespace, and shows it. A first
+    /// argument of `promote` is the plugin. How it ended is the caller's to judge.
+    pub async fn run(
+        &self,
+        shop: &Shop<'_>,
+        person: &Person,
+        arguments: &[&str],
+    ) -> anyhow::Result<Output> {
+        let output = match arguments {
+            ["promote", rest @ ..] => shop.plugin_as(person, rest).await?,
+            all => shop.kubectl_as(person, all).await?,
+        };
+        if self.aloud {
+            let words: Vec<String> = arguments.iter().map(|word| typed(word)).collect();
+            let line = format!("kubectl {} -n {}", words.join(" "), shop.name);
+            progress::say(&format!("\n  {}$ {line}", person.name));
+            for line in output.stderr.lines().chain(output.stdout.lines()) {
+                progress::say(&format!("    {line}"));
+            }
+            progress::say("");
+        }
+        Ok(output)
     }
 
     /// A pause in which a watcher can read; none in tests.
@@ -67,8 +94,31 @@ impl Show {
     }
 }
 
-/// Every scenario that runs on a shared bed, in the order of the demo.
+/// A word as one would type it in a shell.
+fn typed(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,@%+".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Every scenario, in the order of the demo. Exclusive ones come last.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    Vec::new()
+    vec![three_environments::SCENARIO, outside_window::SCENARIO]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_shown_as_one_would_type_them() {
+        assert_eq!(typed("--role"), "--role");
+        assert_eq!(typed("checkout-1.0.0@prod"), "checkout-1.0.0@prod");
+        assert_eq!(typed("approve;by=alice"), "'approve;by=alice'");
+        assert_eq!(typed("it's"), r"'it'\''s'");
+        assert_eq!(typed(""), "''");
+    }
 }

@@ -43,7 +43,11 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { evidence: true, approvals: 0, windows: vec!["Always".into()] }
+        Self {
+            evidence: true,
+            approvals: 0,
+            windows: vec!["Always".into()],
+        }
     }
 }
 
@@ -58,7 +62,10 @@ pub struct Shop<'a> {
 impl<'a> Shop<'a> {
     /// Makes namespaces, workloads with their consent, rights, Environments and policies.
     pub async fn open(bed: &'a Bed, name: &str, rules: &Rules) -> anyhow::Result<Self> {
-        let shop = Self { bed, name: name.to_owned() };
+        let shop = Self {
+            bed,
+            name: name.to_owned(),
+        };
         let mut objects = vec![shop.namespace(name, None)];
         for stage in STAGES {
             objects.extend(shop.target(stage));
@@ -66,7 +73,9 @@ impl<'a> Shop<'a> {
         }
         objects.extend(shop.rights());
         objects.extend(shop.policies(rules));
-        shop.apply(&objects).await.with_context(|| format!("failed to open the shop {name}"))?;
+        shop.apply(&objects)
+            .await
+            .with_context(|| format!("failed to open the shop {name}"))?;
         shop.settled().await?;
         Ok(shop)
     }
@@ -82,10 +91,13 @@ impl<'a> Shop<'a> {
     async fn settled(&self) -> anyhow::Result<()> {
         for stage in STAGES {
             let environment = self.environment_name(stage);
-            self.until(&format!("Environment {environment} to be seen"), async || {
-                let object = self.environments().get(&environment).await.ok()?;
-                object.status?.effective_tier
-            })
+            self.until(
+                &format!("Environment {environment} to be seen"),
+                async || {
+                    let object = self.environments().get(&environment).await.ok()?;
+                    object.status?.effective_tier
+                },
+            )
             .await?;
         }
         Ok(())
@@ -111,7 +123,9 @@ impl<'a> Shop<'a> {
         format!("checkout-{stage}")
     }
 
-    fn target(&self, stage: &str) -> Vec<Value> {
+    /// The namespace of a stage, its workload, and the rights that the operator needs there.
+    #[must_use]
+    pub fn target(&self, stage: &str) -> Vec<Value> {
         let namespace = self.target_namespace(stage);
         let tier = (stage == "prod").then_some("Production");
         vec![
@@ -163,8 +177,14 @@ impl<'a> Shop<'a> {
     pub fn environment(&self, stage: &str) -> Value {
         let (tier, after) = match stage {
             "dev" => ("Development", json!([])),
-            "staging" => ("Staging", json!([{"environment": self.environment_name("dev")}])),
-            _ => ("Production", json!([{"environment": self.environment_name("staging")}])),
+            "staging" => (
+                "Staging",
+                json!([{"environment": self.environment_name("dev")}]),
+            ),
+            _ => (
+                "Production",
+                json!([{"environment": self.environment_name("staging")}]),
+            ),
         };
         json!({
             "apiVersion": "lockmaster.dev/v1alpha1", "kind": "Environment",
@@ -197,8 +217,10 @@ impl<'a> Shop<'a> {
                               "name": group}],
             })
         };
-        let environments: Vec<String> =
-            STAGES.iter().map(|stage| self.environment_name(stage)).collect();
+        let environments: Vec<String> = STAGES
+            .iter()
+            .map(|stage| self.environment_name(stage))
+            .collect();
         let may = |resource: &str, verb: &str| {
             json!([{"apiGroups": ["lockmaster.dev"], "resources": [resource],
                     "resourceNames": environments, "verbs": [verb]}])
@@ -207,12 +229,42 @@ impl<'a> Shop<'a> {
                           {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}]);
         vec![
             role("may-promote", may("environments", "promote")),
-            role("may-approve", may("environments/release-manager", "approve")),
+            role(
+                "may-approve",
+                may("environments/release-manager", "approve"),
+            ),
             role("edit-everything", restricted(edit)),
-            binding("requesters", "ClusterRole", "lockmaster-requester", "requesters"),
+            binding(
+                "requesters",
+                "ClusterRole",
+                "lockmaster-requester",
+                "requesters",
+            ),
+            binding(
+                "requesters-view",
+                "ClusterRole",
+                "lockmaster-viewer",
+                "requesters",
+            ),
             binding("requesters-promote", "Role", "may-promote", "requesters"),
-            binding("approvers", "ClusterRole", "lockmaster-approver", "release-managers"),
-            binding("approvers-approve", "Role", "may-approve", "release-managers"),
+            binding(
+                "approvers",
+                "ClusterRole",
+                "lockmaster-approver",
+                "release-managers",
+            ),
+            binding(
+                "approvers-view",
+                "ClusterRole",
+                "lockmaster-viewer",
+                "release-managers",
+            ),
+            binding(
+                "approvers-approve",
+                "Role",
+                "may-approve",
+                "release-managers",
+            ),
             binding("editors", "Role", "edit-everything", "editors"),
         ]
     }
@@ -232,7 +284,11 @@ impl<'a> Shop<'a> {
                 "metadata": {"name": format!("{}-{suffix}", self.name)}, "spec": spec,
             })
         };
-        let evidence = if rules.evidence { self.evidence_rules() } else { json!({}) };
+        let evidence = if rules.evidence {
+            self.evidence_rules()
+        } else {
+            json!({})
+        };
         let mut people = json!({"windows": rules.windows});
         if rules.approvals > 0 {
             people["approvals"] = json!([{"role": "release-manager", "min": rules.approvals}]);
@@ -275,7 +331,13 @@ impl<'a> Shop<'a> {
     /// Pushes an image of its own to the registry with the referrers API.
     pub async fn image(&self, marker: &str) -> anyhow::Result<Image> {
         let marker = format!("{}-{marker}", self.name);
-        Image::push(&self.bed.tools, &self.bed.registry, "shop/checkout", &marker).await
+        Image::push(
+            &self.bed.tools,
+            &self.bed.registry,
+            "shop/checkout",
+            &marker,
+        )
+        .await
     }
 
     /// Pushes an image and attaches everything that the policies ask for.
@@ -288,27 +350,40 @@ impl<'a> Shop<'a> {
     /// Attaches everything that the policies ask for.
     pub async fn prove(&self, image: &Image, version: &str) -> anyhow::Result<()> {
         self.sign(image).await?;
-        self.attest_provenance(image, &Provenance::new(REPOSITORY, version, COMMIT, BUILDER)).await?;
+        self.attest_provenance(
+            image,
+            &Provenance::new(REPOSITORY, version, COMMIT, BUILDER),
+        )
+        .await?;
         self.attest_sbom(image).await
     }
 
     /// Signs as the release authority.
     pub async fn sign(&self, image: &Image) -> anyhow::Result<()> {
-        self.bed.cosign.sign(image, &self.bed.keys.release, Format::Bundle).await
+        self.bed
+            .cosign
+            .sign(image, &self.bed.keys.release, Format::Bundle)
+            .await
     }
 
     /// Attests provenance as the build.
     pub async fn attest_provenance(&self, image: &Image, says: &Provenance) -> anyhow::Result<()> {
         let key = &self.bed.keys.ci;
         let predicate = says.predicate();
-        self.bed.cosign.attest(image, key, "slsaprovenance1", &predicate, Format::Bundle).await
+        self.bed
+            .cosign
+            .attest(image, key, "slsaprovenance1", &predicate, Format::Bundle)
+            .await
     }
 
     /// Attests a bill of materials as the build.
     pub async fn attest_sbom(&self, image: &Image) -> anyhow::Result<()> {
         let predicate = spdx("checkout", 12);
         let key = &self.bed.keys.ci;
-        self.bed.cosign.attest(image, key, "spdxjson", &predicate, Format::Bundle).await
+        self.bed
+            .cosign
+            .attest(image, key, "spdxjson", &predicate, Format::Bundle)
+            .await
     }
 
     /// The Release of an image.
@@ -341,7 +416,10 @@ impl<'a> Shop<'a> {
     /// Creates an object as somebody.
     pub async fn create_as(&self, person: &Person, object: &Value) -> anyhow::Result<Output> {
         let text = object.to_string();
-        self.bed.cluster.kubectl(&person.kubeconfig, &["create", "-f", "-"], Some(&text)).await
+        self.bed
+            .cluster
+            .kubectl(&person.kubeconfig, &["create", "-f", "-"], Some(&text))
+            .await
     }
 
     /// Creates a Promotion as bob and returns its name.
@@ -356,7 +434,10 @@ impl<'a> Shop<'a> {
     pub async fn kubectl_as(&self, person: &Person, arguments: &[&str]) -> anyhow::Result<Output> {
         let mut all = vec!["-n", self.name.as_str()];
         all.extend(arguments);
-        self.bed.cluster.kubectl(&person.kubeconfig, &all, None).await
+        self.bed
+            .cluster
+            .kubectl(&person.kubeconfig, &all, None)
+            .await
     }
 
     /// Runs the plugin in the shop's namespace as somebody.
@@ -385,7 +466,11 @@ impl<'a> Shop<'a> {
     /// The records of a stage, oldest first.
     pub async fn records(&self, stage: &str) -> anyhow::Result<Vec<PromotionRecord>> {
         let api: Api<PromotionRecord> = Api::namespaced(self.bed.cluster.client(), &self.name);
-        let mut records = api.list(&ListParams::default()).await.context("failed to list records")?.items;
+        let mut records = api
+            .list(&ListParams::default())
+            .await
+            .context("failed to list records")?
+            .items;
         let name = self.environment_name(stage);
         records.retain(|record| record.spec.content.environment.name == name);
         records.sort_by_key(ResourceExt::name_any);
@@ -396,19 +481,32 @@ impl<'a> Shop<'a> {
     pub async fn image_of(&self, stage: &str) -> anyhow::Result<String> {
         let api: Api<k8s_openapi::api::apps::v1::Deployment> =
             Api::namespaced(self.bed.cluster.client(), &self.target_namespace(stage));
-        let deployment = api.get("checkout").await.context("failed to read the workload")?;
+        let deployment = api
+            .get("checkout")
+            .await
+            .context("failed to read the workload")?;
         let spec = deployment.spec.and_then(|spec| spec.template.spec);
         let container = spec.and_then(|spec| spec.containers.into_iter().next());
-        container.and_then(|container| container.image).context("the workload has no image")
+        container
+            .and_then(|container| container.image)
+            .context("the workload has no image")
     }
 
     /// The imageIDs that the pods of a stage report, sorted and without repetition.
     pub async fn image_ids(&self, stage: &str) -> anyhow::Result<Vec<String>> {
         let api: Api<k8s_openapi::api::core::v1::Pod> =
             Api::namespaced(self.bed.cluster.client(), &self.target_namespace(stage));
-        let pods = api.list(&ListParams::default()).await.context("failed to list the pods")?;
-        let living = pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-        let statuses = living.filter_map(|pod| pod.status?.container_statuses).flatten();
+        let pods = api
+            .list(&ListParams::default())
+            .await
+            .context("failed to list the pods")?;
+        let living = pods
+            .items
+            .into_iter()
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        let statuses = living
+            .filter_map(|pod| pod.status?.container_statuses)
+            .flatten();
         let mut ids: Vec<String> = statuses.map(|status| status.image_id).collect();
         ids.sort();
         ids.dedup();
@@ -424,7 +522,10 @@ impl<'a> Shop<'a> {
         let api = self.promotions();
         let started = Instant::now();
         loop {
-            let object = api.get(promotion).await.context("failed to read a Promotion")?;
+            let object = api
+                .get(promotion)
+                .await
+                .context("failed to read a Promotion")?;
             let status = object.status.unwrap_or_default();
             if wanted(&status) {
                 return Ok(status);
@@ -447,7 +548,11 @@ impl<'a> Shop<'a> {
     }
 
     /// Promotes into a stage and waits for success.
-    pub async fn promote_with_success(&self, version: &str, stage: &str) -> anyhow::Result<PromotionStatus> {
+    pub async fn promote_with_success(
+        &self,
+        version: &str,
+        stage: &str,
+    ) -> anyhow::Result<PromotionStatus> {
         let promotion = self.promote(version, stage).await?;
         self.wait_for(&promotion, State::Succeeded).await
     }
@@ -474,7 +579,9 @@ impl<'a> Shop<'a> {
 /// RBAC knows no exceptions: editing everything of ours without the verbs that are granted per
 /// Environment means naming the ordinary verbs.
 fn restricted(mut rules: Value) -> Value {
-    rules[0]["verbs"] = json!(["get", "list", "watch", "create", "update", "patch", "delete"]);
+    rules[0]["verbs"] = json!([
+        "get", "list", "watch", "create", "update", "patch", "delete"
+    ]);
     rules
 }
 

@@ -14,7 +14,8 @@ pub struct Error(&'static str);
 
 /// Annotations that decisions look at; all others stay out of memory.
 fn is_ours(key: &str) -> bool {
-    key.starts_with("lockmaster.dev/") || key.starts_with(lockmaster_core::approval::APPROVAL_PREFIX)
+    key.starts_with("lockmaster.dev/")
+        || key.starts_with(lockmaster_core::approval::APPROVAL_PREFIX)
 }
 
 fn name(meta: &ObjectMeta) -> Result<String, Error> {
@@ -27,14 +28,32 @@ fn namespace(meta: &ObjectMeta) -> Result<String, Error> {
 
 /// The Release as the core knows it.
 pub fn release(object: &Release) -> Result<release::Release, Error> {
-    let ReleaseSpec { product, version, components, source } = object.spec.clone();
-    Ok(release::Release { name: name(&object.metadata)?, product, version, components, source })
+    let ReleaseSpec {
+        product,
+        version,
+        components,
+        source,
+    } = object.spec.clone();
+    Ok(release::Release {
+        name: name(&object.metadata)?,
+        product,
+        version,
+        components,
+        source,
+    })
 }
 
 /// The Environment as the core knows it.
 pub fn environment(object: &Environment) -> Result<environment::Environment, Error> {
-    let EnvironmentSpec { product, stage, tier, after, targets, health, rollback } =
-        object.spec.clone();
+    let EnvironmentSpec {
+        product,
+        stage,
+        tier,
+        after,
+        targets,
+        health,
+        rollback,
+    } = object.spec.clone();
     let meta = &object.metadata;
     let name = name(meta)?;
     Ok(environment::Environment {
@@ -49,7 +68,10 @@ pub fn environment(object: &Environment) -> Result<environment::Environment, Err
         targets,
         deadline: health.deadline,
         automatic_rollback: rollback.automatic,
-        active: object.status.as_ref().and_then(|status| status.active.clone()),
+        active: object
+            .status
+            .as_ref()
+            .and_then(|status| status.active.clone()),
     })
 }
 
@@ -58,8 +80,14 @@ pub fn promotion(
     object: &Promotion,
     first_seen: jiff::Timestamp,
 ) -> Result<promotion::Promotion, Error> {
-    let PromotionSpec { release, environment, action, reason, incident, abort } =
-        object.spec.clone();
+    let PromotionSpec {
+        release,
+        environment,
+        action,
+        reason,
+        incident,
+        abort,
+    } = object.spec.clone();
     let meta = &object.metadata;
     let annotations: BTreeMap<_, _> = meta
         .annotations
@@ -69,14 +97,20 @@ pub fn promotion(
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let status = object.status.clone();
-    let reported = status.as_ref().is_some_and(|status| !status.conditions.is_empty());
+    let reported = status
+        .as_ref()
+        .is_some_and(|status| !status.conditions.is_empty());
     let status = status.unwrap_or_default();
     Ok(promotion::Promotion {
         namespace: namespace(meta)?,
         name: name(meta)?,
         uid: meta.uid.clone().ok_or(Error("uid"))?,
         generation: meta.generation.unwrap_or_default(),
-        created: meta.creation_timestamp.as_ref().ok_or(Error("creationTimestamp"))?.0,
+        created: meta
+            .creation_timestamp
+            .as_ref()
+            .ok_or(Error("creationTimestamp"))?
+            .0,
         first_seen,
         annotations,
         request: promotion::Request {

@@ -82,7 +82,9 @@ pub struct Health {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { deadline: default_deadline() }
+        Self {
+            deadline: default_deadline(),
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Doc comments of specs and statuses are what `kubectl explain` prints.
 
-#![expect(unreachable_pub, reason = "kube's KubeSchema derive repeats each struct in a function")]
+#![expect(
+    unreachable_pub,
+    reason = "kube's KubeSchema derive repeats each struct in a function"
+)]
 
 pub mod convert;
 pub mod environment;
@@ -45,5 +48,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
 /// A CustomResourceDefinition as its file holds it.
 pub fn yaml(definition: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
     let text = serde_saphyr::to_string(definition)?;
-    Ok(format!("# Generated from controller/api; regenerate with: just crds\n{text}"))
+    Ok(format!(
+        "# Generated from controller/api; regenerate with: just crds\n{text}"
+    ))
 }

@@ -1,9 +1,7 @@
 //! Kind `ClusterPromotionPolicy`: what must be true before something is promoted.
 
 use kube::{CustomResource, KubeSchema};
-use lockmaster_core::policy::{
-    ApprovalRule, Authority, EvidenceRules, Match, Policy, SourceRule,
-};
+use lockmaster_core::policy::{ApprovalRule, Authority, EvidenceRules, Match, Policy, SourceRule};
 use lockmaster_core::status::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,7 +26,11 @@ use serde::{Deserialize, Serialize};
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[x_kube(
     validation = Rule::new("self == oldSelf")
@@ -74,7 +76,14 @@ impl From<ClusterPromotionPolicySpec> for Policy {
             approvals,
             windows,
         } = spec;
-        Self { matches, sources, authorities, evidence, approvals, windows }
+        Self {
+            matches,
+            sources,
+            authorities,
+            evidence,
+            approvals,
+            windows,
+        }
     }
 }
 

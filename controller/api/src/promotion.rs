@@ -30,14 +30,23 @@ use serde::{Deserialize, Serialize};
     ),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Blocked By", type_ = "string", json_path = ".status.blockedBy"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
     printcolumn(
         name = "Requester",
         type_ = "string",
         json_path = ".status.requestedBy.name",
         priority = 1
     ),
-    printcolumn(name = "Record", type_ = "string", json_path = ".status.record.name", priority = 1)
+    printcolumn(
+        name = "Record",
+        type_ = "string",
+        json_path = ".status.record.name",
+        priority = 1
+    )
 )]
 #[x_kube(
     validation = Rule::new(

@@ -18,15 +18,27 @@ use serde::{Deserialize, Serialize};
     category = "lockmaster",
     derive = "PartialEq",
     printcolumn(name = "Env", type_ = "string", json_path = ".spec.environment.name"),
-    printcolumn(name = "Version", type_ = "string", json_path = ".spec.release.version"),
-    printcolumn(name = "Action", type_ = "string", json_path = ".spec.promotion.action"),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".spec.release.version"
+    ),
+    printcolumn(
+        name = "Action",
+        type_ = "string",
+        json_path = ".spec.promotion.action"
+    ),
     printcolumn(name = "Outcome", type_ = "string", json_path = ".spec.outcome"),
     printcolumn(
         name = "Requester",
         type_ = "string",
         json_path = ".spec.promotion.requestedBy.name"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[x_kube(validation = Rule::new("self == oldSelf").message("a record never changes"))]
 #[serde(rename_all = "camelCase")]

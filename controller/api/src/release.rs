@@ -24,7 +24,11 @@ use serde::{Deserialize, Serialize};
         json_path = ".spec.components[0].image",
         priority = 1
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[x_kube(
     validation = Rule::new("self == oldSelf")

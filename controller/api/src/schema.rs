@@ -22,7 +22,12 @@ fn mend(schema: &mut JSONSchemaProps) {
         Some("uint64") => schema.format = Some("int64".to_owned()),
         _ => {}
     }
-    for field in schema.properties.iter_mut().flatten().map(|(_, field)| field) {
+    for field in schema
+        .properties
+        .iter_mut()
+        .flatten()
+        .map(|(_, field)| field)
+    {
         mend(field);
     }
     match schema.items.as_mut() {

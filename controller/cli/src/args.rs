@@ -180,7 +180,7 @@ pub(crate) struct Explain {
     #[arg(required_unless_present = "file")]
     pub(crate) promotion: Option<String>,
     /// Replay a snapshot instead of asking a cluster; - for stdin
-    #[arg(short, long, value_name = "SNAPSHOT", conflicts_with_all = ["namespace", "context", "kubeconfig"])]
+    #[arg(short, long, value_name = "SNAPSHOT", conflicts_with_all = ["namespace", "context", "kubeconfig", "timeout"])]
     pub(crate) file: Option<PathBuf>,
     /// Write this instead of text
     #[arg(short, long, value_enum, value_name = "FORMAT")]

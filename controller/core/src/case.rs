@@ -204,8 +204,8 @@ impl<'a> Case<'a> {
     }
 }
 
-/// The record of success of what runs here, as far as anybody recorded: the newest one whose
-/// components include all that the newest conclusive record left running.
+/// The record of success that new versions are compared with: that of what the newest record left
+/// running or, where that is nothing that succeeded, of what ran before it.
 #[must_use]
 pub fn running_record(records: &[Record]) -> Option<&Record> {
     let left = records.iter().rev().map(|record| &record.content.left);

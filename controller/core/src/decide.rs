@@ -49,7 +49,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         next = next.earlier(step.wake);
     }
     promotions.sort_by(|a, b| a.name.cmp(&b.name));
-    let current = running_record(&input.facts.records);
+    let current = current_record(&input.facts.records);
     Decision {
         effective_tier: input.environment.effective_tier(&input.facts.namespaces),
         current: current.and_then(running),
@@ -69,6 +69,21 @@ fn running(record: &Record) -> Option<Running> {
         components: release.components.clone(),
         since: record.content.times.finished,
         record: record.object_name(),
+    })
+}
+
+/// The record of success of what runs, where the newest record left something known to be good. What
+/// a failed promotion left behind is nothing that succeeded: then nobody says what runs.
+fn current_record(records: &[Record]) -> Option<&Record> {
+    let newest = records
+        .last()
+        .filter(|newest| !newest.content.left.is_empty())?;
+    running_record(records).filter(|good| {
+        let release = good.content.release.as_ref();
+        release.is_some_and(|release| {
+            let left = &newest.content.left;
+            left.iter().all(|pair| release.components.contains(pair))
+        })
     })
 }
 

@@ -1,7 +1,7 @@
 //! A world for tests: a few objects that change as the decision says, under the same conditions as
 //! the API server would let them, and everything else that happens to them meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
@@ -13,7 +13,7 @@ use crate::facts::{Observed, Workload};
 use crate::fixtures::{self, digest, image};
 use crate::gate::GateReport;
 use crate::promotion::{Claim, IntentTarget, Memory, Promotion, attempt_key};
-use crate::record::Record;
+use crate::record::{Outcome, Record};
 use crate::release::Digest;
 use crate::snapshot::Snapshot;
 
@@ -63,6 +63,8 @@ pub(crate) struct World {
     claims: Vec<Claim>,
     /// Every intent that was written, with the gates that were written with it.
     intents: Vec<(String, u32, Vec<GateReport>)>,
+    /// Every apply that arrived, whether or not it changed anything.
+    applied: BTreeSet<(String, u32)>,
     /// What was remembered of each promotion when it ended, by uid.
     ends: BTreeMap<String, Memory>,
     checked_records: usize,
@@ -82,6 +84,7 @@ impl World {
             held: None,
             claims: vec![],
             intents: vec![],
+            applied: BTreeSet::new(),
             ends: BTreeMap::new(),
             checked_records: 0,
             checked_effects: 0,
@@ -299,6 +302,15 @@ impl World {
                     .promotions
                     .iter()
                     .find(|progress| progress.uid == uid);
+                let before = promotion
+                    .memory
+                    .intent
+                    .as_ref()
+                    .map(|intent| intent.attempt);
+                assert!(
+                    before < Some(intent.attempt),
+                    "an intent goes back, or is written twice"
+                );
                 let gates = progress.unwrap().gates.clone();
                 promotion.memory.gates.clone_from(&gates);
                 promotion.memory.intent = Some(intent.clone());
@@ -337,6 +349,11 @@ impl World {
                 attempt,
                 target,
             } => {
+                // After a start the promotion's record is looked up live, and later a pass that has
+                // not seen what was just created ends at once.
+                if self.now.facts.record_of(&uid) != seen.facts.record_of(&uid) {
+                    return false;
+                }
                 return self.apply(uid, attempt, target, hold);
             }
         }
@@ -381,6 +398,9 @@ impl World {
             target,
             ..
         } = held.clone();
+        let over = self.now.facts.record_of(&uid);
+        assert_eq!(over, None, "S4: {uid} is over, and its apply arrives");
+        self.applied.insert((uid.clone(), attempt));
         let workload = self.workload();
         workload.intent = Some(attempt_key(&uid, attempt));
         let container = &mut workload.containers[0];
@@ -472,6 +492,16 @@ impl World {
                 .iter()
                 .any(|other| other.content.promotion.uid == *uid);
             assert!(!twice, "S8: {uid} has several records");
+            let attempt = match record.content.outcome {
+                Outcome::Succeeded => 1,
+                Outcome::RolledBack => 2,
+                _ => continue,
+            };
+            let ours = self.applied.contains(&(uid.clone(), attempt));
+            assert!(
+                ours || position == 0,
+                "{name} claims what was never applied"
+            );
         }
         self.checked_records = records.len();
     }

@@ -20,7 +20,10 @@ impl Backoff {
     /// For watches.
     #[must_use]
     pub fn watch() -> Self {
-        Self { next: FIRST, limit: LONGEST_WATCH_PAUSE }
+        Self {
+            next: FIRST,
+            limit: LONGEST_WATCH_PAUSE,
+        }
     }
 }
 

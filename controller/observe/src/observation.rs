@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt};
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, convert};
 use lockmaster_core::case::{matching, needs};
 use lockmaster_core::decide::Input;
-use lockmaster_core::facts::{
-    Cause, Facts, Guard, Observed, Unavailable, WindowFact, Workload,
-};
+use lockmaster_core::facts::{Cause, Facts, Guard, Observed, Unavailable, WindowFact, Workload};
 use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
 use lockmaster_core::record::Record;
 use lockmaster_core::release::{ImageReference, Release};
@@ -86,7 +84,12 @@ impl Observer {
     /// An observer over these caches.
     #[must_use]
     pub fn new(stores: Stores, workloads: Arc<Workloads>, evidence: Arc<EvidenceStore>) -> Self {
-        Self { stores, workloads, evidence, policies: Mutex::default() }
+        Self {
+            stores,
+            workloads,
+            evidence,
+            policies: Mutex::default(),
+        }
     }
 
     /// Looks at one Environment. `first_seen` tells when this process saw a promotion first.
@@ -125,13 +128,21 @@ impl Observer {
         &self,
         environment: &environment::Environment,
         first_seen: impl Fn(&str) -> Timestamp,
-    ) -> (Vec<promotion::Promotion>, BTreeMap<String, Arc<Guarded<Promotion>>>) {
+    ) -> (
+        Vec<promotion::Promotion>,
+        BTreeMap<String, Arc<Guarded<Promotion>>>,
+    ) {
         let mut promotions = Vec::new();
         let mut objects = BTreeMap::new();
-        for object in self.stores.promotions_of(&environment.namespace, &environment.name) {
+        for object in self
+            .stores
+            .promotions_of(&environment.namespace, &environment.name)
+        {
             let Ok(readable) = &object.0 else { continue };
             let uid = readable.uid().unwrap_or_default();
-            let Ok(promotion) = convert::promotion(readable, first_seen(&uid)) else { continue };
+            let Ok(promotion) = convert::promotion(readable, first_seen(&uid)) else {
+                continue;
+            };
             if !promotion.is_finished() {
                 promotions.push(promotion);
                 objects.insert(uid, object);
@@ -152,8 +163,11 @@ impl Observer {
             .map(|promotion| &promotion.request.release)
             .map(|name| (name.clone(), self.release(&environment.namespace, name)))
             .collect();
-        let workloads: Vec<Observed<Workload>> =
-            environment.targets.iter().map(|target| self.workloads.read(&target.workload)).collect();
+        let workloads: Vec<Observed<Workload>> = environment
+            .targets
+            .iter()
+            .map(|target| self.workloads.read(&target.workload))
+            .collect();
         Facts {
             cluster: self.stores.cluster(),
             guard,
@@ -175,13 +189,19 @@ impl Observer {
     ) -> BTreeMap<String, BTreeMap<String, String>> {
         let seen = environment.namespaces().filter_map(|name| {
             let namespace = self.stores.namespaces.get(&ObjectRef::new(name))?;
-            Some((name.to_owned(), namespace.metadata.labels.clone().unwrap_or_default()))
+            Some((
+                name.to_owned(),
+                namespace.metadata.labels.clone().unwrap_or_default(),
+            ))
         });
         seen.collect()
     }
 
     fn release(&self, namespace: &str, name: &str) -> Observed<Release> {
-        let found = self.stores.releases.get(&ObjectRef::new(name).within(namespace));
+        let found = self
+            .stores
+            .releases
+            .get(&ObjectRef::new(name).within(namespace));
         let unavailable = |cause, message| Observed::Unavailable(Unavailable { cause, message });
         match found.as_ref().map(|object| &object.0) {
             None => unavailable(Cause::Missing, format!("Release {name} does not exist")),
@@ -208,7 +228,9 @@ impl Observer {
         let mut facts: Vec<PolicyFact> = objects
             .iter()
             .map(|object| {
-                let fact = known.entry(key(object)).or_insert_with(|| Arc::new(policy_fact(object)));
+                let fact = known
+                    .entry(key(object))
+                    .or_insert_with(|| Arc::new(policy_fact(object)));
                 fact.as_ref().clone()
             })
             .collect();
@@ -235,7 +257,9 @@ impl Observer {
             .after
             .iter()
             .filter(|name| self.stores.environment(namespace, name).is_some());
-        existing.map(|name| (name.clone(), self.records(namespace, name))).collect()
+        existing
+            .map(|name| (name.clone(), self.records(namespace, name)))
+            .collect()
     }
 
     /// The records of an Environment, oldest first. A record whose hash is not that of its content
@@ -315,24 +339,39 @@ pub fn policy_content(policy: Policy) -> Result<PolicyContent, String> {
         let mut ids = Vec::new();
         for (position, key) in authority.keys.iter().enumerate() {
             let parsed = lockmaster_verify::parse_key(&key.pem).map_err(|error| {
-                format!("spec.authorities[{}].keys[{position}].pem: {error}", authority.name)
+                format!(
+                    "spec.authorities[{}].keys[{position}].pem: {error}",
+                    authority.name
+                )
             })?;
             ids.push(parsed.id);
         }
         keys.insert(authority.name.clone(), ids);
     }
     let digest = policy.digest().map_err(|error| error.to_string())?;
-    Ok(PolicyContent { policy, digest, keys })
+    Ok(PolicyContent {
+        policy,
+        digest,
+        keys,
+    })
 }
 
 /// A window as it was seen, or what is wrong with it.
 #[must_use]
 pub fn window_fact(object: &Guarded<ChangeWindow>) -> WindowFact {
-    let content = object.0.as_ref().map_err(|invalid| invalid.error.clone()).and_then(|object| {
-        let calendar = Calendar::from(object.spec.clone());
-        Window::new(&calendar).map_err(|error| error.to_string())?;
-        Ok(calendar)
-    });
+    let content = object
+        .0
+        .as_ref()
+        .map_err(|invalid| invalid.error.clone())
+        .and_then(|object| {
+            let calendar = Calendar::from(object.spec.clone());
+            Window::new(&calendar).map_err(|error| error.to_string())?;
+            Ok(calendar)
+        });
     let uid = object.uid().unwrap_or_default();
-    WindowFact { uid, generation: object.meta_generation(), content }
+    WindowFact {
+        uid,
+        generation: object.meta_generation(),
+        content,
+    }
 }

@@ -43,7 +43,11 @@ impl Stores {
 
     /// The Promotions that name an Environment. One that cannot be read names nothing.
     #[must_use]
-    pub fn promotions_of(&self, namespace: &str, environment: &str) -> Vec<Arc<Guarded<Promotion>>> {
+    pub fn promotions_of(
+        &self,
+        namespace: &str,
+        environment: &str,
+    ) -> Vec<Arc<Guarded<Promotion>>> {
         let mut all = self.promotions.state();
         all.retain(|object| {
             object.0.as_ref().is_ok_and(|promotion| {
@@ -57,7 +61,8 @@ impl Stores {
     /// The Environment with this name, readable or not.
     #[must_use]
     pub fn environment(&self, namespace: &str, name: &str) -> Option<Arc<Guarded<Environment>>> {
-        self.environments.get(&ObjectRef::new(name).within(namespace))
+        self.environments
+            .get(&ObjectRef::new(name).within(namespace))
     }
 
     /// The Promotion with this name, readable or not.
@@ -76,6 +81,8 @@ impl Stores {
     #[must_use]
     pub fn cluster(&self) -> String {
         let system = self.namespaces.get(&ObjectRef::new("kube-system"));
-        system.and_then(|namespace| namespace.metadata.uid.clone()).unwrap_or_default()
+        system
+            .and_then(|namespace| namespace.metadata.uid.clone())
+            .unwrap_or_default()
     }
 }

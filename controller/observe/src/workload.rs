@@ -38,7 +38,11 @@ pub struct SeenPod {
 /// Reduces a Deployment.
 #[must_use]
 pub fn deployment(object: Deployment) -> SeenDeployment {
-    let Deployment { metadata, spec, status } = object;
+    let Deployment {
+        metadata,
+        spec,
+        status,
+    } = object;
     let annotations = metadata.annotations.unwrap_or_default();
     let spec = spec.unwrap_or_default();
     let status = status.unwrap_or_default();
@@ -98,19 +102,24 @@ fn selector(selector: LabelSelector) -> NamespaceSelector {
 /// Reduces a pod.
 #[must_use]
 pub fn pod(object: Pod) -> SeenPod {
-    let Pod { metadata, status, .. } = object;
+    let Pod {
+        metadata, status, ..
+    } = object;
     let status = status.unwrap_or_default();
     let conditions = status.conditions.unwrap_or_default();
     let containers = status.container_statuses.unwrap_or_default();
     SeenPod {
         pod: facts::Pod {
             name: metadata.name.unwrap_or_default(),
-            ready: conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True"),
-            running: containers.iter().filter_map(running).collect(),
-            trouble: containers
+            ready: conditions
                 .iter()
-                .find_map(trouble)
-                .or_else(|| status.reason.filter(|_| status.phase.as_deref() == Some("Failed"))),
+                .any(|c| c.type_ == "Ready" && c.status == "True"),
+            running: containers.iter().filter_map(running).collect(),
+            trouble: containers.iter().find_map(trouble).or_else(|| {
+                status
+                    .reason
+                    .filter(|_| status.phase.as_deref() == Some("Failed"))
+            }),
         },
         labels: metadata.labels.unwrap_or_default(),
         deleting: metadata.deletion_timestamp.is_some(),
@@ -135,19 +144,33 @@ fn trouble(status: &ContainerStatus) -> Option<String> {
     }
     let ended = state.terminated.as_ref()?;
     let reason = ended.reason.as_deref().unwrap_or("Terminated");
-    Some(format!("container {} ended: {reason} (exit code {})", status.name, ended.exit_code))
+    Some(format!(
+        "container {} ended: {reason} (exit code {})",
+        status.name, ended.exit_code
+    ))
 }
 
 /// The path of a container's image in `managedFields`.
 fn owns_image(entry: &ManagedFieldsEntry, container: &str) -> bool {
     let key = format!("k:{}", serde_json::json!({ "name": container }));
-    let path =
-        ["f:spec", "f:template", "f:spec", "f:containers", key.as_str(), "f:image"];
-    entry.fields_v1.as_ref().is_some_and(|fields| contains(&fields.0, &path))
+    let path = [
+        "f:spec",
+        "f:template",
+        "f:spec",
+        "f:containers",
+        key.as_str(),
+        "f:image",
+    ];
+    entry
+        .fields_v1
+        .as_ref()
+        .is_some_and(|fields| contains(&fields.0, &path))
 }
 
 fn contains(fields: &Value, path: &[&str]) -> bool {
-    path.iter().try_fold(fields, |fields, step| fields.get(step)).is_some()
+    path.iter()
+        .try_fold(fields, |fields, step| fields.get(step))
+        .is_some()
 }
 
 /// Sorted `manager/operation` of everyone who owns the image field.
@@ -157,7 +180,10 @@ fn owners(managed: &[ManagedFieldsEntry], container: &str) -> Vec<String> {
         .filter(|entry| owns_image(entry, container))
         .map(|entry| {
             let manager = entry.manager.as_deref().unwrap_or_default();
-            format!("{manager}/{}", entry.operation.as_deref().unwrap_or_default())
+            format!(
+                "{manager}/{}",
+                entry.operation.as_deref().unwrap_or_default()
+            )
         })
         .collect();
     owners.sort();
@@ -206,26 +232,34 @@ mod tests {
 
     #[test]
     fn owners_are_a_sorted_set_of_manager_and_operation() {
-        let entry = |manager, operation| {
-            json!({"manager": manager, "operation": operation, "fieldsV1": image_fields()})
-        };
+        let entry = |manager, operation| json!({"manager": manager, "operation": operation, "fieldsV1": image_fields()});
         let seen = seen(json!([entry("kubectl", "Update"), entry("flux", "Apply")]));
-        assert_eq!(seen.workload.containers[0].owners, ["flux/Apply", "kubectl/Update"]);
+        assert_eq!(
+            seen.workload.containers[0].owners,
+            ["flux/Apply", "kubectl/Update"]
+        );
         assert!(!seen.workload.containers[0].applied_by_us);
-        assert!(!seen.workload.observed, "its controller is one generation behind");
+        assert!(
+            !seen.workload.observed,
+            "its controller is one generation behind"
+        );
     }
 
     #[test]
     fn an_apply_of_ours_owns_image_and_annotation_together() {
         let mut fields = image_fields();
-        let ours = |fields: &Value| {
-            json!([{"manager": "lockmaster", "operation": "Apply", "fieldsV1": fields}])
-        };
-        assert!(!seen(ours(&fields)).workload.containers[0].applied_by_us, "the image alone");
+        let ours = |fields: &Value| json!([{"manager": "lockmaster", "operation": "Apply", "fieldsV1": fields}]);
+        assert!(
+            !seen(ours(&fields)).workload.containers[0].applied_by_us,
+            "the image alone"
+        );
         fields["f:metadata"] = json!({"f:annotations": {"f:lockmaster.dev/intent": {}}});
         assert!(seen(ours(&fields)).workload.containers[0].applied_by_us);
         let update = json!([{"manager": "lockmaster", "operation": "Update", "fieldsV1": fields}]);
-        assert!(!seen(update).workload.containers[0].applied_by_us, "an update is not our apply");
+        assert!(
+            !seen(update).workload.containers[0].applied_by_us,
+            "an update is not our apply"
+        );
     }
 
     #[test]

@@ -61,7 +61,12 @@ struct Seen<T> {
 impl<T> Default for Seen<T> {
     fn default() -> Self {
         let (objects, listing) = (BTreeMap::new(), BTreeMap::new());
-        Self { objects, listing, complete: false, problem: None }
+        Self {
+            objects,
+            listing,
+            complete: false,
+            problem: None,
+        }
     }
 }
 
@@ -74,7 +79,11 @@ impl Workloads {
     /// Watches nothing yet. `changed` is told the namespace of every change.
     #[must_use]
     pub fn new(client: Client, changed: UnboundedSender<String>) -> Self {
-        Self { client, changed, namespaces: Mutex::default() }
+        Self {
+            client,
+            changed,
+            namespaces: Mutex::default(),
+        }
     }
 
     /// Watches exactly these namespaces from now on.
@@ -82,22 +91,22 @@ impl Workloads {
         let mut followed = locked(&self.namespaces);
         followed.retain(|namespace, _| wanted.contains(namespace));
         for namespace in wanted {
-            followed.entry(namespace.clone()).or_insert_with(|| self.start(namespace));
+            followed
+                .entry(namespace.clone())
+                .or_insert_with(|| self.start(namespace));
         }
     }
 
     fn start(&self, namespace: &str) -> Followed {
         let view = View::default();
-        let watch =
-            || Watch { namespace: namespace.to_owned(), changed: self.changed.clone() };
+        let watch = || Watch {
+            namespace: namespace.to_owned(),
+            changed: self.changed.clone(),
+        };
         let deployments = Api::<Deployment>::namespaced(self.client.clone(), namespace);
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
         let tasks = [
-            tokio::spawn(watch().run(
-                deployments,
-                workload::deployment,
-                view.deployments.clone(),
-            )),
+            tokio::spawn(watch().run(deployments, workload::deployment, view.deployments.clone())),
             tokio::spawn(watch().run(pods, workload::pod, view.pods.clone())),
         ];
         Followed { view, tasks }
@@ -106,8 +115,12 @@ impl Workloads {
     /// The workload as it was seen last.
     #[must_use]
     pub fn read(&self, reference: &WorkloadReference) -> Observed<Workload> {
-        let view = locked(&self.namespaces).get(&reference.namespace).map(|f| f.view.clone());
-        let Some(view) = view else { return Observed::Pending };
+        let view = locked(&self.namespaces)
+            .get(&reference.namespace)
+            .map(|f| f.view.clone());
+        let Some(view) = view else {
+            return Observed::Pending;
+        };
         let deployments = locked(&view.deployments);
         let pods = locked(&view.pods);
         if let Some(problem) = deployments.problem.as_ref().or(pods.problem.as_ref()) {
@@ -118,21 +131,34 @@ impl Workloads {
         }
         let Some(seen) = deployments.objects.get(&reference.name) else {
             let message = format!("{reference} does not exist");
-            return Observed::Unavailable(Unavailable { cause: Cause::Missing, message });
+            return Observed::Unavailable(Unavailable {
+                cause: Cause::Missing,
+                message,
+            });
         };
-        let own = pods.objects.values().filter(|pod| {
-            !pod.deleting && seen.selector.selects(&pod.labels)
-        });
+        let own = pods
+            .objects
+            .values()
+            .filter(|pod| !pod.deleting && seen.selector.selects(&pod.labels));
         let pods = own.map(|pod| pod.pod.clone()).collect();
-        Observed::Known(Workload { pods, ..seen.workload.clone() })
+        Observed::Known(Workload {
+            pods,
+            ..seen.workload.clone()
+        })
     }
 
     /// The resourceVersion of the workload as it was seen last.
     #[must_use]
     pub fn resource_version(&self, reference: &WorkloadReference) -> Option<String> {
-        let view = locked(&self.namespaces).get(&reference.namespace)?.view.clone();
+        let view = locked(&self.namespaces)
+            .get(&reference.namespace)?
+            .view
+            .clone();
         let deployments = locked(&view.deployments);
-        deployments.objects.get(&reference.name).map(|seen| seen.resource_version.clone())
+        deployments
+            .objects
+            .get(&reference.name)
+            .map(|seen| seen.resource_version.clone())
     }
 }
 

@@ -13,14 +13,22 @@ use crate::act::{Writer, version_of};
 /// Says whether a policy is in force.
 pub(crate) async fn policy(writer: &Writer, object: &Guarded<ClusterPromotionPolicy>) {
     let problem = policy_fact(object).content.err();
-    let before = object.0.as_ref().ok().map(|policy| policy.status.clone().unwrap_or_default());
+    let before = object
+        .0
+        .as_ref()
+        .ok()
+        .map(|policy| policy.status.clone().unwrap_or_default());
     say::<ClusterPromotionPolicy>(writer, object, before, problem).await;
 }
 
 /// Says whether a window is in force.
 pub(crate) async fn window(writer: &Writer, object: &Guarded<ChangeWindow>) {
     let problem = window_fact(object).content.err();
-    let before = object.0.as_ref().ok().map(|window| window.status.clone().unwrap_or_default());
+    let before = object
+        .0
+        .as_ref()
+        .ok()
+        .map(|window| window.status.clone().unwrap_or_default());
     say::<ChangeWindow>(writer, object, before, problem).await;
 }
 
@@ -40,7 +48,10 @@ async fn say<K: Resource<DynamicType = ()>>(
         problem.as_deref(),
         Timestamp::now(),
     );
-    let after = PolicyStatus { observed_generation: generation, conditions };
+    let after = PolicyStatus {
+        observed_generation: generation,
+        conditions,
+    };
     if before.as_ref() == Some(&after) {
         return;
     }

@@ -80,7 +80,10 @@ impl Writer {
     ) -> Result<Written<Environment>, Error> {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let api: Api<Environment> = Api::namespaced(self.client.clone(), &namespace);
-        let object = Environment { status: Some(status), ..object.clone() };
+        let object = Environment {
+            status: Some(status),
+            ..object.clone()
+        };
         let what = format!("write the status of Environment {namespace}/{name}");
         let parameters = PostParams::default();
         let write = api.replace_status(&name, &parameters, &object);
@@ -95,7 +98,10 @@ impl Writer {
     ) -> Result<Written<Promotion>, Error> {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let api: Api<Promotion> = Api::namespaced(self.client.clone(), &namespace);
-        let object = Promotion { status: Some(status), ..object.clone() };
+        let object = Promotion {
+            status: Some(status),
+            ..object.clone()
+        };
         let what = format!("write the status of Promotion {namespace}/{name}");
         let parameters = PostParams::default();
         let write = api.replace_status(&name, &parameters, &object);
@@ -111,12 +117,21 @@ impl Writer {
         let api: Api<PromotionRecord> = Api::namespaced(self.client.clone(), namespace);
         let name = record.object_name();
         let labels = [
-            (PROMOTION_LABEL.to_owned(), record.content.promotion.uid.clone()),
-            (ENVIRONMENT_LABEL.to_owned(), record.content.environment.name.clone()),
+            (
+                PROMOTION_LABEL.to_owned(),
+                record.content.promotion.uid.clone(),
+            ),
+            (
+                ENVIRONMENT_LABEL.to_owned(),
+                record.content.environment.name.clone(),
+            ),
         ];
         let mut object = PromotionRecord::new(&name, record.into());
-        object.metadata =
-            ObjectMeta { name: Some(name.clone()), labels: Some(labels.into()), ..object.metadata };
+        object.metadata = ObjectMeta {
+            name: Some(name.clone()),
+            labels: Some(labels.into()),
+            ..object.metadata
+        };
         let what = format!("create PromotionRecord {namespace}/{name}");
         bounded(what, api.create(&PostParams::default(), &object)).await
     }
@@ -142,8 +157,13 @@ impl Writer {
             return Ok(Written::Raced(why));
         }
         let body = body(&seen, target, &version, &attempt_key(uid, attempt));
-        self.patch(reference, "apply the image to", &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(body))
-            .await
+        self.patch(
+            reference,
+            "apply the image to",
+            &PatchParams::apply(FIELD_MANAGER).force(),
+            &Patch::Apply(body),
+        )
+        .await
     }
 
     /// Makes an apply that may still be under way conflict.
@@ -158,9 +178,12 @@ impl Writer {
             "resourceVersion": version,
             "annotations": { FENCE_ANNOTATION: attempt_key(uid, attempt) },
         }});
-        let parameters =
-            PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        self.patch(reference, "fence", &parameters, &Patch::Merge(body)).await
+        let parameters = PatchParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        self.patch(reference, "fence", &parameters, &Patch::Merge(body))
+            .await
     }
 
     async fn patch(
@@ -185,10 +208,16 @@ impl Writer {
     ) -> Result<Written<DynamicObject>, Error> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
         let body = json!({"metadata": {"resourceVersion": version}, "status": status});
-        let parameters =
-            PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let parameters = PatchParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
         let what = format!("write the status of {} {name}", resource.kind);
-        bounded(what, api.patch_status(name, &parameters, &Patch::Merge(body))).await
+        bounded(
+            what,
+            api.patch_status(name, &parameters, &Patch::Merge(body)),
+        )
+        .await
     }
 }
 
@@ -196,13 +225,18 @@ impl Writer {
 fn changed(seen: &Workload, environment: &str, target: &IntentTarget) -> Option<String> {
     let name = &target.workload;
     if seen.uid != target.uid {
-        return Some(format!("{name} is another object than the one that was planned for"));
+        return Some(format!(
+            "{name} is another object than the one that was planned for"
+        ));
     }
     if seen.consent.as_deref() != Some(environment) {
         return Some(format!("{name} does not consent any more"));
     }
     let Some(container) = seen.containers.iter().find(|c| c.name == target.container) else {
-        return Some(format!("{name} has no container {} any more", target.container));
+        return Some(format!(
+            "{name} has no container {} any more",
+            target.container
+        ));
     };
     let there_already = container.image == target.to.to_string();
     let as_planned = container.image == target.from && container.owners == target.owners;
@@ -213,7 +247,10 @@ fn changed(seen: &Workload, environment: &str, target: &IntentTarget) -> Option<
 /// image that we own on this workload: an apply takes away what its manager owned and does not
 /// mention any more.
 fn body(seen: &Workload, target: &IntentTarget, version: &str, key: &str) -> Value {
-    let ours = seen.containers.iter().filter(|container| container.applied_by_us);
+    let ours = seen
+        .containers
+        .iter()
+        .filter(|container| container.applied_by_us);
     let mut containers: Vec<Value> = ours
         .filter(|container| container.name != target.container)
         .map(|container| json!({"name": container.name, "image": container.image}))
@@ -245,7 +282,10 @@ async fn bounded<T>(
         Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 404 => {
             Ok(Written::Raced(status.message.clone()))
         }
-        Ok(Err(source)) => Err(Error::Refused { what, source: Box::new(source) }),
+        Ok(Err(source)) => Err(Error::Refused {
+            what,
+            source: Box::new(source),
+        }),
     }
 }
 

@@ -29,8 +29,11 @@ pub(crate) struct Args {
 
 /// Logs as JSON lines on standard error; RUST_LOG chooses what.
 pub(crate) fn start_logging() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,kube_runtime=error"));
+    // kube logs every refused request as an error, the guards' probes included; what matters of it
+    // is logged here with its meaning.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        EnvFilter::new("info,kube_runtime=error,kube_client::client::builder=off")
+    });
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -32,13 +32,19 @@ impl Clients {
                 .context("failed to make a client from the cluster's configuration")
         };
         let (reader, writer) = (client("reader")?, client("writer")?);
-        Ok(Self { reader, writer, probe: named(config, "probe", false)? })
+        Ok(Self {
+            reader,
+            writer,
+            probe: named(config, "probe", false)?,
+        })
     }
 }
 
 fn named(mut config: Config, purpose: &str, retry: bool) -> anyhow::Result<Config> {
     let agent = format!("lockmaster/{} ({purpose})", env!("CARGO_PKG_VERSION"));
-    config.headers.push((USER_AGENT, HeaderValue::from_str(&agent)?));
+    config
+        .headers
+        .push((USER_AGENT, HeaderValue::from_str(&agent)?));
     config.default_retry = retry;
     Ok(config)
 }

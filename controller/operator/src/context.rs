@@ -48,7 +48,10 @@ impl FirstSeen {
 
     /// Forgets a promotion that is finished or gone.
     pub(crate) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
     }
 }
 
@@ -67,6 +70,9 @@ impl Failures {
 
     /// Forgets the failures of a key that succeeded.
     pub(crate) fn reset(&self, key: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
     }
 }

@@ -17,8 +17,13 @@ const NOTE_LIMIT: usize = 1024;
 impl Events {
     /// Publishes with this client.
     pub(crate) fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: "lockmaster".into(), instance: None };
-        Self { recorder: Recorder::new(client, reporter) }
+        let reporter = Reporter {
+            controller: "lockmaster".into(),
+            instance: None,
+        };
+        Self {
+            recorder: Recorder::new(client, reporter),
+        }
     }
 
     /// Publishes the change from `before` to `after`, if there is one worth telling.
@@ -29,7 +34,10 @@ impl Events {
         after: &PromotionStatus,
     ) {
         let reason = |status: &PromotionStatus| {
-            let ready = status.conditions.iter().find(|condition| condition.kind == "Ready")?;
+            let ready = status
+                .conditions
+                .iter()
+                .find(|condition| condition.kind == "Ready")?;
             Some((ready.reason, status.blocked_by.clone()))
         };
         let Some((word, _)) = reason(after).filter(|now| reason(before).as_ref() != Some(now))
@@ -54,9 +62,11 @@ impl Events {
 
 fn event_type(state: State) -> EventType {
     match state {
-        State::Blocked | State::Rejected | State::Failed | State::RolledBack | State::RollingBack => {
-            EventType::Warning
-        }
+        State::Blocked
+        | State::Rejected
+        | State::Failed
+        | State::RolledBack
+        | State::RollingBack => EventType::Warning,
         State::Pending
         | State::AwaitingApproval
         | State::AwaitingWindow

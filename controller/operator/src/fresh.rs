@@ -44,15 +44,14 @@ pub(crate) struct Error {
 impl Freshness {
     /// Looks with this client.
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, last: Mutex::new(None) }
+        Self {
+            client,
+            last: Mutex::new(None),
+        }
     }
 
     /// Whether the rules that were decided on are those that are stored.
-    pub(crate) async fn holds(
-        &self,
-        seen: &Observation,
-        stores: &Stores,
-    ) -> Result<bool, Error> {
+    pub(crate) async fn holds(&self, seen: &Observation, stores: &Stores) -> Result<bool, Error> {
         let mut last = self.last.lock().await;
         let fresh = last.as_ref().filter(|(at, _)| at.elapsed() < SHARED_FOR);
         let rules = match fresh {
@@ -70,8 +69,12 @@ impl Freshness {
             .iter()
             .map(|fact| (fact.name.clone(), fact.uid.clone(), fact.generation))
             .collect();
-        let windows: BTreeSet<Version> =
-            stores.windows.state().iter().map(|window| version(window.as_ref())).collect();
+        let windows: BTreeSet<Version> = stores
+            .windows
+            .state()
+            .iter()
+            .map(|window| version(window.as_ref()))
+            .collect();
         let labels = seen
             .facts
             .namespaces
@@ -91,7 +94,11 @@ impl Freshness {
             self.versions::<ChangeWindow>("change windows"),
             self.namespaces(),
         );
-        Ok(Rules { policies: policies?, windows: windows?, namespaces: namespaces? })
+        Ok(Rules {
+            policies: policies?,
+            windows: windows?,
+            namespaces: namespaces?,
+        })
     }
 
     async fn versions<K>(&self, what: &'static str) -> Result<BTreeSet<Version>, Error>
@@ -107,9 +114,15 @@ impl Freshness {
     async fn namespaces(&self) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let list = api.list_metadata(&ListParams::default()).await;
-        let list = list.map_err(|source| Error { what: "namespaces", source })?;
+        let list = list.map_err(|source| Error {
+            what: "namespaces",
+            source,
+        })?;
         let labels = list.items.into_iter().map(|namespace| {
-            (namespace.name_any(), namespace.metadata.labels.unwrap_or_default())
+            (
+                namespace.name_any(),
+                namespace.metadata.labels.unwrap_or_default(),
+            )
         });
         Ok(labels.collect())
     }

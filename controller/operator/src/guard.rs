@@ -19,11 +19,26 @@ use crate::args::Args;
 
 /// The guards that the chart installs, byte for byte what this operator expects to find.
 const SHIPPED: [(&str, &str); 5] = [
-    ("approval", include_str!("../../../charts/lockmaster/files/guards/approval.yaml")),
-    ("promote", include_str!("../../../charts/lockmaster/files/guards/promote.yaml")),
-    ("delete", include_str!("../../../charts/lockmaster/files/guards/delete.yaml")),
-    ("status", include_str!("../../../charts/lockmaster/files/guards/status.yaml")),
-    ("environment", include_str!("../../../charts/lockmaster/files/guards/environment.yaml")),
+    (
+        "approval",
+        include_str!("../../../charts/lockmaster/files/guards/approval.yaml"),
+    ),
+    (
+        "promote",
+        include_str!("../../../charts/lockmaster/files/guards/promote.yaml"),
+    ),
+    (
+        "delete",
+        include_str!("../../../charts/lockmaster/files/guards/delete.yaml"),
+    ),
+    (
+        "status",
+        include_str!("../../../charts/lockmaster/files/guards/status.yaml"),
+    ),
+    (
+        "environment",
+        include_str!("../../../charts/lockmaster/files/guards/environment.yaml"),
+    ),
 ];
 
 /// What every probe is denied with, beside the name of the policy that denies it.
@@ -92,7 +107,10 @@ impl GuardWatch {
             probe,
             namespace: args.namespace.clone(),
             expected: expected(&args.namespace, &args.service_account)?,
-            state: Mutex::new(State { observed: Observed::Pending, ready }),
+            state: Mutex::new(State {
+                observed: Observed::Pending,
+                ready,
+            }),
             look: Notify::new(),
             changed,
         })
@@ -100,12 +118,20 @@ impl GuardWatch {
 
     /// What is known.
     pub(crate) fn state(&self) -> Observed<Guard> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).observed.clone()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .observed
+            .clone()
     }
 
     /// Per guard, whether it was found as shipped and denying.
     pub(crate) fn ready(&self) -> BTreeMap<&'static str, bool> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).ready.clone()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ready
+            .clone()
     }
 
     /// Asks for a look: something about the guards changed.
@@ -121,7 +147,11 @@ impl GuardWatch {
             let well = ready.values().all(|ready| *ready);
             self.learn(observed, ready);
             let wait = if well { PROBE_EVERY } else { pause };
-            pause = if well { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            pause = if well {
+                FIRST_PAUSE
+            } else {
+                (pause * 2).min(LONGEST_PAUSE)
+            };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.look.notified() => tokio::time::sleep(SETTLE).await,
@@ -153,7 +183,10 @@ impl GuardWatch {
             Ok(live) => live,
             Err(error) => {
                 let message = format!("the guards cannot be read: {error}");
-                let why = Unavailable { cause: Cause::Unreachable, message };
+                let why = Unavailable {
+                    cause: Cause::Unreachable,
+                    message,
+                };
                 return (Observed::Unavailable(why), nothing());
             }
         };
@@ -165,16 +198,27 @@ impl GuardWatch {
                 problems.insert(guard, problem);
             }
         }
-        let ready =
-            SHIPPED.iter().map(|(guard, _)| (*guard, !problems.contains_key(guard))).collect();
+        let ready = SHIPPED
+            .iter()
+            .map(|(guard, _)| (*guard, !problems.contains_key(guard)))
+            .collect();
         let problem = problems.into_values().next();
-        (Observed::Known(Guard { epoch: live.epoch, problem }), ready)
+        (
+            Observed::Known(Guard {
+                epoch: live.epoch,
+                problem,
+            }),
+            ready,
+        )
     }
 
     /// The guards as they are stored right now, two requests; without probing.
     pub(crate) async fn read_live(&self) -> Result<Guard, Error> {
         let live = self.live().await?;
-        Ok(Guard { epoch: live.epoch, problem: live.problems.into_values().next() })
+        Ok(Guard {
+            epoch: live.epoch,
+            problem: live.problems.into_values().next(),
+        })
     }
 
     async fn live(&self) -> Result<Live, Error> {
@@ -198,7 +242,10 @@ impl GuardWatch {
         let api: Api<DynamicObject> = Api::namespaced_with(client, &self.namespace, &resource);
         let object: DynamicObject = serde_json::from_value(body)
             .map_err(|error| format!("failed to make the probe for guard {guard}: {error}"))?;
-        let parameters = PostParams { dry_run: true, field_manager: None };
+        let parameters = PostParams {
+            dry_run: true,
+            field_manager: None,
+        };
         let answer = tokio::time::timeout(PROBE_DEADLINE, api.create(&parameters, &object)).await;
         match answer {
             Err(_) => Err(format!("guard {guard}: the probe was not answered in time")),
@@ -208,14 +255,20 @@ impl GuardWatch {
                 policy_name(guard)
             )),
             Ok(Err(kube::Error::Api(status)))
-                if status.message.contains(&format!("'{}'", policy_name(guard)))
+                if status
+                    .message
+                    .contains(&format!("'{}'", policy_name(guard)))
                     && status.message.contains(PROBE_MESSAGE) =>
             {
                 Ok(())
             }
-            Ok(Err(error)) => {
-                Err(format!("guard {guard}: the probe was refused by something else: {error}"))
-            }
+            Ok(Err(kube::Error::Api(status))) => Err(format!(
+                "guard {guard}: the probe was refused by something else: {}",
+                status.message
+            )),
+            Ok(Err(error)) => Err(format!(
+                "guard {guard}: the probe was not answered: {error}"
+            )),
         }
     }
 }
@@ -257,9 +310,16 @@ fn expected(namespace: &str, service_account: &str) -> Result<Vec<Expected>, Err
                 Some("ValidatingAdmissionPolicyBinding") => BINDING,
                 _ => return Err(Error::Shipped(guard)),
             };
-            let name = text("/metadata/name").ok_or(Error::Shipped(guard))?.to_owned();
+            let name = text("/metadata/name")
+                .ok_or(Error::Shipped(guard))?
+                .to_owned();
             let spec = normalised(document.get("spec").cloned().unwrap_or_default());
-            all.push(Expected { guard, kind, name, spec });
+            all.push(Expected {
+                guard,
+                kind,
+                name,
+                spec,
+            });
         }
     }
     Ok(all)
@@ -267,13 +327,18 @@ fn expected(namespace: &str, service_account: &str) -> Result<Vec<Expected>, Err
 
 /// A spec without exactly what the API server adds to it.
 fn normalised(mut spec: Value) -> Value {
-    if let Some(constraints) = spec.get_mut("matchConstraints").and_then(Value::as_object_mut) {
+    if let Some(constraints) = spec
+        .get_mut("matchConstraints")
+        .and_then(Value::as_object_mut)
+    {
         constraints.retain(|key, value| match key.as_str() {
             "matchPolicy" => *value != json!("Equivalent"),
             "namespaceSelector" | "objectSelector" => *value != json!({}),
             _ => true,
         });
-        let rules = constraints.get_mut("resourceRules").and_then(Value::as_array_mut);
+        let rules = constraints
+            .get_mut("resourceRules")
+            .and_then(Value::as_array_mut);
         for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
             rule.retain(|key, value| key != "scope" || *value != json!("*"));
         }
@@ -295,11 +360,23 @@ fn compare(
 ) -> Result<Live, Error> {
     let mut problems = BTreeMap::new();
     let mut fingerprint = Vec::new();
-    for Expected { guard, kind, name, spec } in expected {
-        let objects = stored.iter().filter(|(stored, _)| stored == kind).flat_map(|(_, list)| list);
+    for Expected {
+        guard,
+        kind,
+        name,
+        spec,
+    } in expected
+    {
+        let objects = stored
+            .iter()
+            .filter(|(stored, _)| stored == kind)
+            .flat_map(|(_, list)| list);
         let mut objects = objects.into_iter();
         let Some(object) = objects.find(|object| object.name_any() == *name) else {
-            problems.insert(*guard, format!("{kind} {name} is missing; install the chart again"));
+            problems.insert(
+                *guard,
+                format!("{kind} {name} is missing; install the chart again"),
+            );
             continue;
         };
         let live = normalised(object.data.get("spec").cloned().unwrap_or_default());
@@ -312,7 +389,10 @@ fn compare(
         fingerprint.push((*kind, name.clone(), object.uid(), generation, spec));
     }
     fingerprint.sort();
-    Ok(Live { epoch: canonical::hash(Domain::GuardEpoch, &fingerprint)?, problems })
+    Ok(Live {
+        epoch: canonical::hash(Domain::GuardEpoch, &fingerprint)?,
+        problems,
+    })
 }
 
 /// What a guard is probed with: an object that nothing but its probe rule denies.
@@ -325,7 +405,10 @@ fn probe(guard: &str, namespace: &str) -> (ApiResource, Value) {
         plural: plural.into(),
     };
     let (resource, spec) = match guard {
-        "status" => (kind("PromotionRecord", "promotionrecords"), record_of_a_probe()),
+        "status" => (
+            kind("PromotionRecord", "promotionrecords"),
+            record_of_a_probe(),
+        ),
         "environment" => (
             kind("Environment", "environments"),
             json!({
@@ -388,12 +471,21 @@ mod tests {
             .unwrap()
         };
         let all = expected("lockmaster-system", "lockmaster").unwrap();
-        let of = |kind| all.iter().filter(|e| e.kind == kind).map(object).collect::<Vec<_>>();
+        let of = |kind| {
+            all.iter()
+                .filter(|e| e.kind == kind)
+                .map(object)
+                .collect::<Vec<_>>()
+        };
         vec![(POLICY, of(POLICY)), (BINDING, of(BINDING))]
     }
 
     fn live(stored: &[(&'static str, Vec<DynamicObject>)]) -> Live {
-        compare(&expected("lockmaster-system", "lockmaster").unwrap(), stored).unwrap()
+        compare(
+            &expected("lockmaster-system", "lockmaster").unwrap(),
+            stored,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -406,7 +498,10 @@ mod tests {
     fn a_missing_binding_and_an_edited_rule_are_found_and_named() {
         let mut missing = stored();
         missing[1].1.remove(0);
-        assert!(live(&missing).problems["approval"].contains("Binding"), "missing");
+        assert!(
+            live(&missing).problems["approval"].contains("Binding"),
+            "missing"
+        );
         let mut edited = stored();
         edited[0].1[0].data["spec"]["validations"][1]["expression"] = json!("true");
         assert!(live(&edited).problems["approval"].contains("not the shipped one"));

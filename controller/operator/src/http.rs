@@ -41,7 +41,9 @@ impl Listeners {
             .route("/readyz", get(readiness))
             .with_state(ready);
         let render: Arc<Render> = Arc::new(render);
-        let metrics = Router::new().route("/metrics", get(exposition)).with_state(render);
+        let metrics = Router::new()
+            .route("/metrics", get(exposition))
+            .with_state(render);
         for (listener, router) in [(self.health, health), (self.metrics, metrics)] {
             tokio::spawn(async move {
                 if let Err(error) = axum::serve(listener, router).await {
@@ -62,7 +64,10 @@ async fn readiness(State(ready): State<Arc<AtomicBool>>) -> impl IntoResponse {
     if ready.load(Ordering::Acquire) {
         (StatusCode::OK, "ok")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the watch caches are not complete yet")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the watch caches are not complete yet",
+        )
     }
 }
 
@@ -76,7 +81,11 @@ async fn exposition(State(render): State<Arc<Render>>) -> impl IntoResponse {
         Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, OPENMETRICS)], text),
         Err(_) => {
             let text = "failed to write the metrics".to_owned();
-            (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain")], text)
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                [(CONTENT_TYPE, "text/plain")],
+                text,
+            )
         }
     }
 }

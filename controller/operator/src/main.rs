@@ -30,5 +30,7 @@ async fn main() -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("failed to install the TLS provider: another one is there"))?;
     let listeners = http::Listeners::bind(&args).await?;
     let clients = clients::Clients::connect().await?;
-    watches::run(&args, clients, listeners).await.context("the operator stopped")
+    watches::run(&args, clients, listeners)
+        .await
+        .context("the operator stopped")
 }

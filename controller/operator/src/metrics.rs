@@ -144,7 +144,10 @@ impl Metrics {
             "Whether the guard is installed as shipped and was seen denying",
             metrics.guards.clone(),
         );
-        Self { registry: Mutex::new(registry), ..metrics }
+        Self {
+            registry: Mutex::new(registry),
+            ..metrics
+        }
     }
 
     /// Counts the gates' answers.
@@ -179,15 +182,29 @@ impl Metrics {
             FetchOutcome::Failed(Cause::Truncated) => "truncated",
             FetchOutcome::Failed(Cause::Untrustworthy) => "untrustworthy",
         };
-        let labels = FetchLabels { outcome: outcome.to_owned() };
-        self.fetches.get_or_create(&labels).observe(took.as_secs_f64());
+        let labels = FetchLabels {
+            outcome: outcome.to_owned(),
+        };
+        self.fetches
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
     }
 
     /// The exposition in OpenMetrics text.
     pub(crate) fn render(&self, snapshot: Snapshot) -> Result<String, std::fmt::Error> {
-        let Snapshot { promotions, windows, guards } = snapshot;
+        let Snapshot {
+            promotions,
+            windows,
+            guards,
+        } = snapshot;
         self.promotions.clear();
-        for Unfinished { namespace, product, stage, state } in promotions {
+        for Unfinished {
+            namespace,
+            product,
+            stage,
+            state,
+        } in promotions
+        {
             let labels = PromotionLabels {
                 promotion_namespace: namespace,
                 product,
@@ -198,13 +215,20 @@ impl Metrics {
         }
         self.windows.clear();
         for (environment, open) in windows {
-            self.windows.get_or_create(&EnvironmentLabels { environment }).set(i64::from(open));
+            self.windows
+                .get_or_create(&EnvironmentLabels { environment })
+                .set(i64::from(open));
         }
         for (guard, ready) in guards {
-            self.guards.get_or_create(&GuardLabels { guard }).set(i64::from(ready));
+            self.guards
+                .get_or_create(&GuardLabels { guard })
+                .set(i64::from(ready));
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        encode(
+            &mut text,
+            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
+        )?;
         Ok(text)
     }
 }
@@ -234,14 +258,22 @@ mod tests {
             stage: "prod".into(),
             state: State::AwaitingApproval,
         };
-        let snapshot = Snapshot { promotions: vec![unfinished], ..Snapshot::default() };
+        let snapshot = Snapshot {
+            promotions: vec![unfinished],
+            ..Snapshot::default()
+        };
         let text = metrics.render(snapshot).unwrap();
         let line = "lockmaster_promotions{promotion_namespace=\"shop\",product=\"checkout\",\
                     environment=\"prod\",state=\"awaiting_approval\"} 1";
         assert!(text.contains(line), "{text}");
         assert!(text.contains("lockmaster_build_info{version="), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
-        assert!(!metrics.render(Snapshot::default()).unwrap().contains("awaiting_approval"));
+        assert!(
+            !metrics
+                .render(Snapshot::default())
+                .unwrap()
+                .contains("awaiting_approval")
+        );
     }
 
     #[test]

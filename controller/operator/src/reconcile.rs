@@ -57,7 +57,9 @@ pub(crate) async fn reconcile(
     object: Arc<Guarded<Environment>>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
-    let Ok(readable) = object.0.clone() else { return Ok(Action::await_change()) };
+    let Ok(readable) = object.0.clone() else {
+        return Ok(Action::await_change());
+    };
     let namespace = readable.metadata.namespace.clone().unwrap_or_default();
     let name = readable.metadata.name.clone().unwrap_or_default();
     let span = tracing::info_span!(
@@ -83,7 +85,9 @@ async fn pass(
     let now = Timestamp::now();
     let guard = context.guard.state();
     let first_seen = |uid: &str| context.first_seen.of(uid, now);
-    let seen = context.observer.observe(object, &readable, guard, first_seen, now)?;
+    let seen = context
+        .observer
+        .observe(object, &readable, guard, first_seen, now)?;
     if !is_current(context, &seen) {
         return Ok(Action::requeue(LOOK_AGAIN));
     }
@@ -113,23 +117,36 @@ fn is_current(context: &Context, seen: &Observation) -> bool {
     let namespace = &seen.environment.namespace;
     let environment = seen.environment_object().and_then(version_of);
     let stores = &context.observer.stores;
-    let promotions = written.pending(Kind::Promotion, namespace).into_iter().all(|name| {
-        let Some(stored) = stores.promotion(namespace, &name) else {
-            // Deleted meanwhile: there is nothing to wait for.
-            written.forget(Kind::Promotion, namespace, &name);
-            return true;
-        };
-        written.is_seen(Kind::Promotion, namespace, &name, version_of(stored.as_ref()))
-    });
-    let records = written.pending(Kind::Record, namespace).into_iter().all(|name| {
-        let stored = stores.record(namespace, &name);
-        written.is_seen(
-            Kind::Record,
-            namespace,
-            &name,
-            stored.as_ref().and_then(|stored| version_of(stored.as_ref())),
-        )
-    });
+    let promotions = written
+        .pending(Kind::Promotion, namespace)
+        .into_iter()
+        .all(|name| {
+            let Some(stored) = stores.promotion(namespace, &name) else {
+                // Deleted meanwhile: there is nothing to wait for.
+                written.forget(Kind::Promotion, namespace, &name);
+                return true;
+            };
+            written.is_seen(
+                Kind::Promotion,
+                namespace,
+                &name,
+                version_of(stored.as_ref()),
+            )
+        });
+    let records = written
+        .pending(Kind::Record, namespace)
+        .into_iter()
+        .all(|name| {
+            let stored = stores.record(namespace, &name);
+            written.is_seen(
+                Kind::Record,
+                namespace,
+                &name,
+                stored
+                    .as_ref()
+                    .and_then(|stored| version_of(stored.as_ref())),
+            )
+        });
     let workloads = seen.environment.targets.iter().all(|target| {
         let reference = &target.workload;
         let version = context.observer.workloads.resource_version(reference);
@@ -143,7 +160,12 @@ fn is_current(context: &Context, seen: &Observation) -> bool {
     promotions
         && records
         && workloads
-        && written.is_seen(Kind::Environment, namespace, &seen.environment.name, environment)
+        && written.is_seen(
+            Kind::Environment,
+            namespace,
+            &seen.environment.name,
+            environment,
+        )
 }
 
 /// Logs and counts what was decided, and asks for evidence again where it was not enough.
@@ -159,14 +181,14 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         }
     }
     for progress in &decision.promotions {
-        context.metrics.gates(&seen.environment.stage, &progress.gates);
+        context
+            .metrics
+            .gates(&seen.environment.stage, &progress.gates);
         let unmet = progress.gates.iter().any(|gate| {
             matches!(gate.name.as_str(), "signature" | "provenance" | "sbom")
                 && !gate.verdict.is_open()
         });
-        if let Some(release) =
-            progress_release(seen, &progress.uid).filter(|_| unmet)
-        {
+        if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             for component in &release.components {
                 context.observer.evidence.insufficient(&component.image);
             }
@@ -178,51 +200,81 @@ fn progress_release<'a>(
     seen: &'a Observation,
     uid: &str,
 ) -> Option<&'a lockmaster_core::release::Release> {
-    let promotion = seen.promotions.iter().find(|promotion| promotion.uid == uid)?;
+    let promotion = seen
+        .promotions
+        .iter()
+        .find(|promotion| promotion.uid == uid)?;
     seen.facts.releases.get(&promotion.request.release)?.known()
 }
 
 /// Makes the one change that was decided on, if any.
-async fn act(
-    context: &Context,
-    seen: &Observation,
-    decision: &Decision,
-) -> Result<Acted, Error> {
-    let Some(mutation) = &decision.mutation else { return Ok(Acted::Nothing) };
+async fn act(context: &Context, seen: &Observation, decision: &Decision) -> Result<Acted, Error> {
+    let Some(mutation) = &decision.mutation else {
+        return Ok(Acted::Nothing);
+    };
     let step = mutation.step();
     let acted = match mutation {
-        Mutation::Claim(cleared) => hold(context, seen, decision, Some(cleared.claim().clone())).await,
+        Mutation::Claim(cleared) => {
+            hold(context, seen, decision, Some(cleared.claim().clone())).await
+        }
         Mutation::Release { uid } => {
             context.first_seen.forget(uid);
             hold(context, seen, decision, None).await
         }
-        Mutation::Intent { promotion: _, uid, intent } => {
-            begin(context, seen, decision, uid, intent.clone()).await
-        }
-        Mutation::Apply { uid, attempt, target } => {
+        Mutation::Intent {
+            promotion: _,
+            uid,
+            intent,
+        } => begin(context, seen, decision, uid, intent.clone()).await,
+        Mutation::Apply {
+            uid,
+            attempt,
+            target,
+        } => {
             let key = seen.environment.key();
             let written = context.writer.apply(&key, uid, *attempt, target).await?;
             Ok(changed_workload(context, &target.workload, written))
         }
-        Mutation::Fence { uid, attempt, target } => {
-            let version = context.observer.workloads.resource_version(&target.workload);
+        Mutation::Fence {
+            uid,
+            attempt,
+            target,
+        } => {
+            let version = context
+                .observer
+                .workloads
+                .resource_version(&target.workload);
             let version = version.unwrap_or_default();
-            let written = context.writer.fence(uid, *attempt, &target.workload, &version).await?;
+            let written = context
+                .writer
+                .fence(uid, *attempt, &target.workload, &version)
+                .await?;
             Ok(changed_workload(context, &target.workload, written))
         }
         Mutation::Record(record) => {
             let namespace = &seen.environment.namespace;
             let outcome = record.content.outcome;
-            let written = context.writer.record(namespace, record.as_ref().clone()).await?;
+            let written = context
+                .writer
+                .record(namespace, record.as_ref().clone())
+                .await?;
             Ok(settle(written, |stored| {
                 let name = record.object_name();
-                context.written.remember(Kind::Record, namespace, &name, version_of(stored));
-                context.metrics.finished(&seen.environment.stage, decision.effective_tier, outcome);
+                context
+                    .written
+                    .remember(Kind::Record, namespace, &name, version_of(stored));
+                context
+                    .metrics
+                    .finished(&seen.environment.stage, decision.effective_tier, outcome);
             }))
         }
-        Mutation::Conclude { promotion: _, uid, record, reason: _, message } => {
-            conclude(context, seen, uid, record.clone(), message.clone()).await
-        }
+        Mutation::Conclude {
+            promotion: _,
+            uid,
+            record,
+            reason: _,
+            message,
+        } => conclude(context, seen, uid, record.clone(), message.clone()).await,
     }?;
     tracing::info!(step, raced = acted == Acted::Raced, "acted");
     Ok(acted)
@@ -248,7 +300,9 @@ fn changed_workload(
 ) -> Acted {
     let (namespace, name) = (&reference.namespace, &reference.name);
     settle(written, |stored| {
-        context.written.remember(Kind::Workload, namespace, name, version_of(stored));
+        context
+            .written
+            .remember(Kind::Workload, namespace, name, version_of(stored));
     })
 }
 
@@ -259,14 +313,18 @@ async fn hold(
     decision: &Decision,
     active: Option<Claim>,
 ) -> Result<Acted, Error> {
-    let Some(object) = seen.environment_object() else { return Ok(Acted::Raced) };
+    let Some(object) = seen.environment_object() else {
+        return Ok(Acted::Raced);
+    };
     let before = object.status.clone().unwrap_or_default();
     let generation = seen.environment.generation;
     let after = status::environment_status(&before, generation, decision, active, seen.now);
     let written = context.writer.environment_status(object, after).await?;
     let (namespace, name) = (&seen.environment.namespace, &seen.environment.name);
     Ok(settle(written, |stored| {
-        context.written.remember(Kind::Environment, namespace, name, version_of(stored));
+        context
+            .written
+            .remember(Kind::Environment, namespace, name, version_of(stored));
     }))
 }
 
@@ -282,14 +340,22 @@ async fn begin(
         tracing::info!("the rules changed just now; looking again");
         return Ok(Acted::Raced);
     }
-    let progress = decision.promotions.iter().find(|progress| progress.uid == uid);
+    let progress = decision
+        .promotions
+        .iter()
+        .find(|progress| progress.uid == uid);
     let (Some(progress), Some(object)) = (progress, seen.promotion_object(uid)) else {
         return Ok(Acted::Raced);
     };
     let before = object.status.clone().unwrap_or_default();
     let after = status::intended(&before, progress, intent, seen.now);
-    let written = context.writer.promotion_status(object, after.clone()).await?;
-    Ok(settle(written, |stored| remember_promotion(context, object, stored, &before, &after)))
+    let written = context
+        .writer
+        .promotion_status(object, after.clone())
+        .await?;
+    Ok(settle(written, |stored| {
+        remember_promotion(context, object, stored, &before, &after)
+    }))
 }
 
 async fn conclude(
@@ -299,13 +365,20 @@ async fn conclude(
     record: lockmaster_core::promotion::RecordReference,
     message: String,
 ) -> Result<Acted, Error> {
-    let Some(object) = seen.promotion_object(uid) else { return Ok(Acted::Raced) };
+    let Some(object) = seen.promotion_object(uid) else {
+        return Ok(Acted::Raced);
+    };
     let before = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or_default();
     let after = status::concluded(&before, generation, record, message, seen.now);
-    let written = context.writer.promotion_status(object, after.clone()).await?;
+    let written = context
+        .writer
+        .promotion_status(object, after.clone())
+        .await?;
     context.first_seen.forget(uid);
-    Ok(settle(written, |stored| remember_promotion(context, object, stored, &before, &after)))
+    Ok(settle(written, |stored| {
+        remember_promotion(context, object, stored, &before, &after)
+    }))
 }
 
 fn remember_promotion(
@@ -317,7 +390,9 @@ fn remember_promotion(
 ) {
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let name = object.metadata.name.as_deref().unwrap_or_default();
-    context.written.remember(Kind::Promotion, namespace, name, version_of(stored));
+    context
+        .written
+        .remember(Kind::Promotion, namespace, name, version_of(stored));
     context.events.changed(object, before, after);
 }
 
@@ -327,7 +402,9 @@ async fn report_environment(
     seen: &Observation,
     decision: &Decision,
 ) -> Result<(), Error> {
-    let Some(object) = seen.environment_object() else { return Ok(()) };
+    let Some(object) = seen.environment_object() else {
+        return Ok(());
+    };
     let before = object.status.clone().unwrap_or_default();
     let active = before.active.clone();
     let generation = seen.environment.generation;
@@ -345,7 +422,11 @@ pub(crate) fn after_error(
     context: Arc<Context>,
 ) -> Action {
     use kube::ResourceExt;
-    let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    let key = format!(
+        "{}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    );
     let failures = context.failures.count(&key);
     let pause = Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(LONGEST_PAUSE);
     tracing::warn!(environment = key, error = %chain(error), ?pause, "the pass failed");

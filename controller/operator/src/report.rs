@@ -38,7 +38,9 @@ pub(crate) async fn report(
     progress: &[Progress],
 ) -> Result<(), Error> {
     for progress in progress {
-        let Some(object) = seen.promotion_object(&progress.uid) else { continue };
+        let Some(object) = seen.promotion_object(&progress.uid) else {
+            continue;
+        };
         if !progress.latch.is_empty() {
             latch(context, seen, object, progress).await?;
         } else if progress.report {
@@ -60,10 +62,16 @@ async fn latch(
 ) -> Result<(), Error> {
     let name = &progress.name;
     let live = context.guard.read_live().await;
-    let live = live.map_err(|source| Error::Guard { name: name.clone(), source })?;
+    let live = live.map_err(|source| Error::Guard {
+        name: name.clone(),
+        source,
+    })?;
     let planned = progress.plan.as_ref().map(|plan| &plan.guard_epoch);
     if live.problem.is_some() || planned != Some(&live.epoch) {
-        tracing::warn!(promotion = name, "decisions not latched: the guards changed");
+        tracing::warn!(
+            promotion = name,
+            "decisions not latched: the guards changed"
+        );
         context.guard.inspect_soon();
         return Ok(());
     }
@@ -93,10 +101,22 @@ pub(crate) async fn write(
     let name = object.metadata.name.clone().unwrap_or_default();
     let namespace = object.metadata.namespace.clone().unwrap_or_default();
     let written = context.writer.promotion_status(object, after.clone()).await;
-    match written.map_err(|source| Error::Write { name: name.clone(), source })? {
+    match written.map_err(|source| Error::Write {
+        name: name.clone(),
+        source,
+    })? {
         act::Written::Done(stored) => {
-            context.written.remember(Kind::Promotion, &namespace, &name, version_of(&stored));
+            context
+                .written
+                .remember(Kind::Promotion, &namespace, &name, version_of(&stored));
             context.events.changed(object, before, &after);
+            tracing::info!(
+                promotion = name,
+                state = after.state.meaning().word,
+                blocked_by = after.blocked_by,
+                why = after.summary,
+                "reported"
+            );
         }
         act::Written::Raced(why) => {
             tracing::debug!(promotion = name, why, "report raced; looking again");

@@ -24,15 +24,30 @@ pub(crate) async fn reconcile(
     object: Arc<Guarded<Promotion>>,
     context: Arc<Context>,
 ) -> Result<Action, report::Error> {
-    let Ok(promotion) = &object.0 else { return Ok(Action::await_change()) };
-    let finished = promotion.status.as_ref().is_some_and(|status| status.record.is_some());
+    let Ok(promotion) = &object.0 else {
+        return Ok(Action::await_change());
+    };
+    let finished = promotion
+        .status
+        .as_ref()
+        .is_some_and(|status| status.record.is_some());
     let namespace = promotion.metadata.namespace.clone().unwrap_or_default();
     let environment = &promotion.spec.environment;
-    let problem = match context.observer.stores.environment(&namespace, environment).as_deref() {
+    let problem = match context
+        .observer
+        .stores
+        .environment(&namespace, environment)
+        .as_deref()
+    {
         Some(Guarded { 0: Ok(_), .. }) => None,
-        Some(Guarded { 0: Err(invalid), .. }) => Some((
+        Some(Guarded {
+            0: Err(invalid), ..
+        }) => Some((
             Reason::EnvironmentInvalid,
-            format!("Environment {environment} cannot be read: {}", invalid.error),
+            format!(
+                "Environment {environment} cannot be read: {}",
+                invalid.error
+            ),
         )),
         None => Some((
             Reason::EnvironmentNotFound,
@@ -54,7 +69,10 @@ pub(crate) async fn reconcile(
         return Ok(Action::requeue(rest));
     }
     let version = promotion.metadata.resource_version.as_deref();
-    if !context.written.is_seen(Kind::Promotion, &namespace, &name, version) {
+    if !context
+        .written
+        .is_seen(Kind::Promotion, &namespace, &name, version)
+    {
         return Ok(Action::requeue(PAUSE));
     }
     let before = promotion.status.clone().unwrap_or_default();

@@ -58,7 +58,9 @@ struct Waker {
 impl Waker {
     fn environment(&self, namespace: &str, name: &str) {
         // A closed channel means that the process is on its way out.
-        let _ = self.environments.send(ObjectRef::new(name).within(namespace));
+        let _ = self
+            .environments
+            .send(ObjectRef::new(name).within(namespace));
     }
 
     fn all(&self) {
@@ -72,7 +74,10 @@ impl Waker {
         let Ok(promotion) = &object.0 else { return };
         let namespace = promotion.namespace().unwrap_or_default();
         self.environment(&namespace, &promotion.spec.environment);
-        if self.stores.environment(&namespace, &promotion.spec.environment).is_none_or(|e| e.0.is_err())
+        if self
+            .stores
+            .environment(&namespace, &promotion.spec.environment)
+            .is_none_or(|e| e.0.is_err())
         {
             let _ = self.promotions.send(ObjectRef::from_obj(object));
         }
@@ -83,14 +88,18 @@ impl Waker {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         self.environment(&namespace, &name);
         for promotion in self.stores.promotions_of(&namespace, &name) {
-            let _ = self.promotions.send(ObjectRef::from_obj(promotion.as_ref()));
+            let _ = self
+                .promotions
+                .send(ObjectRef::from_obj(promotion.as_ref()));
         }
     }
 
     fn release(&self, object: &Guarded<Release>) {
         let (namespace, name) = (object.namespace(), object.name_any());
         for promotion in self.stores.promotions.state() {
-            let Ok(promotion) = &promotion.0 else { continue };
+            let Ok(promotion) = &promotion.0 else {
+                continue;
+            };
             if promotion.namespace() == namespace && promotion.spec.release == name {
                 let namespace = namespace.clone().unwrap_or_default();
                 self.environment(&namespace, &promotion.spec.environment);
@@ -106,8 +115,11 @@ impl Waker {
         self.environment(&namespace, recorded);
         for object in self.stores.readable_environments() {
             let Ok(environment) = &object.0 else { continue };
-            let follows =
-                environment.spec.after.iter().any(|after| after.environment == *recorded);
+            let follows = environment
+                .spec
+                .after
+                .iter()
+                .any(|after| after.environment == *recorded);
             if follows && environment.namespace().as_deref() == Some(&namespace) {
                 self.environment(&namespace, &environment.name_any());
             }
@@ -130,7 +142,12 @@ impl Waker {
     fn evidence(&self, image: &lockmaster_core::release::ImageReference) {
         for object in self.stores.releases.state() {
             let Ok(release) = &object.0 else { continue };
-            if release.spec.components.iter().any(|component| component.image == *image) {
+            if release
+                .spec
+                .components
+                .iter()
+                .any(|component| component.image == *image)
+            {
                 self.release(&object);
             }
         }
@@ -142,7 +159,11 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
     let watches = Watches::prepare();
     let (environments, environment_requests) = unbounded_channel();
     let (promotions, promotion_requests) = unbounded_channel();
-    let waker = Waker { environments, promotions, stores: watches.stores.clone() };
+    let waker = Waker {
+        environments,
+        promotions,
+        stores: watches.stores.clone(),
+    };
     let writer = Writer::new(clients.writer.clone());
     let (guard_changed, guard_changes) = unbounded_channel();
     let guard = Arc::new(GuardWatch::new(
@@ -169,12 +190,22 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
     });
     let ready = Arc::new(AtomicBool::new(false));
     let scraped = context.clone();
-    listeners.serve(ready.clone(), move || scraped.metrics.render(snapshot(&scraped)));
+    listeners.serve(ready.clone(), move || {
+        scraped.metrics.render(snapshot(&scraped))
+    });
     watches.start(&clients.reader, &waker, &context);
-    forward(workload_changes, waker.clone(), |waker, namespace: String| waker.workloads(&namespace));
-    forward(evidence_changes, waker.clone(), |waker, image| waker.evidence(&image));
+    forward(
+        workload_changes,
+        waker.clone(),
+        |waker, namespace: String| waker.workloads(&namespace),
+    );
+    forward(evidence_changes, waker.clone(), |waker, image| {
+        waker.evidence(&image)
+    });
     forward(guard_changes, waker.clone(), |waker, ()| waker.all());
-    complete(&context.observer.stores).await.context("failed to fill the watch caches")?;
+    complete(&context.observer.stores)
+        .await
+        .context("failed to fill the watch caches")?;
     ready.store(true, Ordering::Release);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     tokio::spawn(guard.run());
@@ -186,7 +217,10 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
 fn evidence_store(
     args: &Args,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<(Arc<EvidenceStore>, UnboundedReceiver<lockmaster_core::release::ImageReference>)> {
+) -> anyhow::Result<(
+    Arc<EvidenceStore>,
+    UnboundedReceiver<lockmaster_core::release::ImageReference>,
+)> {
     let config = registry::Config {
         plain_http: args.plain_http_registry.iter().cloned().collect(),
         ..registry::Config::default()
@@ -195,7 +229,10 @@ fn evidence_store(
     let (fetched, changes) = unbounded_channel();
     let metrics = metrics.clone();
     let observe = Box::new(move |took, outcome| metrics.fetched(took, outcome));
-    Ok((Arc::new(EvidenceStore::new(client, fetched, observe)), changes))
+    Ok((
+        Arc::new(EvidenceStore::new(client, fetched, observe)),
+        changes,
+    ))
 }
 
 fn forward<T: Send + 'static>(
@@ -222,13 +259,20 @@ async fn passes(
         .with_config(config.clone())
         .reconcile_on(requests(environments))
         .shutdown_on_signal()
-        .run(reconcile::reconcile, reconcile::after_error, context.clone());
+        .run(
+            reconcile::reconcile,
+            reconcile::after_error,
+            context.clone(),
+        );
     let by_promotion = Controller::for_stream(futures::stream::pending(), stores.promotions)
         .with_config(config)
         .reconcile_on(requests(promotions))
         .shutdown_on_signal()
         .run(unplaced::reconcile, unplaced::after_error, context);
-    tokio::join!(by_environment.for_each(|_| async {}), by_promotion.for_each(|_| async {}));
+    tokio::join!(
+        by_environment.for_each(|_| async {}),
+        by_promotion.for_each(|_| async {})
+    );
 }
 
 fn requests<T>(receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> {
@@ -239,8 +283,15 @@ fn requests<T>(receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> {
 
 /// Waits until every cache was filled once.
 async fn complete(stores: &Stores) -> anyhow::Result<()> {
-    let Stores { environments, promotions, releases, records, policies, windows, namespaces } =
-        stores;
+    let Stores {
+        environments,
+        promotions,
+        releases,
+        records,
+        policies,
+        windows,
+        namespaces,
+    } = stores;
     tokio::try_join!(
         environments.wait_until_ready(),
         promotions.wait_until_ready(),
@@ -261,7 +312,11 @@ fn snapshot(context: &Context) -> Snapshot {
     for object in stores.readable_environments() {
         let Ok(environment) = &object.0 else { continue };
         if let Some(open) = context.observer.window_open(environment, now) {
-            let stage = environment.spec.stage.clone().unwrap_or_else(|| environment.name_any());
+            let stage = environment
+                .spec
+                .stage
+                .clone()
+                .unwrap_or_else(|| environment.name_any());
             *windows.entry(stage).or_default() |= open;
         }
     }
@@ -269,7 +324,9 @@ fn snapshot(context: &Context) -> Snapshot {
     Snapshot {
         promotions: unfinished(stores),
         windows: windows.into_iter().collect(),
-        guards: guards.map(|(guard, ready)| (guard.to_owned(), ready)).collect(),
+        guards: guards
+            .map(|(guard, ready)| (guard.to_owned(), ready))
+            .collect(),
     }
 }
 
@@ -283,12 +340,19 @@ fn unfinished(stores: &Stores) -> Vec<Unfinished> {
         }
         let namespace = promotion.namespace().unwrap_or_default();
         let environment = stores.environment(&namespace, &promotion.spec.environment);
-        let environment = environment.as_ref().and_then(|object| object.0.as_ref().ok());
+        let environment = environment
+            .as_ref()
+            .and_then(|object| object.0.as_ref().ok());
         let stage = environment.and_then(|environment| environment.spec.stage.clone());
         found.push(Unfinished {
-            product: environment.map(|e| e.spec.product.clone()).unwrap_or_default(),
+            product: environment
+                .map(|e| e.spec.product.clone())
+                .unwrap_or_default(),
             stage: stage.unwrap_or_else(|| promotion.spec.environment.clone()),
-            state: status.cloned().unwrap_or_else(PromotionStatus::default).state,
+            state: status
+                .cloned()
+                .unwrap_or_else(PromotionStatus::default)
+                .state,
             namespace,
         });
     }
@@ -353,7 +417,11 @@ impl Watches {
             waker.environment_changed(object);
         });
         spawn(client, writers.promotions, w(), Waker::promotion);
-        spawn(client, writers.releases, w(), Waker::release);
+        let named = context.clone();
+        spawn(client, writers.releases, w(), move |waker, object| {
+            forget_unnamed(&named);
+            waker.release(object);
+        });
         spawn(client, writers.records, w(), Waker::record);
         let writer = context.writer.clone();
         spawn(client, writers.policies, w(), move |waker, object| {
@@ -382,6 +450,17 @@ fn follow_targets(context: &Context) {
         wanted.extend(targets.map(|target| target.workload.namespace.clone()));
     }
     context.observer.workloads.follow(&wanted);
+}
+
+/// Keeps evidence only of images that some Release names.
+fn forget_unnamed(context: &Context) {
+    let releases = context.observer.stores.releases.state();
+    let readable = releases.iter().filter_map(|object| object.0.as_ref().ok());
+    let components = readable.flat_map(|release| &release.spec.components);
+    let named = components
+        .map(|component| component.image.clone())
+        .collect();
+    context.observer.evidence.forget(&named);
 }
 
 /// Fills one cache for ever and tells of every change after it shows there.

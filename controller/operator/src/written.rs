@@ -28,7 +28,10 @@ impl Written {
     pub(crate) fn remember(&self, kind: Kind, namespace: &str, name: &str, version: Option<&str>) {
         if let Some(version) = version.and_then(|version| version.parse().ok()) {
             let key = (kind, namespace.to_owned(), name.to_owned());
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, version);
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(key, version);
         }
     }
 
@@ -43,7 +46,9 @@ impl Written {
     ) -> bool {
         let key = (kind, namespace.to_owned(), name.to_owned());
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(expected) = written.get(&key) else { return true };
+        let Some(expected) = written.get(&key) else {
+            return true;
+        };
         let seen = version.and_then(|version| version.parse::<u64>().ok());
         let caught_up = seen.is_some_and(|seen| seen >= *expected);
         if caught_up {
@@ -55,14 +60,19 @@ impl Written {
     /// The objects of a kind in a namespace that the view may not show yet.
     pub(crate) fn pending(&self, kind: Kind, namespace: &str) -> Vec<String> {
         let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = written.keys().filter(|(k, n, _)| *k == kind && n == namespace);
+        let keys = written
+            .keys()
+            .filter(|(k, n, _)| *k == kind && n == namespace);
         keys.map(|(_, _, name)| name.clone()).collect()
     }
 
     /// Forgets a write whose object is gone.
     pub(crate) fn forget(&self, kind: Kind, namespace: &str, name: &str) {
         let key = (kind, namespace.to_owned(), name.to_owned());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&key);
     }
 }
 

@@ -1,0 +1,32 @@
+//! The promises of the README, kept on a real API server, real registries and the real operator.
+//!
+//! `cargo test -p lockmaster-tests --test e2e NAME` runs those with NAME in their name. Nothing is
+//! started before a test asks for it; see [`beds`]. A new module is a file, a `mod` line, and a
+//! line in `main`.
+
+use libtest_mimic::Arguments;
+use lockmaster_tests::launch;
+
+mod beds;
+mod guard_cases;
+mod scenarios;
+mod start;
+
+use beds::Beds;
+
+fn main() -> anyhow::Result<()> {
+    launch::intercept();
+    let arguments = Arguments::from_args();
+    let beds = Beds::new()?;
+    let trials = [
+        start::tests(&beds),
+        guard_cases::tests(&beds),
+        scenarios::tests(&beds),
+    ];
+    let trials = trials.into_iter().flatten().collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Before the exit, which runs no destructors: directories of the run are removed here.
+    drop(beds);
+    conclusion.exit_if_failed();
+    Ok(())
+}
