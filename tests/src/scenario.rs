@@ -11,10 +11,6 @@ use crate::cluster::{Output, Person};
 use crate::progress;
 use crate::shop::Shop;
 
-pub mod checks;
-mod outside_window;
-mod three_environments;
-
 /// A scenario: what it shows, and how it is played.
 pub struct Scenario {
     /// Name of the test, and of the shop's namespace: lower case and hyphens.

@@ -4,6 +4,19 @@
 //! seen), [`gate`] and [`gates`] (the questions), [`decide`](mod@decide) and [`decision`] (the
 //! answer), [`status`], [`report`] and [`record`] (what is said and kept of it).
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::wildcard_enum_match_arm,
+        clippy::too_many_lines,
+        clippy::semicolon_if_nothing_returned,
+        clippy::needless_pass_by_value,
+        clippy::collapsible_if,
+        dead_code,
+        reason = "tables of cases are long, and a wrong variant should panic with its value"
+    )
+)]
+
 pub mod approval;
 pub mod canonical;
 pub mod case;

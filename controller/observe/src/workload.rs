@@ -209,6 +209,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a literal reads better without a borrow"
+    )]
     fn seen(managed: Value) -> SeenDeployment {
         deployment(
             serde_json::from_value(json!({

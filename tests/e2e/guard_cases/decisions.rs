@@ -1,7 +1,10 @@
 //! Decisions of people: what an approval must say, who may write it, and who may take it away.
 
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use lockmaster_api::Promotion;
+use lockmaster_tests::cluster::Person;
 use serde_json::{Value, json};
 
 use super::{INSTANT, Story, digest};
@@ -121,16 +124,21 @@ async fn writers(story: &mut Story<'_>, bare: &Bare, genuine: &str) -> anyhow::R
     let answer = story.annotate(admin, "p1", json!({SLOT: value})).await;
     story.guard("approval", "V6 ", "the superuser", answer);
 
-    let assignment = format!("{SLOT}={genuine}");
-    let namespace = story.namespace;
-    let arguments = ["--as", "alice@corp", "-n", namespace, "annotate"];
-    let arguments = [&arguments[..], &["promotions", "p1", &assignment]].concat();
-    let output = bare
-        .cluster
-        .kubectl(&bob.kubeconfig, &arguments, None)
-        .await?;
-    let answer = output.required("impersonate");
-    story.deny("impersonation", "cannot impersonate", answer);
+    let file = Kubeconfig::read_from(&bob.kubeconfig)?;
+    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+    config.auth_info.impersonate = Some("alice@corp".to_owned());
+    let pretender = Person {
+        client: Client::try_from(config)?,
+        ..bob.clone()
+    };
+    let answer = story
+        .annotate(&pretender, "p1", json!({SLOT: genuine}))
+        .await;
+    story.deny(
+        "impersonation without the right",
+        "cannot impersonate",
+        answer,
+    );
     Ok(())
 }
 
