@@ -145,6 +145,16 @@ impl Child {
         self.kill();
     }
 
+    /// Stops the child in its tracks, as a frozen machine would, until [`Child::resume`].
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Waits until `ready` answers true.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! - [`tools`] and [`product`]: what is built, and where it is kept
 //! - [`cluster`], with [`pki`] and [`audit`]: the control plane, people, what they did
 //! - [`registry`], [`image`], [`cosign`] and [`evidence`], [`referrer`]: images and what is known of them
+//! - [`environment_file`]: what a shell must know to play with it
 //! - [`proxy`]: count, hold and cut what passes between two of them
 //! - [`operator`]: Lockmaster itself, to be killed and started again
 //!
@@ -17,6 +18,7 @@ pub mod bed;
 pub mod child;
 pub mod cluster;
 pub mod cosign;
+pub mod environment_file;
 pub mod evidence;
 pub mod image;
 pub mod launch;

@@ -102,7 +102,7 @@ fn typed(word: &str) -> String {
 /// Every scenario, in the order of the demo. Exclusive ones come last.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    vec![three_environments::SCENARIO, outside_window::SCENARIO]
+    Vec::new()
 }
 
 #[cfg(test)]

@@ -44,13 +44,13 @@ const SHIPPED: [(&str, &str); 5] = [
 /// What every probe is denied with, beside the name of the policy that denies it.
 const PROBE_MESSAGE: &str = "P0 this guard is in force";
 /// Between two probes while all is well.
-const PROBE_EVERY: Duration = Duration::from_secs(300);
+const PROBE_EVERY: Duration = Duration::from_mins(5);
 /// A changed policy or binding takes up to 0.65 s to bite; probing earlier would only see the past.
 const SETTLE: Duration = Duration::from_secs(1);
 /// The first pause while something is wrong; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause while something is wrong.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// A probe that takes longer proves nothing.
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 

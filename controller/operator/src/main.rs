@@ -1,5 +1,12 @@
 //! The Lockmaster operator.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::single_match_else,
+    clippy::too_many_lines,
+    reason = "signatures of kube's callbacks; one arm for each mutation, one after the other"
+)]
+
 mod acceptance;
 mod act;
 mod args;

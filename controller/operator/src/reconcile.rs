@@ -39,7 +39,7 @@ pub(crate) enum Error {
 /// After a race the watches are a moment behind; they wake the pass, this is the safety net.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts of an Environment whose passes fail.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// What acting came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -354,7 +354,7 @@ async fn begin(
         .promotion_status(object, after.clone())
         .await?;
     Ok(settle(written, |stored| {
-        remember_promotion(context, object, stored, &before, &after)
+        remember_promotion(context, object, stored, &before, &after);
     }))
 }
 
@@ -377,7 +377,7 @@ async fn conclude(
         .await?;
     context.first_seen.forget(uid);
     Ok(settle(written, |stored| {
-        remember_promotion(context, object, stored, &before, &after)
+        remember_promotion(context, object, stored, &before, &after);
     }))
 }
 

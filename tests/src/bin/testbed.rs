@@ -3,19 +3,18 @@
 //! It writes `target/testbed/env` once all is ready, runs until it is interrupted, and leaves
 //! nothing behind. `--without-operator` leaves out the chart and the operator.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use lockmaster_tests::cluster::{Cluster, ClusterOptions};
-use lockmaster_tests::cosign::{Cosign, SigningKey};
+use lockmaster_tests::cosign::Cosign;
+use lockmaster_tests::environment_file::{EnvironmentFile, People, exports};
 use lockmaster_tests::image::Image;
 use lockmaster_tests::operator::{Operator, OperatorOptions};
-use lockmaster_tests::product::{Product, repository};
+use lockmaster_tests::product::Product;
 use lockmaster_tests::registry::Registry;
 use lockmaster_tests::tools::Tools;
-use lockmaster_tests::{launch, pki, progress};
+use lockmaster_tests::{launch, progress};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The marker of the image whose pods never get ready.
@@ -83,7 +82,12 @@ async fn serve(
         Some(product) => Some(start_operator(&cluster, product, &registry, &fallback).await?),
         None => None,
     };
-    let mut exports = exports(&cluster, &registry, &fallback, &key).await?;
+    let people = People {
+        requester: &cluster.person("bob@corp", &["requesters"]).await?,
+        approver: &cluster.person("alice@corp", &["release-managers"]).await?,
+        second_approver: &cluster.person("carol@corp", &["release-managers"]).await?,
+    };
+    let mut exports = exports(&cluster, &people, (&registry, &fallback), &key)?;
     exports.push(("CRASH_IMAGE", crash.reference()));
     if let Some(operator) = &operator {
         exports.push((
@@ -100,7 +104,7 @@ async fn serve(
          KUBECONFIG=$KUBECONFIG_REQUESTER kubectl promote    as bob@corp, who asks\n  \
          KUBECONFIG=$KUBECONFIG_APPROVER kubectl promote     as alice@corp, who approves\n\
          Ctrl-C ends it.",
-        environment.path.display()
+        environment.path().display()
     ));
     std::future::pending::<()>().await;
     drop(operator);
@@ -119,83 +123,4 @@ async fn start_operator(
         ..OperatorOptions::default()
     };
     Operator::start(cluster, product, &options).await
-}
-
-/// The people and the addresses, by the names that the documentation uses.
-async fn exports(
-    cluster: &Cluster,
-    registry: &Registry,
-    fallback: &Registry,
-    key: &SigningKey,
-) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let requester = cluster.person("bob@corp", &["requesters"]).await?;
-    let approver = cluster.person("alice@corp", &["release-managers"]).await?;
-    let second = cluster.person("carol@corp", &["release-managers"]).await?;
-    let path = |path: &Path| path.display().to_string();
-    Ok(vec![
-        ("KUBECONFIG", path(&cluster.admin().kubeconfig)),
-        ("KUBECONFIG_REQUESTER", path(&requester.kubeconfig)),
-        ("KUBECONFIG_APPROVER", path(&approver.kubeconfig)),
-        ("KUBECONFIG_APPROVER2", path(&second.kubeconfig)),
-        ("REGISTRY", registry.address()),
-        ("REGISTRY_FALLBACK", fallback.address()),
-        ("COSIGN_KEY", path(&key.private)),
-        ("COSIGN_PUB", path(&key.public)),
-        ("COSIGN_PASSWORD", String::new()),
-        ("AUDIT_LOG", path(cluster.audit_log()?.path())),
-    ])
-}
-
-/// `target/testbed/env`; it exists exactly while the test bed is ready.
-struct EnvironmentFile {
-    path: PathBuf,
-}
-
-impl EnvironmentFile {
-    fn new() -> anyhow::Result<Self> {
-        let directory = repository().join("target").join("testbed");
-        std::fs::create_dir_all(&directory)
-            .with_context(|| format!("failed to create {}", directory.display()))?;
-        let file = Self {
-            path: directory.join("env"),
-        };
-        // One that was killed could not remove its own.
-        let _ = std::fs::remove_file(&file.path);
-        Ok(file)
-    }
-
-    /// Writes all at once: whoever waits for the file never reads half of it.
-    fn write(
-        &self,
-        exports: &[(&str, String)],
-        tools: &Path,
-        product: Option<&Product>,
-    ) -> anyhow::Result<()> {
-        let mut text = String::new();
-        for (name, value) in exports {
-            writeln!(text, "export {name}={}", quoted(value))?;
-        }
-        let plugin = product.map(Product::path_dir).transpose()?;
-        let plugin = plugin.map(|path| format!("{}:", quoted(&path.display().to_string())));
-        let tools = quoted(&tools.display().to_string());
-        writeln!(
-            text,
-            "export PATH={}{tools}:\"$PATH\"",
-            plugin.unwrap_or_default()
-        )?;
-        let unfinished = self.path.with_extension("part");
-        pki::write_private(&unfinished, &text)?;
-        std::fs::rename(&unfinished, &self.path).context("failed to write target/testbed/env")
-    }
-}
-
-impl Drop for EnvironmentFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// The text as one word of a POSIX shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,0 +1,87 @@
+//! What an old reading of an object must not do.
+
+use super::{FIRST, UID, after, broken};
+use crate::decide::may_apply;
+use crate::facts::Observed;
+use crate::fixtures::{at, bare, promotion};
+use crate::promotion::attempt_key;
+
+#[test]
+fn an_old_reading_carries_nothing_out_again() {
+    // An intent ahead of its claim: the Environment is old.
+    let mut world = broken();
+    let old = world.now.environment.clone();
+    world.advance(600);
+    assert_eq!((world.pass(), world.pass()), ("claim", "intent"));
+    let mut seen = world.now.clone();
+    seen.environment = old.clone();
+    let decision = crate::decide::decide(&seen.input());
+    assert_eq!(decision.mutation, None);
+    // Claim and intent are old, and the undo has landed.
+    assert_eq!(world.pass(), "apply");
+    let key = attempt_key(UID, 2);
+    assert_eq!(world.workload().intent.as_deref(), Some(key.as_str()));
+    let mut seen = world.now.clone();
+    let first = old.active.as_ref().unwrap().intent.clone();
+    seen.environment = old;
+    seen.promotions[0].memory.intent = Some(first.clone());
+    crate::fixtures::the_workload(&mut seen).containers[0]
+        .owners
+        .clone_from(&first.targets[0].owners);
+    seen.now = first.at;
+    assert_eq!(crate::decide::decide(&seen.input()).mutation, None);
+    let Observed::Known(live) = &seen.facts.workloads[0] else {
+        panic!()
+    };
+    assert!(!may_apply(live, &first.targets[0], UID, 1));
+}
+
+#[test]
+fn a_fenced_attempt_is_never_applied() {
+    let mut world = after(bare(), &["claim", "intent"]);
+    let target = world
+        .now
+        .environment
+        .active
+        .as_ref()
+        .unwrap()
+        .intent
+        .targets[0]
+        .clone();
+    assert!(may_apply(world.workload(), &target, UID, 1));
+    world.workload().fence = Some(attempt_key(UID, 1));
+    assert!(!may_apply(world.workload(), &target, UID, 1));
+    assert_eq!(world.decide().mutation, None);
+    assert!(
+        world
+            .look(FIRST)
+            .summary
+            .contains("a fence closed this attempt")
+    );
+}
+
+#[test]
+fn an_open_intent_that_nothing_holds_is_claimed_again() {
+    let mut world = after(bare(), &["claim", "intent", "apply"]);
+    world.settle();
+    let claim = world.now.environment.active.take().unwrap();
+    let mut older = promotion("older", "1.43.0");
+    older.created = at("2026-11-24T08:00:00Z");
+    let release = crate::fixtures::release("1.43.0");
+    let releases = &mut world.now.facts.releases;
+    releases.insert(release.name.clone(), Observed::Known(release));
+    world.now.promotions.push(older);
+    assert_eq!(world.pass(), "claim");
+    let again = world.now.environment.active.as_ref().unwrap();
+    assert_eq!(again.intent, claim.intent);
+    assert_eq!(again.account.gates, claim.account.gates);
+    assert_eq!(world.run()[..3], ["record", "conclude", "release"]);
+    assert_eq!(
+        world
+            .effects
+            .iter()
+            .filter(|effect| effect.uid == UID)
+            .count(),
+        1
+    );
+}
