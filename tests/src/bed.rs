@@ -100,9 +100,10 @@ impl Bed {
             carol: cluster.person("carol@corp", &["release-managers"]).await?,
             mallory: cluster.person("mallory@corp", &["editors"]).await?,
         };
-        let proxy = match options.through_proxy {
-            true => Some(Proxy::tls(cluster.server(), cluster.authority()).await?),
-            false => None,
+        let proxy = if options.through_proxy {
+            Some(Proxy::tls(cluster.server(), cluster.authority()).await?)
+        } else {
+            None
         };
         let operator = OperatorOptions {
             plain_http_registries: vec![registry.address(), fallback.address()],

@@ -1,6 +1,11 @@
 //! One product in three Environments, in namespaces of its own: the ground on which a scenario is
 //! played. Policies are cluster-wide and add up, so every shop's policy selects its own label.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indexing a JSON value that was just written here makes the field, and never panics"
+)]
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};

@@ -200,7 +200,7 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
         |waker, namespace: String| waker.workloads(&namespace),
     );
     forward(evidence_changes, waker.clone(), |waker, image| {
-        waker.evidence(&image)
+        waker.evidence(&image);
     });
     forward(guard_changes, waker.clone(), |waker, ()| waker.all());
     complete(&context.observer.stores)

@@ -1,13 +1,8 @@
 //! Tests of the decision as a whole, driven step by step in a tiny world.
 
-use crate::approval::Vote;
 use crate::decision::{Decision, Mutation, Next};
 use crate::facts::{Cause, Observed, Unavailable};
-use crate::fixtures::{
-    approve, at, bare, digest, image, latched, promotion, publish, ready, record, with_policy,
-};
-use crate::policy::ApprovalRule;
-use crate::promotion::{Action, attempt_key};
+use crate::fixtures::{at, bare, digest, image, promotion, publish, ready};
 use crate::reason::Reason;
 use crate::record::Outcome;
 use crate::snapshot::Snapshot;
