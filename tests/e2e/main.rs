@@ -4,6 +4,11 @@
 //! started before a test asks for it; see [`beds`]. A new module is a file, a `mod` line, and a
 //! line in `main`.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indexing a JSON value that was just written makes the field, and never panics"
+)]
+
 use libtest_mimic::Arguments;
 use lockmaster_tests::launch;
 
