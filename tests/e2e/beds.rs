@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use libtest_mimic::{Failed, Trial};
-use lockmaster_tests::bed::{Bed, BedOptions};
+use lockmaster_tests::bed::Bed;
 use lockmaster_tests::cluster::{Cluster, ClusterOptions, NAMESPACE, Person};
 use lockmaster_tests::product::Product;
 use lockmaster_tests::progress;
@@ -114,8 +114,7 @@ impl Shared {
 
     fn start(&self) -> anyhow::Result<Bed> {
         let (tools, product) = (Tools::ensure()?, Product::build()?);
-        let options = BedOptions::default();
-        self.runtime.block_on(Bed::start(&tools, &product, options))
+        self.runtime.block_on(Bed::start(&tools, &product))
     }
 }
 

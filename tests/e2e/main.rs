@@ -12,8 +12,11 @@
 use libtest_mimic::Arguments;
 use lockmaster_tests::launch;
 
+mod bad_input;
 mod beds;
 mod guard_cases;
+mod memory;
+mod requests;
 mod scenarios;
 mod start;
 
@@ -27,6 +30,9 @@ fn main() -> anyhow::Result<()> {
         start::tests(&beds),
         guard_cases::tests(&beds),
         scenarios::tests(&beds),
+        bad_input::tests(&beds),
+        requests::tests(&beds),
+        memory::tests(&beds),
     ];
     let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -8,7 +8,7 @@ use lockmaster_core::gates;
 use lockmaster_core::reason::Reason;
 use lockmaster_core::status::State;
 
-use crate::repository::{all, below, is_generated, none, read};
+use crate::repository::{Source, all, below, is_generated, none, read};
 
 const GENERATED: &str = "<!-- Generated from the code; regenerate with: \
                          UPDATE=1 cargo test -p lockmaster-tests --test it docs -->\n";
@@ -79,9 +79,10 @@ fn states_are_documented() {
     );
     for state in State::ALL {
         let yes = |holds: bool| if holds { "yes" } else { "" };
-        let stalled = match state.state {
-            State::Blocked => "while a gate says Deny",
-            _ => yes(state.stalled),
+        let stalled = if state.state == State::Blocked {
+            "while a gate says Deny"
+        } else {
+            yes(state.stalled)
         };
         writeln!(
             page,
@@ -164,7 +165,7 @@ fn each_gate_declares_exactly_the_reasons_that_it_gives() {
 fn production(gate: &str) -> &'static str {
     let path = format!("controller/core/src/gates/{gate}.rs");
     let file = all().iter().find(|file| file.path == path);
-    file.map(|file| file.production()).unwrap_or_default()
+    file.map(Source::production).unwrap_or_default()
 }
 
 /// Every reason that a gate's code gives.

@@ -4,12 +4,13 @@
 //! `scenarios.rs`; a folder that is not from there keeps its snapshot and gets a new report.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lockmaster_core::gate::Verdict;
 use lockmaster_core::gates;
-use lockmaster_core::report::Marks;
+use lockmaster_core::report::{Marks, Report};
 use lockmaster_core::snapshot::Snapshot;
 
 use crate::scenarios;
@@ -98,7 +99,8 @@ fn replay_gives_the_report_beside_each_snapshot() {
         let found = snapshot.render(Marks::Unicode);
         if expected != found {
             let lines = difference(&expected, &found);
-            wrong.push_str(&format!("examples/{name}/report.txt\n{lines}\n"));
+            // Writing to a String cannot fail.
+            let _ = writeln!(wrong, "examples/{name}/report.txt\n{lines}");
         }
     }
     assert!(
@@ -133,7 +135,7 @@ fn snapshots_are_those_of_the_scenarios() {
 fn each_scenario_ends_with_its_exit_code() {
     for scenario in scenarios::all() {
         let reports = scenario.snapshot.replay();
-        let codes: Vec<_> = reports.iter().map(|report| report.exit_code()).collect();
+        let codes: Vec<_> = reports.iter().map(Report::exit_code).collect();
         assert_eq!(codes, [scenario.exit_code], "{}", scenario.name);
     }
 }

@@ -1,6 +1,9 @@
 //! Everything running at once: control plane, registries, keys, people, and the operator with the
 //! chart's rights and nothing more.
 
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
 use anyhow::Context as _;
 
 use crate::cluster::{Cluster, ClusterOptions, Person};
@@ -11,13 +14,6 @@ use crate::product::Product;
 use crate::proxy::Proxy;
 use crate::registry::Registry;
 use crate::tools::Tools;
-
-/// How a bed is made.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct BedOptions {
-    /// Whether the operator reaches the API server through a proxy that can hold and count.
-    pub through_proxy: bool,
-}
 
 /// The people of the scenarios, with real client certificates.
 pub struct People {
@@ -49,8 +45,8 @@ pub struct Bed {
     pub product: Product,
     /// The control plane.
     pub cluster: Cluster,
-    /// Holds, counts and cuts what the operator asks of the API server, where asked for.
-    pub proxy: Option<Proxy>,
+    /// Between the operator and the API server: holds, counts and cuts what passes.
+    pub proxy: Proxy,
     /// A registry with the referrers API.
     pub registry: Registry,
     /// A registry without it.
@@ -65,15 +61,18 @@ pub struct Bed {
     pub crash: Image,
     /// The operator.
     pub operator: tokio::sync::Mutex<Operator>,
+    /// How long it took to start all of it.
+    pub start_took: Duration,
+    /// `HOST:PORT` of its metrics, also after a restart.
+    pub metrics: String,
+    /// Its log file.
+    pub operator_log: PathBuf,
 }
 
 impl Bed {
     /// Starts all of it.
-    pub async fn start(
-        tools: &Tools,
-        product: &Product,
-        options: BedOptions,
-    ) -> anyhow::Result<Self> {
+    pub async fn start(tools: &Tools, product: &Product) -> anyhow::Result<Self> {
+        let started = Instant::now();
         let (registry, fallback) = tokio::try_join!(
             Registry::with_referrers(tools),
             Registry::without_referrers(tools)
@@ -100,14 +99,10 @@ impl Bed {
             carol: cluster.person("carol@corp", &["release-managers"]).await?,
             mallory: cluster.person("mallory@corp", &["editors"]).await?,
         };
-        let proxy = if options.through_proxy {
-            Some(Proxy::tls(cluster.server(), cluster.authority()).await?)
-        } else {
-            None
-        };
+        let proxy = Proxy::tls(cluster.server(), cluster.authority()).await?;
         let operator = OperatorOptions {
             plain_http_registries: vec![registry.address(), fallback.address()],
-            server: proxy.as_ref().map(Proxy::url),
+            server: Some(proxy.url()),
             ..OperatorOptions::default()
         };
         let operator = Operator::start(&cluster, product, &operator).await?;
@@ -126,6 +121,9 @@ impl Bed {
             },
             people,
             crash,
+            start_took: started.elapsed(),
+            metrics: operator.metrics_address().to_owned(),
+            operator_log: operator.log().to_owned(),
             operator: tokio::sync::Mutex::new(operator),
         })
     }

@@ -5,45 +5,28 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::cluster::{Cluster, Person};
-use crate::cosign::SigningKey;
+use crate::bed::Bed;
 use crate::pki;
-use crate::product::{Product, repository};
-use crate::registry::Registry;
-
-/// The people of a test bed, by what they do.
-#[derive(Debug, Clone, Copy)]
-pub struct People<'a> {
-    /// Requests promotions.
-    pub requester: &'a Person,
-    /// Approves them.
-    pub approver: &'a Person,
-    /// Another one who does.
-    pub second_approver: &'a Person,
-}
+use crate::product::repository;
 
 /// The people and the addresses, by the names that the documentation uses.
-pub fn exports(
-    cluster: &Cluster,
-    people: &People<'_>,
-    (registry, fallback): (&Registry, &Registry),
-    key: &SigningKey,
-) -> anyhow::Result<Vec<(&'static str, String)>> {
+fn exports(bed: &Bed) -> anyhow::Result<Vec<(&'static str, String)>> {
     let path = |path: &Path| path.display().to_string();
+    let people = &bed.people;
     Ok(vec![
-        ("KUBECONFIG", path(&cluster.admin().kubeconfig)),
-        ("KUBECONFIG_REQUESTER", path(&people.requester.kubeconfig)),
-        ("KUBECONFIG_APPROVER", path(&people.approver.kubeconfig)),
-        (
-            "KUBECONFIG_APPROVER2",
-            path(&people.second_approver.kubeconfig),
-        ),
-        ("REGISTRY", registry.address()),
-        ("REGISTRY_FALLBACK", fallback.address()),
-        ("COSIGN_KEY", path(&key.private)),
-        ("COSIGN_PUB", path(&key.public)),
+        ("KUBECONFIG", path(&bed.cluster.admin().kubeconfig)),
+        ("KUBECONFIG_REQUESTER", path(&people.bob.kubeconfig)),
+        ("KUBECONFIG_APPROVER", path(&people.alice.kubeconfig)),
+        ("KUBECONFIG_APPROVER2", path(&people.carol.kubeconfig)),
+        ("REGISTRY", bed.registry.address()),
+        ("REGISTRY_FALLBACK", bed.fallback.address()),
+        ("COSIGN_KEY", path(&bed.keys.release.private)),
+        ("COSIGN_PUB", path(&bed.keys.release.public)),
         ("COSIGN_PASSWORD", String::new()),
-        ("AUDIT_LOG", path(cluster.audit_log()?.path())),
+        ("CRASH_IMAGE", bed.crash.reference()),
+        ("METRICS", format!("http://{}/metrics", bed.metrics)),
+        ("OPERATOR_LOG", path(&bed.operator_log)),
+        ("AUDIT_LOG", path(bed.cluster.audit_log()?.path())),
     ])
 }
 
@@ -74,24 +57,15 @@ impl EnvironmentFile {
     }
 
     /// Writes all at once: whoever waits for the file never reads half of it.
-    pub fn write(
-        &self,
-        exports: &[(&str, String)],
-        tools: &Path,
-        product: Option<&Product>,
-    ) -> anyhow::Result<()> {
+    pub fn write(&self, bed: &Bed) -> anyhow::Result<()> {
         let mut text = String::new();
-        for (name, value) in exports {
-            writeln!(text, "export {name}={}", quoted(value))?;
+        for (name, value) in exports(bed)? {
+            writeln!(text, "export {name}={}", quoted(&value))?;
         }
-        let plugin = product.map(Product::path_dir).transpose()?;
-        let plugin = plugin.map(|path| format!("{}:", quoted(&path.display().to_string())));
-        let tools = quoted(&tools.display().to_string());
-        writeln!(
-            text,
-            "export PATH={}{tools}:\"$PATH\"",
-            plugin.unwrap_or_default()
-        )?;
+        let plugin = bed.product.path_dir()?;
+        let programs = [plugin, bed.tools.path_dir()];
+        let programs = programs.map(|path| quoted(&path.display().to_string()));
+        writeln!(text, "export PATH={}:\"$PATH\"", programs.join(":"))?;
         let unfinished = self.path.with_extension("part");
         pki::write_private(&unfinished, &text)?;
         std::fs::rename(&unfinished, &self.path).context("failed to write target/testbed/env")

@@ -7,9 +7,10 @@
 //! - [`tools`] and [`product`]: what is built, and where it is kept
 //! - [`cluster`], with [`pki`] and [`audit`]: the control plane, people, what they did
 //! - [`registry`], [`image`], [`cosign`] and [`evidence`], [`referrer`]: images and what is known of them
-//! - [`environment_file`]: what a shell must know to play with it
 //! - [`proxy`]: count, hold and cut what passes between two of them
 //! - [`operator`]: Lockmaster itself, to be killed and started again
+//! - [`bed`]: all of it at once; [`environment_file`]: what a shell must know to play with it
+//! - [`shop`] and [`scenario`]: what the demo plays and the end-to-end tests assert
 //!
 //! The first line of `main` in every binary that uses it must be [`launch::intercept`].
 
@@ -21,6 +22,7 @@ pub mod cosign;
 pub mod environment_file;
 pub mod evidence;
 pub mod image;
+pub mod interruption;
 pub mod launch;
 pub mod operator;
 pub mod pki;

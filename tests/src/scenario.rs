@@ -4,7 +4,16 @@
 //! anything ends differently than it must.
 
 use std::pin::Pin;
-use std::time::Duration;
+
+mod checks;
+mod crashing;
+mod forged;
+mod held_apply;
+mod killed;
+mod outside_window;
+mod refused;
+mod registry_down;
+mod three_environments;
 
 use crate::bed::Bed;
 use crate::cluster::{Output, Person};
@@ -27,7 +36,7 @@ pub struct Scenario {
 }
 
 /// A scenario being played.
-pub type Playing<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + 'a>>;
+pub type Playing<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
 /// Tells a watcher what happens; silent in tests.
 #[derive(Debug, Clone, Copy)]
@@ -82,10 +91,10 @@ impl Show {
         Ok(output)
     }
 
-    /// A pause in which a watcher can read; none in tests.
-    pub async fn pause(&self, length: Duration) {
-        if self.aloud {
-            tokio::time::sleep(length).await;
+    /// Shows how a command was refused whose words would not fit a line.
+    pub fn refusal(&self, output: &Output) {
+        for line in output.stderr.lines() {
+            self.step(&format!("  {line}"));
         }
     }
 }
@@ -102,7 +111,17 @@ fn typed(word: &str) -> String {
 /// Every scenario, in the order of the demo. Exclusive ones come last.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    Vec::new()
+    vec![
+        three_environments::SCENARIO,
+        outside_window::SCENARIO,
+        refused::SCENARIO,
+        crashing::SCENARIO,
+        registry_down::SCENARIO,
+        forged::SCENARIO,
+        held_apply::SCENARIO,
+        killed::FORWARD,
+        killed::BACK,
+    ]
 }
 
 #[cfg(test)]

@@ -206,6 +206,16 @@ impl<'a> Shop<'a> {
         })
     }
 
+    /// An Environment of tier Development that nothing comes before, for one more stage.
+    pub fn development(&self, stage: &str) -> anyhow::Result<Value> {
+        let mut environment = self.environment(stage);
+        let spec = environment.get_mut("spec").and_then(Value::as_object_mut);
+        let spec = spec.context("the Environment has no spec")?;
+        spec.insert("tier".to_owned(), json!("Development"));
+        spec.insert("after".to_owned(), json!([]));
+        Ok(environment)
+    }
+
     fn rights(&self) -> Vec<Value> {
         let role = |name: &str, rules: Value| {
             json!({
@@ -336,13 +346,14 @@ impl<'a> Shop<'a> {
     /// Pushes an image of its own to the registry with the referrers API.
     pub async fn image(&self, marker: &str) -> anyhow::Result<Image> {
         let marker = format!("{}-{marker}", self.name);
-        Image::push(
-            &self.bed.tools,
-            &self.bed.registry,
-            "shop/checkout",
-            &marker,
-        )
-        .await
+        let (tools, registry) = (&self.bed.tools, &self.bed.registry);
+        Image::push(tools, registry, &self.repository(), &marker).await
+    }
+
+    /// The path of the shop's own repository in a registry.
+    #[must_use]
+    pub fn repository(&self) -> String {
+        format!("shop/{}", self.name)
     }
 
     /// Pushes an image and attaches everything that the policies ask for.

@@ -7,7 +7,7 @@ mod waiting;
 
 use jiff::Timestamp;
 
-pub use self::landing::may_apply;
+pub use self::landing::refusal;
 
 use crate::case::{Case, running_record};
 use crate::decision::{Decision, Progress};

@@ -160,9 +160,6 @@ pub struct Facts {
     pub windows: BTreeMap<String, WindowFact>,
     /// The workloads, in the order of the Environment's targets.
     pub workloads: Vec<Observed<Workload>>,
-    /// Another Environment, `namespace/name`, that names the same container and came first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub taken_by: Option<String>,
     /// The Environment's records, oldest first.
     pub records: Vec<Record>,
     /// The records of each Environment that comes before, oldest first; one that does not exist is

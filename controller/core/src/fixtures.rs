@@ -293,7 +293,7 @@ pub(crate) fn bundles(snapshot: &mut Snapshot) -> &mut Vec<Bundle> {
 pub(crate) fn the_workload(snapshot: &mut Snapshot) -> &mut Workload {
     match &mut snapshot.facts.workloads[0] {
         Observed::Known(workload) => workload,
-        other => panic!("no workload: {other:?}"),
+        other @ (Observed::Pending | Observed::Unavailable(_)) => panic!("no workload: {other:?}"),
     }
 }
 
@@ -314,7 +314,6 @@ pub(crate) fn bare() -> Snapshot {
         policies: vec![],
         windows: BTreeMap::new(),
         workloads: vec![Observed::Known(workload("1.41.3"))],
-        taken_by: None,
         records: vec![],
         upstream: BTreeMap::new(),
         evidence: BTreeMap::new(),
@@ -383,7 +382,9 @@ pub(crate) fn record(
     let before = facts.records.last();
     let left = match outcome {
         Outcome::Succeeded | Outcome::Failed => release.component_digests(),
-        _ => before.map_or(vec![], |record| record.content.left.clone()),
+        Outcome::RolledBack | Outcome::Rejected | Outcome::Aborted | Outcome::Superseded => {
+            before.map_or(vec![], |record| record.content.left.clone())
+        }
     };
     let (_, reason) = State::of_outcome(outcome);
     sealed(Content {

@@ -115,7 +115,7 @@ reasons! {
     TargetNotReadable,
     /// The workload does not carry the consent annotation.
     NotAuthorizedByTarget,
-    /// The workload's consent names another Environment, or another Environment names the same container.
+    /// The workload's consent names another Environment.
     TargetTaken,
     /// The container does not exist in the workload, or several do and none is named.
     ContainerNotFound,

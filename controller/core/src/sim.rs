@@ -29,6 +29,7 @@ enum Event {
     SetOther,
     SetWanted,
     Decide(Vote, usize),
+    Consent(bool),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -60,6 +61,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (any::<bool>(), 0_usize..3).prop_map(|(yes, which)| {
             Event::Decide(if yes { Vote::Approve } else { Vote::Reject }, which)
         }),
+        2 => any::<bool>().prop_map(Event::Consent),
     ]
 }
 
@@ -137,6 +139,7 @@ fn happen(world: &mut World, event: Event) {
         Event::RollOutUndo => by_hand(world, "1.41.3", false),
         Event::SetOther => by_hand(world, "0.0.1", true),
         Event::SetWanted => by_hand(world, "1.42.0", true),
+        Event::Consent(given) => world.consent(given),
         Event::Decide(vote, which) => {
             if let Some(name) = name_of(world, which) {
                 let by = if vote == Vote::Approve {

@@ -202,6 +202,13 @@ impl World {
         workload.observed = false;
     }
 
+    /// The owner of the workload takes the consent back, or gives it again.
+    pub(crate) fn consent(&mut self, given: bool) {
+        self.remember();
+        let environment = self.now.environment.key();
+        self.workload().consent = given.then_some(environment);
+    }
+
     pub(crate) fn abort(&mut self, name: &str) {
         self.remember();
         let promotion = self.promotion(name);
@@ -336,13 +343,21 @@ impl World {
             }
             Mutation::Fence { uid, attempt, .. } => {
                 let template = |snapshot: &Snapshot| match &snapshot.facts.workloads[0] {
-                    Observed::Known(one) => Some((one.containers.clone(), one.intent.clone())),
+                    Observed::Known(one) => Some((
+                        one.containers.clone(),
+                        one.intent.clone(),
+                        one.consent.clone(),
+                    )),
                     Observed::Pending | Observed::Unavailable(_) => None,
                 };
                 if template(seen) != template(&self.now) {
                     return false;
                 }
-                self.workload().fence = Some(attempt_key(&uid, attempt));
+                let environment = self.now.environment.key();
+                let workload = self.workload();
+                let consents = workload.consent.as_deref() == Some(environment.as_str());
+                assert!(consents, "S7: {uid} fences a workload without its consent");
+                workload.fence = Some(attempt_key(&uid, attempt));
             }
             Mutation::Apply {
                 uid,
@@ -372,7 +387,8 @@ impl World {
         let Observed::Known(live) = &self.now.facts.workloads[0] else {
             return false;
         };
-        if !crate::decide::may_apply(live, &target, &uid, attempt) {
+        let environment = self.now.environment.key();
+        if crate::decide::refusal(&environment, live, &target, &uid, attempt).is_some() {
             return false;
         }
         let version = self.workload_version;
@@ -401,7 +417,10 @@ impl World {
         let over = self.now.facts.record_of(&uid);
         assert_eq!(over, None, "S4: {uid} is over, and its apply arrives");
         self.applied.insert((uid.clone(), attempt));
+        let environment = self.now.environment.key();
         let workload = self.workload();
+        let consents = workload.consent.as_deref() == Some(environment.as_str());
+        assert!(consents, "S7: {uid} changes a workload without its consent");
         workload.intent = Some(attempt_key(&uid, attempt));
         let container = &mut workload.containers[0];
         let from = std::mem::replace(&mut container.image, target.to.to_string());

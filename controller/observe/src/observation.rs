@@ -176,7 +176,6 @@ impl Observer {
             windows: self.windows(&policies),
             policies,
             workloads,
-            taken_by: None,
             records: self.records(&environment.namespace, &environment.name),
             upstream: self.upstream(environment),
             evidence: BTreeMap::new(),

@@ -10,6 +10,7 @@ use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, ObjectMeta};
 use kube::{Api, Client, Resource, ResourceExt};
 use lockmaster_api::{Environment, Promotion, PromotionRecord};
+use lockmaster_core::decide::refusal;
 use lockmaster_core::environment::{
     FENCE_ANNOTATION, FIELD_MANAGER, INTENT_ANNOTATION, WorkloadReference,
 };
@@ -153,7 +154,7 @@ impl Writer {
         };
         let version = live.resource_version().unwrap_or_default();
         let seen = workload::deployment(live).workload;
-        if let Some(why) = changed(&seen, environment, target) {
+        if let Some(why) = refusal(environment, &seen, target, uid, attempt) {
             return Ok(Written::Raced(why));
         }
         let body = body(&seen, target, &version, &attempt_key(uid, attempt));
@@ -219,28 +220,6 @@ impl Writer {
         )
         .await
     }
-}
-
-/// Why the workload is not what the intent was made for, if so.
-fn changed(seen: &Workload, environment: &str, target: &IntentTarget) -> Option<String> {
-    let name = &target.workload;
-    if seen.uid != target.uid {
-        return Some(format!(
-            "{name} is another object than the one that was planned for"
-        ));
-    }
-    if seen.consent.as_deref() != Some(environment) {
-        return Some(format!("{name} does not consent any more"));
-    }
-    let Some(container) = seen.containers.iter().find(|c| c.name == target.container) else {
-        return Some(format!(
-            "{name} has no container {} any more",
-            target.container
-        ));
-    };
-    let there_already = container.image == target.to.to_string();
-    let as_planned = container.image == target.from && container.owners == target.owners;
-    (!there_already && !as_planned).then(|| format!("the image of {name} was changed meanwhile"))
 }
 
 /// The apply: hand-built, because a typed Deployment would send an empty selector. It names every

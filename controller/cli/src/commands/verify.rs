@@ -5,10 +5,10 @@ mod case;
 mod policy;
 
 use lockmaster_core::evidence::{Evidence, PublicKey};
-use lockmaster_core::facts::{Observed, Unavailable};
+use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::gate::{GateReport, Verdict};
 use lockmaster_core::release::ImageReference;
-use lockmaster_observe::registry::{Config, RegistryClient};
+use lockmaster_observe::registry::{Config, FetchError, Problem, RegistryClient};
 use lockmaster_verify::{Subject, judge};
 use serde::Serialize;
 
@@ -65,7 +65,11 @@ async fn fetch(arguments: &Verify, keys: &[PublicKey]) -> anyhow::Result<Observe
     let image = &arguments.image;
     let artifact = match client.fetch(image).await {
         Ok(artifact) => artifact,
-        Err(error) => return Ok(Observed::Unavailable(Unavailable::from(error))),
+        Err(error) if error.cause() == Cause::Missing => {
+            return Ok(Observed::Unavailable(Unavailable::from(error)));
+        }
+        // Nothing is known then, so there is nothing to judge.
+        Err(error) => return Err(unreadable(&error, image).into()),
     };
     let digest = image.digest();
     let Some(subject) = Subject::new(digest, &artifact.manifest) else {
@@ -78,6 +82,19 @@ async fn fetch(arguments: &Verify, keys: &[PublicKey]) -> anyhow::Result<Observe
         subject: digest.clone(),
         bundles: bundles.map(|b| judge(&subject, &b.bytes, keys)).collect(),
     }))
+}
+
+fn unreadable(error: &FetchError, image: &ImageReference) -> Failure {
+    let private = matches!(error.problem, Problem::Address(_));
+    let mend = if private {
+        format!(
+            "; if it is yours: --plain-http-registry {}",
+            image.registry()
+        )
+    } else {
+        String::new()
+    };
+    Failure::usage(format!("{error}{mend}"))
 }
 
 /// What is shown, as JSON and YAML have it.

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::Input;
-use super::ending::{close_unlanded, end, fence, finished, give_up, turn_back};
-use super::landing::{Landing, is_fenced, landings, trouble};
+use super::ending::{close_unlanded, end, fence, finished, give_up, turn_back, withdrawn};
+use super::landing::{Landing, consents, is_fenced, landings, trouble};
 use super::waiting::{conclude, is_pending, look};
 use crate::case::Case;
 use crate::decision::{Mutation, Progress};
@@ -112,7 +112,7 @@ fn begin(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
 /// applied or undone, an apply still under way is fenced off, and the end is recorded.
 fn vanished(input: &Input<'_>, claim: &Claim) -> Step {
     let seen = landings(input, claim);
-    if let Some(mutation) = fence(claim, &seen) {
+    if let Some(mutation) = fence(input.environment, claim, &seen) {
         return Step::change(Some(mutation));
     }
     if seen
@@ -167,11 +167,17 @@ fn carry_out(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
     let missing = seen
         .iter()
         .zip(targets)
-        .find(|(landing, _)| matches!(landing, Landing::NotYet(_)));
-    if let Some((_, target)) = missing {
+        .find_map(|(landing, target)| match landing {
+            Landing::NotYet(workload) => Some((*workload, target)),
+            Landing::Unseen(_) | Landing::Gone | Landing::Landed(_) | Landing::Foreign(..) => None,
+        });
+    if let Some((workload, target)) = missing {
         if aborting || overdue {
-            let closed = fence(claim, &seen).or_else(|| close_unlanded(input, claim, aborting));
-            return Step::change(closed);
+            let fence = fence(input.environment, claim, &seen);
+            return Step::change(fence.or_else(|| close_unlanded(input, claim, aborting)));
+        }
+        if !consents(input.environment, workload) {
+            return Step::change(withdrawn(input, claim, target));
         }
         let uid = promotion.uid.clone();
         if is_fenced(&seen, &uid, *attempt) {

@@ -1,9 +1,9 @@
 //! How an attempt ends: with success, with the way back, or closed by a fence; and its record.
 
-use super::landing::{Landing, seen};
+use super::landing::{Landing, consents, seen};
 use super::{Input, recorded};
 use crate::decision::{Cleared, Mutation};
-use crate::environment::Environment;
+use crate::environment::{CONSENT_ANNOTATION, Environment};
 use crate::facts::{Facts, Observed};
 use crate::promotion::{Claim, Intent, IntentTarget, Undo, attempt_key};
 use crate::reason::Reason;
@@ -48,6 +48,34 @@ pub(super) fn close_unlanded(input: &Input<'_>, claim: &Claim, aborting: bool) -
         input.environment.deadline
     );
     end(input, claim, Outcome::Failed, reason, text)
+}
+
+/// The owner took the consent back before the workload took the image. Nothing is written to it any
+/// more, no fence either: taking back the consent changed the workload, so an apply that is still
+/// under way conflicts, and one that begins later reads that it may not.
+pub(super) fn withdrawn(
+    input: &Input<'_>,
+    claim: &Claim,
+    target: &IntentTarget,
+) -> Option<Mutation> {
+    let name = &target.workload;
+    let text = format!(
+        "{name} does not consent any more ({CONSENT_ANNOTATION} was removed or changed), so its image \
+         was left as it is"
+    );
+    match &claim.intent.undo {
+        None => end(
+            input,
+            claim,
+            Outcome::Failed,
+            Reason::NotAuthorizedByTarget,
+            text,
+        ),
+        Some(undo) => {
+            let text = format!("{}; {text}", undo.message);
+            end(input, claim, Outcome::Failed, Reason::RollbackFailed, text)
+        }
+    }
 }
 
 /// The roll-out is not healthy in time.
@@ -119,15 +147,22 @@ pub(super) fn turn_back(
     }))))
 }
 
-/// The fence that is still missing at a target which our apply has not reached.
-pub(super) fn fence(claim: &Claim, seen: &[Landing<'_>]) -> Option<Mutation> {
+/// The fence that is still missing at a target which our apply has not reached. A workload that does
+/// not consent any more is not written to: see [`withdrawn`].
+pub(super) fn fence(
+    environment: &Environment,
+    claim: &Claim,
+    seen: &[Landing<'_>],
+) -> Option<Mutation> {
     let uid = &claim.account.promotion.uid;
     let key = attempt_key(uid, claim.intent.attempt);
     let open = seen
         .iter()
         .zip(&claim.intent.targets)
         .find(|(landing, _)| match landing {
-            Landing::NotYet(workload) => workload.fence.as_deref() != Some(key.as_str()),
+            Landing::NotYet(workload) => {
+                workload.fence.as_deref() != Some(key.as_str()) && consents(environment, workload)
+            }
             Landing::Unseen(_) | Landing::Gone | Landing::Landed(_) | Landing::Foreign(..) => false,
         });
     open.map(|(_, target)| Mutation::Fence {

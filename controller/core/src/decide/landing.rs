@@ -188,14 +188,39 @@ fn unhealthy(workload: &Workload, target: &IntentTarget) -> Option<String> {
     ))
 }
 
-/// Whether an apply may still be made to the workload as it was just read: what [`super::decide`]
-/// decided may be older than that.
+/// Why an apply may not be made to the workload as it was just read, if so: what
+/// [`super::decide`](fn@super::decide) decided may be older than that. `environment` is the key
+/// (`namespace/name`) that the workload must consent to.
 #[must_use]
-pub fn may_apply(workload: &Workload, target: &IntentTarget, uid: &str, attempt: u32) -> bool {
+pub fn refusal(
+    environment: &str,
+    workload: &Workload,
+    target: &IntentTarget,
+    uid: &str,
+    attempt: u32,
+) -> Option<String> {
+    let name = &target.workload;
     let key = attempt_key(uid, attempt);
-    workload.uid == target.uid
-        && workload.fence.as_deref() != Some(key.as_str())
-        && matches!(at(workload, target, &key), Landing::NotYet(_))
+    if workload.uid != target.uid {
+        return Some(format!("{name} is another object than the planned one"));
+    }
+    if workload.consent.as_deref() != Some(environment) {
+        return Some(format!("{name} does not consent any more"));
+    }
+    if workload.fence.as_deref() == Some(key.as_str()) {
+        return Some(format!("a fence on {name} closed this attempt"));
+    }
+    match at(workload, target, &key) {
+        Landing::NotYet(_) => None,
+        Landing::Landed(_) => Some(format!("{name} carries the image already")),
+        Landing::Gone => Some(format!("{name} is gone")),
+        Landing::Unseen(why) | Landing::Foreign(_, why) => Some(why),
+    }
+}
+
+/// Whether the workload still consents to be changed by this Environment.
+pub(super) fn consents(environment: &Environment, workload: &Workload) -> bool {
+    workload.consent.as_deref() == Some(environment.key().as_str())
 }
 
 /// Whether a fence closed the attempt at a target that it did not reach.

@@ -150,6 +150,7 @@ fn an_abort_after_the_image_was_set_brings_back_what_ran() {
         (back.state, back.reason),
         (State::RollingBack, Reason::RollingBack)
     );
+    world.settle();
     assert_eq!(finish(&mut world), (Outcome::Aborted, Reason::Aborted));
     assert!(world.runs("1.41.3"));
     assert_eq!(
@@ -337,6 +338,37 @@ fn the_right_image_by_another_hand_is_taken_over_and_not_changed() {
     assert!(world.effects.is_empty());
     world.settle();
     assert_eq!(finish(&mut world), (Outcome::Succeeded, Reason::Succeeded));
+}
+
+#[test]
+fn a_consent_taken_back_before_the_apply_ends_it_without_a_write() {
+    let expected = (Outcome::Failed, Reason::NotAuthorizedByTarget);
+    let mut world = after(bare(), &["claim", "intent"]);
+    world.consent(false);
+    assert_eq!(world.run(), ["record", "conclude", "release"]);
+    assert_eq!(ended(&world), expected);
+    assert!(world.effects.is_empty());
+    // An apply that is under way does not land, not even once the consent is back.
+    let mut world = after(bare(), &["claim", "intent"]);
+    assert_eq!(world.pass_held(), "apply");
+    world.consent(false);
+    assert_eq!(finish(&mut world), expected);
+    world.consent(true);
+    world.deliver();
+    assert!(world.effects.is_empty());
+    // The way back needs it too.
+    let mut world = broken();
+    world.advance(600);
+    assert_eq!((world.pass(), world.pass()), ("claim", "intent"));
+    world.consent(false);
+    assert_eq!(
+        finish(&mut world),
+        (Outcome::Failed, Reason::RollbackFailed)
+    );
+    let text = &world.records().last().unwrap().content.message;
+    assert!(text.contains("not healthy within"), "{text}");
+    assert!(text.contains("does not consent any more"), "{text}");
+    assert!(world.runs("1.42.0"));
 }
 
 #[test]

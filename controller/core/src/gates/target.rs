@@ -29,12 +29,6 @@ impl Gate for Target {
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
-        if let Some(other) = &case.facts.taken_by {
-            return Finding::deny(
-                Reason::TargetTaken,
-                format!("Environment {other} names the same container and came first"),
-            );
-        }
         let seen = case.environment.targets.iter().zip(&case.facts.workloads);
         let findings: Vec<_> = seen
             .map(|(target, workload)| match workload {
@@ -183,12 +177,6 @@ mod tests {
                     Deny,
                     Reason::TargetTaken,
                     "consents to shop/checkout-prod2 and to nobody else",
-                ),
-                (
-                    |s| s.facts.taken_by = Some("shop/another".into()),
-                    Deny,
-                    Reason::TargetTaken,
-                    "Environment shop/another",
                 ),
                 (
                     |s| s.environment.targets[0].container = Some("web".into()),

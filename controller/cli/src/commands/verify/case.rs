@@ -90,7 +90,6 @@ impl Subjects {
             policies: policies.into_iter().map(everywhere).collect(),
             windows: BTreeMap::new(),
             workloads: Vec::new(),
-            taken_by: None,
             records: Vec::new(),
             upstream: BTreeMap::new(),
             evidence: evidence.into_iter().collect(),

@@ -1,9 +1,11 @@
 //! What an old reading of an object must not do.
 
 use super::{FIRST, UID, after, broken};
-use crate::decide::may_apply;
-use crate::facts::Observed;
+use crate::decide::refusal;
+use crate::facts::{Observed, Workload};
 use crate::fixtures::{at, bare, promotion};
+
+const ENVIRONMENT: &str = "shop/checkout-prod";
 use crate::promotion::attempt_key;
 
 #[test]
@@ -33,7 +35,8 @@ fn an_old_reading_carries_nothing_out_again() {
     let Observed::Known(live) = &seen.facts.workloads[0] else {
         panic!()
     };
-    assert!(!may_apply(live, &first.targets[0], UID, 1));
+    let refused = refusal(ENVIRONMENT, live, &first.targets[0], UID, 1);
+    assert!(refused.unwrap().contains("later attempt"));
 }
 
 #[test]
@@ -48,9 +51,14 @@ fn a_fenced_attempt_is_never_applied() {
         .intent
         .targets[0]
         .clone();
-    assert!(may_apply(world.workload(), &target, UID, 1));
+    let refused = |workload: &Workload| refusal(ENVIRONMENT, workload, &target, UID, 1);
+    assert_eq!(refused(world.workload()), None);
     world.workload().fence = Some(attempt_key(UID, 1));
-    assert!(!may_apply(world.workload(), &target, UID, 1));
+    let text = refused(world.workload()).unwrap();
+    assert!(
+        text.contains("a fence on Deployment shop-prod/checkout closed"),
+        "{text}"
+    );
     assert_eq!(world.decide().mutation, None);
     assert!(
         world

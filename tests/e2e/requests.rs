@@ -1,0 +1,299 @@
+//! What a promotion costs: requests to the API server and to the registry, as exact integers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use kube::api::PostParams;
+use libtest_mimic::Trial;
+use lockmaster_core::status::State;
+use lockmaster_tests::audit::AuditEvent;
+use lockmaster_tests::bed::Bed;
+use lockmaster_tests::progress;
+use lockmaster_tests::shop::{Rules, Shop};
+
+use crate::beds::Beds;
+use crate::guard_cases::GUARDS;
+
+pub(crate) fn tests(beds: &Beds) -> Vec<Trial> {
+    vec![
+        beds.exclusive("requests::of_a_promotion", of_a_promotion),
+        beds.exclusive("requests::of_an_approval", of_an_approval),
+        beds.exclusive("requests::of_waiting_for_the_window", of_waiting),
+        beds.exclusive("requests::latency", latency),
+    ]
+}
+
+/// Claim, intent, live look at the workload, apply, record, conclude, release.
+const PER_PROMOTION: usize = 7;
+/// The plan published and a decision latched: two writes and, right before the latch, two reads of
+/// the guards.
+const PER_APPROVAL: usize = 4;
+/// Manifest, referrers, and for each of three bundles its manifest and its blob.
+const PER_COLD_DIGEST: usize = 8;
+/// Policies, windows and namespaces: one look shared by everything that begins within two seconds.
+const FRESHNESS: [&str; 3] = ["changewindows", "clusterpromotionpolicies", "namespaces"];
+/// What a look at the guards lists.
+const GUARD_KINDS: [&str; 2] = [
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+];
+/// At most this many Events for one promotion.
+const EVENTS: usize = 4;
+/// How long nothing may be asked while a promotion waits for a person or a clock.
+const WAITING: Duration = Duration::from_secs(5);
+
+/// What the operator asked of the API server during something.
+#[derive(Debug)]
+struct Cost {
+    requests: Vec<String>,
+    freshness: Vec<String>,
+    events: usize,
+}
+
+impl Cost {
+    fn is_nothing(&self) -> bool {
+        self.requests.is_empty() && self.freshness.is_empty() && self.events == 0
+    }
+}
+
+fn is_ours(event: &AuditEvent) -> bool {
+    event.user_agent.starts_with("lockmaster/") && event.verb != "watch"
+}
+
+/// Counts everything that the operator asks while `of` runs; nobody else uses the bed meanwhile.
+async fn cost<T>(
+    bed: &Bed,
+    of: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<(Cost, T)> {
+    let log = bed.cluster.audit_log()?;
+    let before = log.matching(is_ours)?.len();
+    let done = of.await?;
+    // Events are written beside the pass, a moment later.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut asked = log.matching(is_ours)?.split_off(before);
+    without_inspections(&mut asked);
+    let of_kind = |kinds: &[&str], event: &AuditEvent| {
+        event.verb == "list" && kinds.contains(&event.resource.as_str())
+    };
+    let (events, asked): (Vec<_>, Vec<_>) = asked
+        .into_iter()
+        .partition(|event| event.resource == "events");
+    let (freshness, requests): (Vec<_>, Vec<_>) = asked
+        .into_iter()
+        .partition(|event| of_kind(&FRESHNESS, event));
+    let mut freshness: Vec<_> = freshness.into_iter().map(|event| event.resource).collect();
+    freshness.sort();
+    let text = |event: &AuditEvent| {
+        let AuditEvent {
+            verb,
+            resource,
+            subresource,
+            name,
+            ..
+        } = event;
+        format!("{verb} {resource}/{subresource} {name}")
+    };
+    let cost = Cost {
+        requests: requests.iter().map(text).collect(),
+        freshness,
+        events: events.len(),
+    };
+    Ok((cost, done))
+}
+
+/// Every five minutes the operator proves its guards, whatever anybody promotes: one probe for each,
+/// after one look at them. Where that falls into a measurement, it is taken out.
+fn without_inspections(asked: &mut Vec<AuditEvent>) {
+    let probes = asked
+        .iter()
+        .filter(|event| event.user_agent.contains("(probe)"))
+        .count();
+    asked.retain(|event| !event.user_agent.contains("(probe)"));
+    for kind in GUARD_KINDS {
+        for _ in 0..probes.div_ceil(GUARDS.len()) {
+            if let Some(at) = asked.iter().position(|event| event.resource == kind) {
+                asked.remove(at);
+            }
+        }
+    }
+}
+
+/// Waits until the claim is gone too: its release is the last write.
+async fn finished(shop: &Shop<'_>, promotion: &str, stage: &str) -> anyhow::Result<()> {
+    shop.wait_for(promotion, State::Succeeded).await?;
+    let environment = shop.environment_name(stage);
+    shop.until("the claim to be released", async || {
+        let object = shop.environments().get(&environment).await.ok()?;
+        object.status?.active.is_none().then_some(())
+    })
+    .await
+}
+
+/// How often the operator asked the registry about the shop's images.
+fn asked_registry(shop: &Shop<'_>) -> Vec<String> {
+    let repository = format!("/v2/{}/", shop.repository());
+    let asked = shop.bed.registry.requests();
+    let ours = asked.iter().filter(|exchange| {
+        exchange.user_agent.starts_with("lockmaster/") && exchange.path.starts_with(&repository)
+    });
+    ours.map(|exchange| format!("{} {}", exchange.method, exchange.path))
+        .collect()
+}
+
+/// One promotion into one Deployment, without and with evidence, cold and warm.
+async fn of_a_promotion(bed: &Bed) -> anyhow::Result<()> {
+    let shop = Shop::open(bed, "requests", &Rules::default()).await?;
+    let image = shop.proven_image("counted", "1.0.0").await?;
+    shop.apply(&[shop.release("1.0.0", &image)]).await?;
+    // dev asks for no evidence; staging is the first to ask, prod finds it warm.
+    for (stage, expected) in [("dev", 0), ("staging", PER_COLD_DIGEST), ("prod", 0)] {
+        let before = asked_registry(&shop).len();
+        let (cost, ()) = cost(bed, async {
+            let promotion = shop.promote("1.0.0", stage).await?;
+            finished(&shop, &promotion, stage).await
+        })
+        .await?;
+        ensure!(
+            cost.requests.len() == PER_PROMOTION,
+            "{stage}: {} requests instead of {PER_PROMOTION}: {:#?}",
+            cost.requests.len(),
+            cost.requests
+        );
+        ensure!(
+            cost.freshness == FRESHNESS,
+            "{stage}: looked at {:?} right before, not at {FRESHNESS:?} once each",
+            cost.freshness
+        );
+        ensure!(cost.events <= EVENTS, "{stage}: {} Events", cost.events);
+        let asked = asked_registry(&shop).split_off(before);
+        ensure!(
+            asked.len() == expected,
+            "{stage}: {} registry requests instead of {expected}: {asked:#?}",
+            asked.len()
+        );
+    }
+    Ok(())
+}
+
+/// A promotion that waits for a person costs nothing while it waits, and exactly four requests more
+/// for the approval.
+async fn of_an_approval(bed: &Bed) -> anyhow::Result<()> {
+    let rules = Rules {
+        evidence: false,
+        approvals: 1,
+        ..Rules::default()
+    };
+    let shop = Shop::open(bed, "requests-approval", &rules).await?;
+    let image = shop.image("approved").await?;
+    shop.apply(&[shop.release("1.0.0", &image)]).await?;
+    shop.promote_with_success("1.0.0", "dev").await?;
+    shop.promote_with_success("1.0.0", "staging").await?;
+    let (asking, promotion) = cost(bed, async {
+        let promotion = shop.promote("1.0.0", "prod").await?;
+        shop.wait_for(&promotion, State::AwaitingApproval).await?;
+        Ok(promotion)
+    })
+    .await?;
+    silent(bed).await?;
+    let (after, ()) = cost(bed, async {
+        let arguments = [
+            "approve",
+            &promotion,
+            "--role",
+            "release-manager",
+            "--reason",
+            "go",
+            "--yes",
+        ];
+        let output = shop.plugin_as(&bed.people.alice, &arguments).await?;
+        output.required("approve as alice")?;
+        finished(&shop, &promotion, "prod").await
+    })
+    .await?;
+    let all = asking.requests.len() + after.requests.len();
+    ensure!(
+        all == PER_PROMOTION + PER_APPROVAL,
+        "{all} requests instead of {}: {asking:#?} {after:#?}",
+        PER_PROMOTION + PER_APPROVAL
+    );
+    ensure!(
+        asking.events + after.events <= EVENTS,
+        "more than {EVENTS} Events: {asking:?} {after:?}"
+    );
+    Ok(())
+}
+
+/// A promotion that waits for a window that opens much later costs nothing while it waits.
+async fn of_waiting(bed: &Bed) -> anyhow::Result<()> {
+    let rules = Rules {
+        evidence: false,
+        ..Rules::default()
+    };
+    let shop = Shop::open(bed, "requests-window", &rules).await?;
+    let image = shop.image("waiting").await?;
+    shop.apply(&[shop.release("1.0.0", &image)]).await?;
+    let mut promotion = shop.promotion("1.0.0", "dev");
+    let now = jiff::Timestamp::now();
+    let closed = now
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .weekday()
+        .wrapping_add(3);
+    let day = format!("{closed:?}").chars().take(3).collect::<String>();
+    promotion["metadata"]["annotations"] =
+        serde_json::json!({"lockmaster.dev/window": format!("{day} 10:00-12:00 UTC")});
+    let created = shop.create_as(&bed.people.bob, &promotion).await?;
+    created.required("create a Promotion as bob")?;
+    let name = lockmaster_tests::shop::promotion_name("1.0.0", "dev");
+    shop.wait_for(&name, State::AwaitingWindow).await?;
+    silent(bed).await
+}
+
+async fn silent(bed: &Bed) -> anyhow::Result<()> {
+    // The Event of the report before is written beside it.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (waiting, ()) = cost(bed, async {
+        tokio::time::sleep(WAITING).await;
+        Ok(())
+    })
+    .await?;
+    ensure!(waiting.is_nothing(), "waiting is not free: {waiting:?}");
+    Ok(())
+}
+
+/// How long from creation to the apply, with everything satisfied: reported, not asserted, because
+/// machines differ. Seen from outside, by asking for the workload again and again.
+async fn latency(bed: &Bed) -> anyhow::Result<()> {
+    const ROUNDS: usize = 11;
+    let rules = Rules {
+        evidence: false,
+        ..Rules::default()
+    };
+    let shop = Shop::open(bed, "latency", &rules).await?;
+    let mut took = Vec::new();
+    for round in 0..ROUNDS {
+        let version = format!("1.{round}.0");
+        let image = shop.image(&version).await?;
+        shop.apply(&[shop.release(&version, &image)]).await?;
+        let object = serde_json::from_value(shop.promotion(&version, "dev"))?;
+        let started = Instant::now();
+        let promotion = shop
+            .promotions()
+            .create(&PostParams::default(), &object)
+            .await
+            .context("failed to create a Promotion")?;
+        let wanted = image.reference();
+        shop.until("the image to be applied", async || {
+            (shop.image_of("dev").await.ok()? == wanted).then_some(())
+        })
+        .await?;
+        took.push(started.elapsed());
+        let name = promotion.metadata.name.unwrap_or_default();
+        finished(&shop, &name, "dev").await?;
+    }
+    took.sort();
+    let median = took.get(ROUNDS / 2).copied().unwrap_or_default();
+    progress::line(&format!(
+        "creation to apply, {ROUNDS} rounds, debug build, looked at every 40 ms: median {median:?}"
+    ));
+    Ok(())
+}
