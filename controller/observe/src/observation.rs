@@ -176,6 +176,7 @@ impl Observer {
             windows: self.windows(&policies),
             policies,
             workloads,
+            refused: None,
             records: self.records(&environment.namespace, &environment.name),
             upstream: self.upstream(environment),
             evidence: BTreeMap::new(),

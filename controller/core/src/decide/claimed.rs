@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 
 use super::Input;
-use super::ending::{close_unlanded, end, fence, finished, give_up, turn_back, withdrawn};
-use super::landing::{Landing, consents, is_fenced, landings, trouble};
+use super::ending::{
+    close_unlanded, end, fence, finished, give_up, hidden, refusal, turn_back, withdrawn,
+};
+use super::landing::{self, Landing, consents, is_fenced, landings, trouble};
 use super::waiting::{conclude, is_pending, look};
 use crate::case::Case;
 use crate::decision::{Mutation, Progress};
@@ -30,6 +32,14 @@ impl Step {
             mutation,
             wake: None,
         }
+    }
+
+    /// The same, written to the Promotion: a person must mend something before it goes on.
+    fn aloud(mut self) -> Self {
+        if let Some(progress) = &mut self.progress {
+            progress.report = true;
+        }
+        self
     }
 }
 
@@ -112,8 +122,11 @@ fn begin(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
 /// applied or undone, an apply still under way is fenced off, and the end is recorded.
 fn vanished(input: &Input<'_>, claim: &Claim) -> Step {
     let seen = landings(input, claim);
-    if let Some(mutation) = fence(input.environment, claim, &seen) {
+    if let Some(mutation) = fence(input, claim, &seen) {
         return Step::change(Some(mutation));
+    }
+    if let Some(why) = landing::hidden(&seen) {
+        return Step::change(hidden(input, claim, why));
     }
     if seen
         .iter()
@@ -153,6 +166,10 @@ fn carry_out(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
     for landing in &seen {
         match landing {
             Landing::Unseen(why) => return report(why.clone()),
+            Landing::Hidden(why) if aborting || overdue => {
+                return Step::change(hidden(input, claim, why));
+            }
+            Landing::Hidden(why) => return report(why.clone()).aloud(),
             Landing::Gone => {
                 let text = "the workload was deleted during the roll-out; nothing is re-created";
                 let (outcome, reason) = (Outcome::Failed, Reason::TargetNotFound);
@@ -169,11 +186,15 @@ fn carry_out(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
         .zip(targets)
         .find_map(|(landing, target)| match landing {
             Landing::NotYet(workload) => Some((*workload, target)),
-            Landing::Unseen(_) | Landing::Gone | Landing::Landed(_) | Landing::Foreign(..) => None,
+            Landing::Unseen(_)
+            | Landing::Hidden(_)
+            | Landing::Gone
+            | Landing::Landed(_)
+            | Landing::Foreign(..) => None,
         });
     if let Some((workload, target)) = missing {
         if aborting || overdue {
-            let fence = fence(input.environment, claim, &seen);
+            let fence = fence(input, claim, &seen);
             return Step::change(fence.or_else(|| close_unlanded(input, claim, aborting)));
         }
         if !consents(input.environment, workload) {
@@ -184,11 +205,19 @@ fn carry_out(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
             return report("a fence closed this attempt; reading again why".to_owned());
         }
         let (attempt, target) = (*attempt, target.clone());
-        return Step::change(Some(Mutation::Apply {
+        let apply = Some(Mutation::Apply {
             uid,
             attempt,
             target,
-        }));
+        });
+        let Some(refusal) = refusal(input, claim) else {
+            return Step::change(apply);
+        };
+        let said = report(refusal.message.clone()).aloud();
+        return Step {
+            mutation: apply,
+            ..said
+        };
     }
     match trouble(&seen, targets) {
         None if !aborting => Step::change(finished(input, claim)),

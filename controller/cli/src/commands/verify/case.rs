@@ -90,6 +90,7 @@ impl Subjects {
             policies: policies.into_iter().map(everywhere).collect(),
             windows: BTreeMap::new(),
             workloads: Vec::new(),
+            refused: None,
             records: Vec::new(),
             upstream: BTreeMap::new(),
             evidence: evidence.into_iter().collect(),
