@@ -198,19 +198,32 @@ pub(super) fn open_until(case: &Case<'_>, at: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// The windows that a promotion begins in, for its record.
+/// The windows that a promotion begins in, for its record: of each policy those that are open.
 #[must_use]
 pub fn in_force(case: &Case<'_>) -> Option<WindowReference> {
     let groups = groups(&case.policies, case.facts)
         .ok()
         .filter(|groups| !groups.is_empty())?;
-    let windows: Vec<_> = groups.iter().map(|group| group.windows.clone()).collect();
     let narrowing = narrowing(case).ok()?;
-    let names = groups.into_iter().flat_map(|group| group.names).collect();
-    match window::state(&windows, narrowing.as_deref(), case.now) {
-        WindowState::Open { until } => Some(WindowReference { names, end: until }),
-        WindowState::Closed { .. } => None,
-    }
+    let windows: Vec<_> = groups.iter().map(|group| group.windows.clone()).collect();
+    let WindowState::Open { until } = window::state(&windows, narrowing.as_deref(), case.now)
+    else {
+        return None;
+    };
+    let named = groups
+        .iter()
+        .flat_map(|group| group.names.iter().zip(&group.windows));
+    let open = named.filter_map(|(name, window)| Some((name, window.open_at(case.now)?)));
+    let (names, starts): (Vec<_>, Vec<_>) = open
+        .map(|(name, occurrence)| (name.clone(), occurrence.start))
+        .unzip();
+    let narrowed = narrowing.iter().flatten();
+    let narrowed = narrowed.filter_map(|window| Some(window.open_at(case.now)?.start));
+    Some(WindowReference {
+        names,
+        start: starts.into_iter().chain(narrowed.min()).max()?,
+        end: until,
+    })
 }
 
 #[cfg(test)]
@@ -349,7 +362,17 @@ mod tests {
         let mut snapshot = ready();
         let open = window(&snapshot).unwrap();
         assert_eq!(open.names, ["business-hours"]);
+        assert_eq!(open.start, at("2026-11-24T08:00:00Z"));
         assert_eq!(open.end, Some(at("2026-11-24T15:00:00Z")));
+        // Of several, those that are open.
+        let mut nights = snapshot.facts.windows["business-hours"].clone();
+        let calendar = nights.content.as_mut().unwrap();
+        let time = |text: &str| serde_json::from_value(text.into()).unwrap();
+        calendar.ranges[0].from = time("22:00");
+        calendar.ranges[0].to = time("23:00");
+        snapshot.facts.windows.insert("nights".into(), nights);
+        with_policy(&mut snapshot, |policy| policy.windows.push("nights".into()));
+        assert_eq!(window(&snapshot).unwrap().names, ["business-hours"]);
         snapshot.now = at("2026-11-24T15:00:00Z");
         assert_eq!(window(&snapshot), None);
     }
