@@ -64,11 +64,13 @@ pub(super) fn step(input: &Input<'_>, claim: &Claim) -> Step {
             // The claim is written first: with an intent ahead of it, the Environment was read as it
             // was before. The newer one wakes the pass.
             Some(intent) if intent.attempt > claim.intent.attempt => Step::change(None),
-            Some(_) => Step {
+            // Only a first attempt may be given back: a later one follows on what was changed already.
+            // Where its promotion seems to have no intent, it was read as it was before, or lost it.
+            None if claim.intent.attempt == 1 => return begin(input, claim, promotion),
+            Some(_) | None => Step {
                 progress: Some(rolling_progress(promotion, claim, rolling(claim))),
                 ..Step::change(Some(write_intent(claim)))
             },
-            None => return begin(input, claim, promotion),
         },
     };
     Step {
