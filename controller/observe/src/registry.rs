@@ -55,13 +55,14 @@ pub enum CredentialIdentity {
     Anonymous,
 }
 
-/// How to reach registries.
-#[derive(Debug, Clone, Default)]
+/// How to reach registries. Without a default, so that nobody asks without saying who it is.
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Registries, `HOST:PORT` as in the image reference, that are reached by plain HTTP and may be
     /// on any address. All others are reached by HTTPS and on public addresses only.
     pub plain_http: BTreeSet<String>,
-    /// `User-Agent` of every request.
+    /// `User-Agent` of every request, such as `lockmaster/1.2.3`: by it the owners of a registry
+    /// know whom to ask, and many limit harder who does not say.
     pub user_agent: String,
 }
 

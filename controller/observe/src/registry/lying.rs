@@ -59,6 +59,7 @@ struct State {
     once: BTreeMap<String, Reply>,
     requests: Vec<String>,
     authorizations: Vec<String>,
+    user_agents: Vec<String>,
 }
 
 /// The registry; it ends with the test's runtime.
@@ -106,6 +107,9 @@ impl LyingRegistry {
                 if let Some(value) = line.strip_prefix("authorization: ") {
                     state.authorizations.push(value.trim().to_owned());
                 }
+                if let Some(value) = line.strip_prefix("user-agent: ") {
+                    state.user_agents.push(value.trim().to_owned());
+                }
             }
             let once = state.once.remove(path);
             once.or_else(|| state.replies.get(path).cloned())
@@ -142,17 +146,16 @@ impl LyingRegistry {
         self.state.lock().unwrap().authorizations.clone()
     }
 
+    pub(crate) fn user_agents(&self) -> Vec<String> {
+        self.state.lock().unwrap().user_agents.clone()
+    }
+
     pub(crate) fn client(&self) -> RegistryClient {
         self.client_with(Duration::from_secs(5), 1 << 20)
     }
 
     pub(crate) fn client_with(&self, deadline: Duration, cache_bytes: usize) -> RegistryClient {
-        let plain_http = [self.address.clone()].into();
-        let config = Config {
-            plain_http,
-            user_agent: "test".to_owned(),
-        };
-        RegistryClient::with_limits(&config, deadline, cache_bytes).unwrap()
+        RegistryClient::with_limits(&config(&[&self.address]), deadline, cache_bytes).unwrap()
     }
 
     /// Holds a manifest under its digest; returns the digest.
@@ -201,6 +204,14 @@ impl LyingRegistry {
     /// Lists these referrers of the image.
     pub(crate) fn referrers(&self, image: &ImageReference, descriptors: &[Value]) {
         self.set(&referrers_path(image), Reply::ok(INDEX, index(descriptors)));
+    }
+}
+
+/// A configuration that reaches these registries by plain HTTP.
+pub(crate) fn config(plain_http: &[&str]) -> Config {
+    Config {
+        plain_http: plain_http.iter().map(|&host| host.to_owned()).collect(),
+        user_agent: "test".to_owned(),
     }
 }
 

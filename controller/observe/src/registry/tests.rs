@@ -6,10 +6,11 @@ use lockmaster_core::facts::Cause;
 use lockmaster_core::release::{Digest, ImageReference};
 use serde_json::{Value, json};
 
+use super::RegistryClient;
 use super::lying::{
-    INDEX, LyingRegistry, MANIFEST, Reply, fallback_path, index, referrers_path, subject_path,
+    INDEX, LyingRegistry, MANIFEST, Reply, config, fallback_path, index, referrers_path,
+    subject_path,
 };
-use super::{Config, RegistryClient};
 
 /// A registry with one image and three bundles; the descriptors of the carriers.
 async fn with_three() -> (LyingRegistry, ImageReference, Vec<Value>) {
@@ -47,6 +48,7 @@ async fn three_bundles_cost_exactly_eight_requests() {
     let artifact = client.fetch(&image).await.unwrap();
     let requests = registry.take_requests();
     assert_eq!(requests.len(), 8, "{requests:#?}");
+    assert_eq!(registry.user_agents(), ["test"; 8], "each says who asks");
     assert_eq!(
         requests
             .iter()
@@ -279,7 +281,7 @@ async fn redirects_are_for_blobs_https_and_public_addresses() {
 async fn only_listed_registries_may_be_on_loopback() {
     let registry = LyingRegistry::start().await;
     let image = registry.image();
-    let client = RegistryClient::new(&Config::default()).unwrap();
+    let client = RegistryClient::new(&config(&[])).unwrap();
     let error = client.fetch(&image).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
@@ -480,11 +482,7 @@ async fn overload_is_unreachable_and_no_absence() {
     );
     let image =
         ImageReference::parse(&format!("127.0.0.1:1/shop/checkout@{}", image.digest())).unwrap();
-    let config = Config {
-        plain_http: ["127.0.0.1:1".to_owned()].into(),
-        ..Config::default()
-    };
-    let error = RegistryClient::new(&config)
+    let error = RegistryClient::new(&config(&["127.0.0.1:1"]))
         .unwrap()
         .fetch(&image)
         .await
