@@ -317,7 +317,7 @@ async fn tokens_come_from_the_registry_itself_only() {
     expect(
         failure(&registry, &image).await,
         Cause::Forbidden,
-        "sends us to evil.example",
+        "come from another host, https://evil.example",
     );
     registry.set(
         &subject_path(&image),
