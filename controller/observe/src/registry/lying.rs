@@ -135,6 +135,11 @@ impl LyingRegistry {
             .insert(path.to_owned(), reply);
     }
 
+    /// What it answers to a request for this path.
+    pub(crate) fn reply(&self, path: &str) -> Reply {
+        self.state.lock().unwrap().replies[path].clone()
+    }
+
     /// The paths asked for since the last call, sorted.
     pub(crate) fn take_requests(&self) -> Vec<String> {
         let mut requests = std::mem::take(&mut self.state.lock().unwrap().requests);

@@ -1,5 +1,7 @@
 //! What the client makes of a registry that lies: the cause, the words and the exact requests.
 
+mod carriers;
+
 use std::time::{Duration, Instant};
 
 use lockmaster_core::facts::Cause;
@@ -545,33 +547,4 @@ async fn one_kind_has_a_cap_of_its_own_and_sizes_are_believed_when_too_large() {
         Cause::Truncated,
         "more than 4194304 bytes",
     );
-}
-
-#[tokio::test]
-async fn what_is_no_carrier_is_left_out_and_what_is_gone_too() {
-    let (registry, image, mut descriptors) = with_three().await;
-    let both = registry.manifest(&json!({"manifests": [], "config": {}, "layers": []}));
-    let other = registry.manifest(&json!({"config": {}, "layers": [
-        {"mediaType": "text/plain", "digest": Digest::of(b"spdx"), "size": 4}]}));
-    let old = Digest::of(b"old bundle");
-    registry.set(
-        &format!("/v2/shop/checkout/blobs/{old}"),
-        Reply::ok("x", "old bundle"),
-    );
-    let old = registry.manifest(&json!({"config": {}, "layers": [
-        {"mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.1", "digest": old, "size": 10}]}));
-    for digest in [both, other, Digest::of(b"gone"), old] {
-        descriptors.push(json!({"mediaType": MANIFEST, "digest": digest, "size": 10}));
-    }
-    descriptors.push(json!({"mediaType": INDEX, "digest": Digest::of(b"index"), "size": 10}));
-    descriptors.push(json!({"mediaType": MANIFEST, "digest": "sha512:ab", "size": 10}));
-    descriptors.push(descriptors[0].clone());
-    registry.referrers(&image, &descriptors);
-    let bundles = &registry.client().fetch(&image).await.unwrap().bundles;
-    assert_eq!(
-        bundles.len(),
-        4,
-        "three, and the old one, to be named as refused"
-    );
-    assert_eq!(registry.take_requests().len(), 2 + 3 + 4 + 4);
 }
