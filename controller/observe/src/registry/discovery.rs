@@ -17,8 +17,9 @@ use super::document::{
     self, ACCEPT_INDEX, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, Document, MANIFEST_LIMIT,
 };
 use super::problem::{FetchError, Problem};
-use super::transport::{Budget, Outcome, Request};
-use super::{Artifact, CandidateBundle, CredentialIdentity, Inner};
+use super::shares::Budget;
+use super::transport::{Outcome, Request};
+use super::{CandidateBundle, CredentialIdentity, Inner};
 
 /// Pages of referrers that are read (`Link`, distribution specification 1.1).
 const PAGE_LIMIT: usize = 5;
@@ -26,11 +27,12 @@ const PAGE_LIMIT: usize = 5;
 /// Referrers that are looked at (CVE-2023-46737, CVE-2024-45395: endless attachments).
 const REFERRER_LIMIT: usize = 128;
 
-/// Bundles of one predicate annotation that are read.
+/// Bundles of one predicate annotation that are read. The annotation is not signed, so that this
+/// keeps an honest pipeline that signs too often from crowding out the rest, and nobody else.
 const BUNDLES_PER_KIND_LIMIT: usize = 32;
 
-/// Bytes read for one image, over everything: four of the largest bundles.
-pub(super) const TOTAL_LIMIT: usize = 64 << 20;
+/// Bundles that are read, whatever they are annotated with.
+const BUNDLE_COUNT_LIMIT: usize = 128;
 
 /// Requests in flight for one image at a time.
 const PARALLEL: usize = 16;
@@ -44,6 +46,12 @@ pub(super) struct Visit<'a> {
     pub(super) image: &'a ImageReference,
     pub(super) identity: CredentialIdentity,
     pub(super) budget: Budget,
+}
+
+/// What is there.
+pub(super) struct Found {
+    pub(super) manifest: Arc<Vec<u8>>,
+    pub(super) bundles: Vec<CandidateBundle>,
 }
 
 enum Listed {
@@ -79,7 +87,7 @@ const BLOB: Part = Part {
 
 impl Visit<'_> {
     /// Three steps, each in parallel: subject and list; manifests; bundles.
-    pub(super) async fn discover(&self) -> Result<Artifact, FetchError> {
+    pub(super) async fn discover(&self) -> Result<Found, FetchError> {
         let (subject, listed) = tokio::join!(self.subject(), self.list());
         let subject = subject?;
         let descriptors = match listed? {
@@ -97,7 +105,7 @@ impl Visit<'_> {
         };
         let layers = self.carriers(descriptors).await?;
         let bundles = self.bundles(layers).await?;
-        Ok(Artifact {
+        Ok(Found {
             manifest: subject,
             bundles,
         })
@@ -184,6 +192,9 @@ impl Visit<'_> {
 
     async fn bundles(&self, all: Vec<(Digest, u64)>) -> Result<Vec<CandidateBundle>, FetchError> {
         let bytes = |cached: &Cached| Ok(Arc::clone(&cached.bytes));
+        self.reserve(&all)
+            .await
+            .map_err(|problem| problem.reading(self.name("the bundles")))?;
         let bundles: Vec<Option<CandidateBundle>> = stream::iter(all)
             .map(|(digest, size)| async move {
                 let found = self.by_digest(&BLOB, &digest, Some(size), bytes).await?;
@@ -194,6 +205,14 @@ impl Visit<'_> {
             .await
             .map_err(|problem: Problem| problem.reading(self.name("a bundle")))?;
         Ok(bundles.into_iter().flatten().collect())
+    }
+
+    /// Waits for the memory that the bundles take, before the first is asked for.
+    async fn reserve(&self, all: &[(Digest, u64)]) -> Result<(), Problem> {
+        let sizes = all.iter().map(|(_, size)| *size);
+        let sum = sizes.fold(0, u64::saturating_add);
+        let sum = usize::try_from(sum).unwrap_or(usize::MAX);
+        self.budget.reserve(sum).await
     }
 
     /// What `read` makes of content by digest, from the cache or the registry; `None` when the
@@ -213,6 +232,8 @@ impl Visit<'_> {
             digest: digest.clone(),
         };
         if let Some(cached) = self.inner.read_cache(&key) {
+            // It is in memory, but may be dropped from the cache while it is used.
+            self.budget.take(cached.bytes.len()).await?;
             return read(&cached).map(Some);
         }
         if size.is_some_and(|size| size > part.limit as u64) {
@@ -310,6 +331,12 @@ fn bundles_of(carriers: impl Iterator<Item = Carrier>) -> Result<Vec<(Digest, u6
             .into_iter()
             .filter(|(digest, _)| seen.insert(digest.clone()));
         found.extend(new);
+        if found.len() > BUNDLE_COUNT_LIMIT {
+            return Err(Problem::Limit {
+                what: "bundles",
+                limit: BUNDLE_COUNT_LIMIT,
+            });
+        }
     }
     Ok(found)
 }

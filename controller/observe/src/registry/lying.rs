@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Config, RegistryClient};
+use super::{Config, Limits, RegistryClient};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -160,7 +160,7 @@ impl LyingRegistry {
     }
 
     pub(crate) fn client_with(&self, deadline: Duration, cache_bytes: usize) -> RegistryClient {
-        RegistryClient::with_limits(&config(&[&self.address]), deadline, cache_bytes).unwrap()
+        client(&[self], deadline, cache_bytes, 32 << 20)
     }
 
     /// Holds a manifest under its digest; returns the digest.
@@ -210,6 +210,22 @@ impl LyingRegistry {
     pub(crate) fn referrers(&self, image: &ImageReference, descriptors: &[Value]) {
         self.set(&referrers_path(image), Reply::ok(INDEX, index(descriptors)));
     }
+}
+
+/// A client of these registries, with limits: a deadline, bytes cached, bytes read at a time.
+pub(crate) fn client(
+    registries: &[&LyingRegistry],
+    deadline: Duration,
+    cache: usize,
+    reading: usize,
+) -> RegistryClient {
+    let addresses: Vec<_> = registries.iter().map(|r| r.address.as_str()).collect();
+    let limits = Limits {
+        deadline,
+        cache,
+        reading,
+    };
+    RegistryClient::with_limits(&config(&addresses), &limits).unwrap()
 }
 
 /// A configuration that reaches these registries by plain HTTP.

@@ -1,6 +1,7 @@
 //! What the client makes of a registry that lies: the cause, the words and the exact requests.
 
 mod carriers;
+mod limits;
 
 use std::time::{Duration, Instant};
 
