@@ -21,7 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use crate::registry::{Artifact, RegistryClient};
-use entry::{Entry, Judged, Seen};
+use entry::{Entry, Judged};
 
 /// The registry tells nobody that something was pushed: it is asked again after 10 seconds, then
 /// ever more rarely, up to every 10 minutes.
@@ -109,7 +109,7 @@ impl EvidenceStore {
         let Some(entry) = entries.get_mut(image) else {
             return;
         };
-        if entry.is_running() || matches!(entry.seen(), Seen::Nothing) {
+        if entry.is_running() || !entry.was_looked_at() {
             return;
         }
         let delay = entry.next_delay(self.inner.delays, image.digest());
@@ -147,25 +147,25 @@ impl Inner {
         if let Work::ReadAgain(delay) = work {
             tokio::time::sleep(delay).await;
         }
-        let seen = match self.look(&image, work).await {
-            Ok(judged) => Seen::Known(judged),
-            Err(unavailable) => Seen::Unavailable(unavailable),
+        let asked = |entry: &Entry| (entry.facts(), entry.asked());
+        let Some((known, keys)) = self.lock().get(&image).map(asked) else {
+            return;
         };
+        let seen = self.look(&image, work, known, keys.clone()).await;
         if let Some(entry) = self.lock().get_mut(&image) {
-            entry.finish(seen);
+            entry.finish(seen, &keys);
         }
         // Nobody listens only when the operator is ending.
         let _ = self.wake.send(image);
     }
 
-    async fn look(&self, image: &ImageReference, work: Work) -> Result<Vec<Judged>, Unavailable> {
-        let Some((known, keys)) = self
-            .lock()
-            .get(image)
-            .map(|entry| (entry.judged(), entry.asked()))
-        else {
-            return Ok(Vec::new());
-        };
+    async fn look(
+        &self,
+        image: &ImageReference,
+        work: Work,
+        known: Vec<Judged>,
+        keys: Vec<PublicKey>,
+    ) -> Result<Vec<Judged>, Unavailable> {
         let cached = match work {
             Work::Complete if !known.is_empty() => {
                 let digests: Vec<_> = known.iter().map(|one| one.bundle.digest.clone()).collect();

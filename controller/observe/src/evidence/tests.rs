@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lockmaster_core::evidence::{COSIGN_SIGN, Content, Evidence, PublicKey};
-use lockmaster_core::facts::{Cause, Observed};
+use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
 use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
@@ -279,6 +279,60 @@ async fn a_failure_takes_no_fact_away() {
 }
 
 #[tokio::test]
+async fn new_keys_while_the_registry_fails_are_unavailable_and_asked_for_with_pauses_only() {
+    let delays = (Duration::from_millis(500), Duration::from_secs(1));
+    let mut bench = Bench::with_delays(0, delays).await;
+    known(bench.read(&[]).await);
+    let path = referrers_path(&bench.image);
+    bench.registry.set(&path, Reply::status(503));
+    let keys = [bench.signer.key.clone()];
+    let Observed::Unavailable(unavailable) = bench.read(&keys).await else {
+        panic!("the failure is not told")
+    };
+    assert_eq!(unavailable.cause, Cause::Unreachable);
+    bench.registry.take_requests();
+    for _ in 0..10 {
+        let seen = bench.store.read(&bench.image, &keys);
+        assert!(matches!(seen, Observed::Unavailable(_)), "{seen:?}");
+        bench.store.insufficient(&bench.image);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(bench.registry.take_requests().is_empty(), "without a pause");
+    known(bench.store.read(&bench.image, &[]));
+    let signature = std::slice::from_ref(&bench.signature);
+    bench.registry.referrers(&bench.image, signature);
+    bench.wait().await;
+    let evidence = known(bench.store.read(&bench.image, &keys));
+    assert_eq!(evidence.bundles[0].verified_by.len(), 1);
+}
+
+#[tokio::test]
+async fn new_keys_after_a_failure_are_judged_from_memory() {
+    let mut bench = Bench::new(CACHE).await;
+    known(bench.read(&[]).await);
+    let path = referrers_path(&bench.image);
+    bench.registry.set(&path, Reply::status(503));
+    bench.store.insufficient(&bench.image);
+    bench.wait().await;
+    let keys = [bench.signer.key.clone()];
+    let evidence = known(bench.read(&keys).await);
+    assert_eq!(evidence.bundles[0].verified_by.len(), 1);
+}
+
+#[tokio::test]
+async fn known_absence_does_not_outlive_a_failure() {
+    let mut bench = Bench::new(CACHE).await;
+    bench.registry.referrers(&bench.image, &[]);
+    known(bench.read(&[]).await);
+    let path = referrers_path(&bench.image);
+    bench.registry.set(&path, Reply::status(503));
+    bench.store.insufficient(&bench.image);
+    bench.wait().await;
+    let seen = bench.store.read(&bench.image, &[]);
+    assert!(matches!(seen, Observed::Unavailable(_)), "{seen:?}");
+}
+
+#[tokio::test]
 async fn forgotten_images_are_not_read_again() {
     let mut bench = Bench::new(CACHE).await;
     known(bench.read(&[]).await);
@@ -306,8 +360,13 @@ async fn delays_double_up_to_the_longest_and_start_anew_after_a_change() {
     assert_eq!(seconds, [10, 20, 40, 80, 160, 320, 600, 600]);
     let spread = lockmaster_core::release::Digest::from_sha256(&[255; 32]);
     assert_eq!(entry.next_delay(delays, &spread).as_secs(), 675);
-    entry.finish(super::Seen::Known(Vec::new()));
+    entry.finish(Ok(Vec::new()), &[]);
     assert_eq!(entry.next_delay(delays, &digest).as_secs(), 10);
-    entry.finish(super::Seen::Known(Vec::new()));
+    let failed = Unavailable {
+        cause: Cause::Unreachable,
+        message: String::new(),
+    };
+    entry.finish(Err(failed), &[]);
+    entry.finish(Ok(Vec::new()), &[]);
     assert_eq!(entry.next_delay(delays, &digest).as_secs(), 20);
 }
