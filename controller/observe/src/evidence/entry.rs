@@ -1,7 +1,7 @@
 //! What is known about one image, and what runs or is planned for it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockmaster_core::evidence::{Bundle, Evidence, KeyId, PublicKey};
 use lockmaster_core::facts::{Observed, Unavailable};
@@ -168,20 +168,36 @@ fn digests(facts: &[Judged]) -> BTreeSet<&Digest> {
     facts.iter().map(|one| &one.bundle.digest).collect()
 }
 
+/// Why what is attached was not judged.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub(super) enum JudgeError {
+    /// The client compares it as well; said once more, because everything rests on it.
+    #[error("the manifest has another digest")]
+    Manifest,
+    /// The time for it ran out.
+    #[error("it took longer than {} seconds", .0.as_secs())]
+    Deadline(Duration),
+}
+
 /// The facts about everything in `artifact`: those already known, and those under keys that were
-/// not tried before. `None` when the manifest is not the subject's.
+/// not tried before. No bundle is begun after `limit`.
 pub(super) fn judge_all(
     digest: &Digest,
     artifact: &Artifact,
     known: Vec<Judged>,
     keys: &[PublicKey],
-) -> Option<Vec<Judged>> {
-    let subject = Subject::new(digest, &artifact.manifest)?;
+    limit: Duration,
+) -> Result<Vec<Judged>, JudgeError> {
+    let start = Instant::now();
+    let subject = Subject::new(digest, &artifact.manifest).ok_or(JudgeError::Manifest)?;
     let mut known: BTreeMap<Digest, Judged> = known
         .into_iter()
         .map(|one| (one.bundle.digest.clone(), one))
         .collect();
     let judged = artifact.bundles.iter().map(|candidate| {
+        if start.elapsed() >= limit {
+            return Err(JudgeError::Deadline(limit));
+        }
         let before = known.remove(&candidate.digest);
         let tried = before
             .as_ref()
@@ -207,7 +223,7 @@ pub(super) fn judge_all(
             }
             None => judge(&subject, &candidate.bytes, &untried),
         };
-        Judged { bundle, tried: all }
+        Ok(Judged { bundle, tried: all })
     });
-    Some(judged.collect())
+    judged.collect()
 }

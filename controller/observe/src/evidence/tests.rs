@@ -16,7 +16,7 @@ use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::{EvidenceStore, FetchOutcome};
+use super::{EvidenceStore, FetchOutcome, LIMITS, Limits};
 use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
 
 struct Signer {
@@ -82,6 +82,16 @@ impl Bench {
     }
 
     async fn with_delays(cache_bytes: usize, delays: (Duration, Duration)) -> Self {
+        let (first_delay, most_delay) = delays;
+        let limits = Limits {
+            first_delay,
+            most_delay,
+            judging: Duration::from_secs(5),
+        };
+        Self::with_limits(cache_bytes, limits).await
+    }
+
+    async fn with_limits(cache_bytes: usize, limits: Limits) -> Self {
         let registry = LyingRegistry::start().await;
         let (image, signer) = (registry.image(), Signer::new());
         let signature = registry.bundle(&signer.sign(&image), COSIGN_SIGN);
@@ -89,11 +99,11 @@ impl Bench {
         let (wake, woken) = unbounded_channel();
         let outcomes = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&outcomes);
-        let store = EvidenceStore::with_delays(
+        let store = EvidenceStore::with_limits(
             registry.client_with(Duration::from_secs(5), cache_bytes),
             wake,
             Box::new(move |_, outcome| seen.lock().unwrap().push(outcome)),
-            delays,
+            limits,
         );
         Self {
             registry,
@@ -330,6 +340,38 @@ async fn known_absence_does_not_outlive_a_failure() {
     bench.wait().await;
     let seen = bench.store.read(&bench.image, &[]);
     assert!(matches!(seen, Observed::Unavailable(_)), "{seen:?}");
+}
+
+#[tokio::test]
+async fn judging_that_takes_too_long_is_unavailable() {
+    let judging = Duration::ZERO;
+    let mut bench = Bench::with_limits(CACHE, Limits { judging, ..LIMITS }).await;
+    let keys = [bench.signer.key.clone()];
+    let Observed::Unavailable(unavailable) = bench.read(&keys).await else {
+        panic!("judged in no time")
+    };
+    assert_eq!(unavailable.cause, Cause::Unreachable);
+    assert!(
+        unavailable.message.contains("failed to judge")
+            && unavailable.message.contains("longer than 0 seconds"),
+        "{}",
+        unavailable.message
+    );
+}
+
+#[tokio::test]
+async fn one_image_is_judged_at_a_time() {
+    let mut bench = Bench::new(CACHE).await;
+    let other = Arc::clone(&bench.store.inner.judging)
+        .try_acquire_owned()
+        .unwrap();
+    assert_eq!(bench.store.read(&bench.image, &[]), Observed::Pending);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(bench.woken.try_recv().is_err(), "it waits its turn");
+    assert_eq!(bench.registry.take_requests().len(), 4);
+    drop(other);
+    bench.wait().await;
+    known(bench.store.read(&bench.image, &[]));
 }
 
 #[tokio::test]
