@@ -127,6 +127,24 @@ impl EvidenceStore {
         seen
     }
 
+    /// What is known about each image, with the signatures under all keys that are given for it: two
+    /// releases may name one image and need it judged under different ones.
+    #[must_use]
+    pub fn read_all(
+        &self,
+        needs: impl IntoIterator<Item = (ImageReference, Vec<PublicKey>)>,
+    ) -> BTreeMap<ImageReference, Observed<Evidence>> {
+        let mut keys_of: BTreeMap<ImageReference, Vec<PublicKey>> = BTreeMap::new();
+        for (image, keys) in needs {
+            keys_of.entry(image).or_default().extend(keys);
+        }
+        let seen = keys_of.into_iter().map(|(image, keys)| {
+            let evidence = self.read(&image, &keys);
+            (image, evidence)
+        });
+        seen.collect()
+    }
+
     /// The pass found that what is known about `image` does not satisfy a gate, or is not
     /// available: it is read again later, and the image named on the channel after that. Calls
     /// while that is planned or running change nothing.

@@ -343,6 +343,24 @@ async fn known_absence_does_not_outlive_a_failure() {
 }
 
 #[tokio::test]
+async fn keys_asked_about_twice_for_one_image_are_all_answered() {
+    let mut bench = Bench::new(CACHE).await;
+    let (ours, other) = (bench.signer.key.clone(), Signer::new().key);
+    for keys in [[ours.clone(), other.clone()], [other, ours.clone()]] {
+        let needs = || keys.clone().map(|key| (bench.image.clone(), vec![key]));
+        let mut seen = bench.store.read_all(needs());
+        if seen[&bench.image] == Observed::Pending {
+            let woken = tokio::time::timeout(Duration::from_secs(10), bench.woken.recv()).await;
+            assert_eq!(woken.unwrap().unwrap(), bench.image);
+            seen = bench.store.read_all(needs());
+        }
+        assert_eq!(seen.len(), 1);
+        let evidence = known(seen.remove(&bench.image).unwrap());
+        assert_eq!(evidence.bundles[0].verified_by, [ours.id.clone()].into());
+    }
+}
+
+#[tokio::test]
 async fn judging_that_takes_too_long_is_unavailable() {
     let judging = Duration::ZERO;
     let mut bench = Bench::with_limits(CACHE, Limits { judging, ..LIMITS }).await;
