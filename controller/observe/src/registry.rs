@@ -45,8 +45,8 @@ const NO_REFERRERS_LIMIT: usize = 1024;
 /// largest bundle, for which it is held three times over, this leaves room in 128 MiB.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Bytes of what is being read and judged at a time, over all images. An image whose evidence is
-/// read may hold three quarters of it: two of the largest SBOMs fit.
+/// Bytes of what is being read and judged at a time, over all images. One image may hold three
+/// quarters of it: the largest bundle, and half as much besides.
 const READING_BYTES: usize = 32 << 20;
 
 /// The limits of a client.

@@ -93,14 +93,14 @@ async fn with_large() -> (LyingRegistry, ImageReference) {
 async fn what_does_not_fit_into_memory_beside_the_rest_is_unreachable_until_it_does() {
     let (one, first) = with_large().await;
     let (other, second) = with_large().await;
-    let client = client(&[&one, &other], Duration::from_secs(1), 1 << 20, 160_000);
+    let client = client(&[&one, &other], Duration::from_secs(2), 1 << 20, 160_000);
     let held = client.fetch(&first).await.unwrap();
     let cached = [held.bundles[0].digest.clone()];
     let error = client.fetch(&second).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Unreachable,
-        "for 1 seconds there was no memory for it",
+        "for 2 seconds there was no memory for it",
     );
     assert!(client.read_cached(&first, &cached).is_none(), "not twice");
     drop(held);
