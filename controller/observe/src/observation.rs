@@ -287,13 +287,8 @@ impl Observer {
         let tier = environment.effective_tier(&facts.namespaces);
         let policies = matching(environment, facts, tier);
         let releases = facts.releases.values().filter_map(Observed::known);
-        releases
-            .flat_map(|release| needs(environment, release, &policies))
-            .map(|(image, keys)| {
-                let evidence = self.evidence.read(&image, &keys);
-                (image, evidence)
-            })
-            .collect()
+        let needs = releases.flat_map(|release| needs(environment, release, &policies));
+        self.evidence.read_all(needs)
     }
 }
 
