@@ -166,7 +166,7 @@ impl Observer {
         let workloads: Vec<Observed<Workload>> = environment
             .targets
             .iter()
-            .map(|target| self.workloads.read(&target.workload))
+            .map(|target| self.workloads.read(&target.workload).workload)
             .collect();
         Facts {
             cluster: self.stores.cluster(),
