@@ -315,7 +315,9 @@ pub(crate) fn bare() -> Snapshot {
         windows: BTreeMap::new(),
         workloads: vec![Observed::Known(workload("1.41.3"))],
         records: vec![],
+        records_problem: None,
         upstream: BTreeMap::new(),
+        upstream_problems: BTreeMap::new(),
         evidence: BTreeMap::new(),
     };
     let mut snapshot: Snapshot = Snapshot::of(&lockmaster_core::decide::Input {

@@ -91,7 +91,9 @@ impl Subjects {
             windows: BTreeMap::new(),
             workloads: Vec::new(),
             records: Vec::new(),
+            records_problem: None,
             upstream: BTreeMap::new(),
+            upstream_problems: BTreeMap::new(),
             evidence: evidence.into_iter().collect(),
         };
         let promotions = [promotion];
