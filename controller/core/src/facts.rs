@@ -178,9 +178,16 @@ pub struct Facts {
     pub refused: Option<Refusal>,
     /// The Environment's records, oldest first.
     pub records: Vec<Record>,
+    /// Why these records cannot be relied on: one of them cannot be read, is not intact, or breaks
+    /// the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_problem: Option<String>,
     /// The records of each Environment that comes before, oldest first; one that does not exist is
     /// absent.
     pub upstream: BTreeMap<String, Vec<Record>>,
+    /// Why the records of an Environment that comes before cannot be relied on, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstream_problems: BTreeMap<String, String>,
     /// What is attached to the images of the releases, where a matching policy asks.
     pub evidence: BTreeMap<ImageReference, Observed<Evidence>>,
 }

@@ -316,7 +316,9 @@ pub(crate) fn bare() -> Snapshot {
         workloads: vec![Observed::Known(workload("1.41.3"))],
         refused: None,
         records: vec![],
+        records_problem: None,
         upstream: BTreeMap::new(),
+        upstream_problems: BTreeMap::new(),
         evidence: BTreeMap::new(),
     };
     let mut snapshot: Snapshot = Snapshot::of(&lockmaster_core::decide::Input {

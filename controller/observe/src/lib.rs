@@ -3,7 +3,9 @@
 pub mod backoff;
 pub mod evidence;
 pub mod observation;
+pub mod records;
 pub mod registry;
+mod rules;
 pub mod stores;
 pub mod workload;
 pub mod workloads;

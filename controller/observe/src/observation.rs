@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, convert};
+use lockmaster_api::{ClusterPromotionPolicy, Environment, Promotion, convert};
 use lockmaster_core::case::{matching, needs};
 use lockmaster_core::decide::Input;
-use lockmaster_core::facts::{Cause, Facts, Guard, Observed, Unavailable, WindowFact, Workload};
-use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
-use lockmaster_core::record::Record;
+use lockmaster_core::environment::WorkloadReference;
+use lockmaster_core::facts::{Cause, Facts, Guard, Observed, Unavailable, WindowFact};
+use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::{ImageReference, Release};
-use lockmaster_core::window::{Calendar, Window};
 use lockmaster_core::{environment, gates, promotion};
 
+pub use crate::rules::{policy_content, policy_fact, window_fact};
+
 use crate::evidence::EvidenceStore;
+use crate::records::Chains;
 use crate::stores::{Guarded, Stores};
 use crate::workloads::Workloads;
 
@@ -29,6 +31,7 @@ pub struct Observer {
     /// The evidence.
     pub evidence: Arc<EvidenceStore>,
     policies: Mutex<HashMap<(String, i64), Arc<PolicyFact>>>,
+    chains: Chains,
 }
 
 /// One look.
@@ -45,6 +48,11 @@ pub struct Observation {
     pub environment_object: Arc<Guarded<Environment>>,
     /// The promotions as they are stored, by uid.
     pub promotion_objects: BTreeMap<String, Arc<Guarded<Promotion>>>,
+    /// Why the Promotion that holds the Environment cannot be read although it is there. Nothing
+    /// may be decided then: in the facts it looks like one that was deleted.
+    pub unreadable_holder: Option<String>,
+    /// The resourceVersions of exactly the workloads in the facts.
+    pub workload_versions: BTreeMap<WorkloadReference, String>,
 }
 
 impl Observation {
@@ -89,6 +97,7 @@ impl Observer {
             workloads,
             evidence,
             policies: Mutex::default(),
+            chains: Chains::default(),
         }
     }
 
@@ -102,8 +111,13 @@ impl Observer {
         now: Timestamp,
     ) -> Result<Observation, Error> {
         let environment = convert::environment(readable).map_err(Error::Environment)?;
-        let (promotions, promotion_objects) = self.promotions(&environment, first_seen);
-        let mut facts = self.facts(&environment, &promotions, guard);
+        let Asked {
+            promotions,
+            objects,
+            unreadable_holder,
+        } = self.promotions(&environment, first_seen);
+        let mut facts = self.rules(&environment, guard);
+        let workload_versions = self.add_world(&mut facts, &environment, &promotions);
         facts.evidence = self.evidence(&environment, &facts);
         Ok(Observation {
             environment,
@@ -111,7 +125,9 @@ impl Observer {
             facts,
             now,
             environment_object: object,
-            promotion_objects,
+            promotion_objects: objects,
+            unreadable_holder,
+            workload_versions,
         })
     }
 
@@ -120,67 +136,110 @@ impl Observer {
     #[must_use]
     pub fn window_open(&self, readable: &Environment, now: Timestamp) -> Option<bool> {
         let environment = convert::environment(readable).ok()?;
-        let facts = self.facts(&environment, &[], Observed::Pending);
-        gates::window_open(&environment, &facts, now)
+        let rules = self.rules(&environment, Observed::Pending);
+        gates::window_open(&environment, &rules, now)
     }
 
     fn promotions(
         &self,
         environment: &environment::Environment,
         first_seen: impl Fn(&str) -> Timestamp,
-    ) -> (
-        Vec<promotion::Promotion>,
-        BTreeMap<String, Arc<Guarded<Promotion>>>,
-    ) {
-        let mut promotions = Vec::new();
-        let mut objects = BTreeMap::new();
+    ) -> Asked {
+        let mut asked = Asked {
+            unreadable_holder: self.unreadable_holder(environment),
+            ..Asked::default()
+        };
         for object in self
             .stores
             .promotions_of(&environment.namespace, &environment.name)
         {
             let Ok(readable) = &object.0 else { continue };
-            let uid = readable.uid().unwrap_or_default();
-            let Ok(promotion) = convert::promotion(readable, first_seen(&uid)) else {
+            let status = readable.status.as_ref();
+            if status.is_some_and(|status| status.record.is_some()) {
                 continue;
-            };
-            if !promotion.is_finished() {
-                promotions.push(promotion);
-                objects.insert(uid, object);
+            }
+            let uid = readable.uid().unwrap_or_default();
+            if let Ok(promotion) = convert::promotion(readable, first_seen(&uid)) {
+                asked.promotions.push(promotion);
+                asked.objects.insert(uid, object);
             }
         }
-        (promotions, objects)
+        asked
     }
 
-    fn facts(
-        &self,
-        environment: &environment::Environment,
-        promotions: &[promotion::Promotion],
-        guard: Observed<Guard>,
-    ) -> Facts {
+    /// Why the Promotion of the claim cannot be read, where it is there and cannot be.
+    fn unreadable_holder(&self, environment: &environment::Environment) -> Option<String> {
+        let holder = &environment.active.as_ref()?.account.promotion;
+        let object = self
+            .stores
+            .promotion(&environment.namespace, &holder.name)?;
+        if object.uid().as_deref() != Some(&holder.uid) {
+            return None;
+        }
+        let problem = match &object.0 {
+            Err(invalid) => invalid.error.clone(),
+            Ok(readable) => convert::promotion(readable, Timestamp::UNIX_EPOCH)
+                .err()?
+                .to_string(),
+        };
+        Some(format!(
+            "Promotion {} holds this Environment and cannot be read: {problem}",
+            holder.name
+        ))
+    }
+
+    /// What rules the Environment: the guards, the policies and windows, the labels.
+    fn rules(&self, environment: &environment::Environment, guard: Observed<Guard>) -> Facts {
         let policies = self.policies();
-        let releases = promotions
-            .iter()
-            .map(|promotion| &promotion.request.release)
-            .map(|name| (name.clone(), self.release(&environment.namespace, name)))
-            .collect();
-        let workloads: Vec<Observed<Workload>> = environment
-            .targets
-            .iter()
-            .map(|target| self.workloads.read(&target.workload))
-            .collect();
         Facts {
             cluster: self.stores.cluster(),
             guard,
             namespaces: self.namespaces(environment),
-            releases,
+            releases: BTreeMap::new(),
             windows: self.windows(&policies),
             policies,
-            workloads,
+            workloads: Vec::new(),
             refused: None,
-            records: self.records(&environment.namespace, &environment.name),
-            upstream: self.upstream(environment),
+            records: Vec::new(),
+            records_problem: None,
+            upstream: BTreeMap::new(),
+            upstream_problems: BTreeMap::new(),
             evidence: BTreeMap::new(),
         }
+    }
+
+    /// What is asked for, what runs and what was recorded. Returns the resourceVersions of the
+    /// workloads.
+    fn add_world(
+        &self,
+        facts: &mut Facts,
+        environment: &environment::Environment,
+        promotions: &[promotion::Promotion],
+    ) -> BTreeMap<WorkloadReference, String> {
+        let namespace = &environment.namespace;
+        facts.releases = promotions
+            .iter()
+            .map(|promotion| &promotion.request.release)
+            .map(|name| (name.clone(), self.release(namespace, name)))
+            .collect();
+        let mut versions = BTreeMap::new();
+        for target in &environment.targets {
+            let look = self.workloads.read(&target.workload);
+            facts.workloads.push(look.workload);
+            versions.extend(Some(target.workload.clone()).zip(look.resource_version));
+        }
+        let records = self.stores.records.state();
+        let own = self.chains.of(&records, namespace, &environment.name);
+        (facts.records, facts.records_problem) = (own.records, own.problem);
+        for before in &environment.after {
+            if self.stores.environment(namespace, before).is_some() {
+                let chain = self.chains.of(&records, namespace, before);
+                facts.upstream.insert(before.clone(), chain.records);
+                let problem = Some(before.clone()).zip(chain.problem);
+                facts.upstream_problems.extend(problem);
+            }
+        }
+        versions
     }
 
     fn namespaces(
@@ -222,7 +281,10 @@ impl Observer {
         let objects = self.stores.policies.state();
         let mut known = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
         let key = |object: &Guarded<ClusterPromotionPolicy>| {
-            (object.uid().unwrap_or_default(), object.meta_generation())
+            (
+                object.uid().unwrap_or_default(),
+                object.meta().generation.unwrap_or_default(),
+            )
         };
         known.retain(|known, _| objects.iter().any(|object| key(object) == *known));
         let mut facts: Vec<PolicyFact> = objects
@@ -251,34 +313,6 @@ impl Observer {
             .collect()
     }
 
-    fn upstream(&self, environment: &environment::Environment) -> BTreeMap<String, Vec<Record>> {
-        let namespace = &environment.namespace;
-        let existing = environment
-            .after
-            .iter()
-            .filter(|name| self.stores.environment(namespace, name).is_some());
-        existing
-            .map(|name| (name.clone(), self.records(namespace, name)))
-            .collect()
-    }
-
-    /// The records of an Environment, oldest first. A record whose hash is not that of its content
-    /// proves nothing and is left out.
-    fn records(&self, namespace: &str, environment: &str) -> Vec<Record> {
-        let mut records: Vec<Record> = self
-            .stores
-            .records
-            .state()
-            .iter()
-            .filter(|object| object.metadata_namespace() == Some(namespace))
-            .filter_map(|object| object.0.as_ref().ok())
-            .filter(|object| object.spec.content.environment.name == environment)
-            .map(|object| Record::from(object.spec.clone()))
-            .collect();
-        records.sort_by_key(|record| record.content.sequence);
-        records
-    }
-
     fn evidence(
         &self,
         environment: &environment::Environment,
@@ -292,81 +326,13 @@ impl Observer {
     }
 }
 
-/// Metadata of a guarded object.
-trait GuardedMeta {
-    fn meta_generation(&self) -> i64;
-    fn metadata_namespace(&self) -> Option<&str>;
+/// The unfinished promotions of an Environment.
+#[derive(Default)]
+struct Asked {
+    promotions: Vec<promotion::Promotion>,
+    objects: BTreeMap<String, Arc<Guarded<Promotion>>>,
+    unreadable_holder: Option<String>,
 }
 
-impl<K: kube::Resource> GuardedMeta for Guarded<K> {
-    fn meta_generation(&self) -> i64 {
-        self.meta().generation.unwrap_or_default()
-    }
-
-    fn metadata_namespace(&self) -> Option<&str> {
-        self.meta().namespace.as_deref()
-    }
-}
-
-/// A policy as it was seen: its rules with their keys, or what is wrong with it.
-#[must_use]
-pub fn policy_fact(object: &Guarded<ClusterPromotionPolicy>) -> PolicyFact {
-    let content = object
-        .0
-        .as_ref()
-        .map_err(|invalid| invalid.error.clone())
-        .and_then(|object| policy_content(object.spec.clone().into()));
-    PolicyFact {
-        name: object.name_any(),
-        uid: object.uid().unwrap_or_default(),
-        generation: object.meta_generation(),
-        content,
-    }
-}
-
-/// A policy's rules with the names of its keys, or the first thing that is wrong with them.
-pub fn policy_content(policy: Policy) -> Result<PolicyContent, String> {
-    if let Some(first) = policy.contradictions().into_iter().next() {
-        return Err(first);
-    }
-    let mut keys = BTreeMap::new();
-    for authority in &policy.authorities {
-        let mut ids = Vec::new();
-        for (position, key) in authority.keys.iter().enumerate() {
-            let parsed = lockmaster_verify::parse_key(&key.pem).map_err(|error| {
-                format!(
-                    "spec.authorities[{}].keys[{position}].pem: {error}",
-                    authority.name
-                )
-            })?;
-            ids.push(parsed.id);
-        }
-        keys.insert(authority.name.clone(), ids);
-    }
-    let digest = policy.digest().map_err(|error| error.to_string())?;
-    Ok(PolicyContent {
-        policy,
-        digest,
-        keys,
-    })
-}
-
-/// A window as it was seen, or what is wrong with it.
-#[must_use]
-pub fn window_fact(object: &Guarded<ChangeWindow>) -> WindowFact {
-    let content = object
-        .0
-        .as_ref()
-        .map_err(|invalid| invalid.error.clone())
-        .and_then(|object| {
-            let calendar = Calendar::from(object.spec.clone());
-            Window::new(&calendar).map_err(|error| error.to_string())?;
-            Ok(calendar)
-        });
-    let uid = object.uid().unwrap_or_default();
-    WindowFact {
-        uid,
-        generation: object.meta_generation(),
-        content,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -31,8 +31,9 @@ pub struct SeenPod {
     pub pod: facts::Pod,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Whether it is on its way out.
-    pub deleting: bool,
+    /// Whether it is on its way out, or over: evicted or completed pods stay for a while, and
+    /// their ReplicaSet does not count them either.
+    pub leaving: bool,
 }
 
 /// Reduces a Deployment.
@@ -115,14 +116,11 @@ pub fn pod(object: Pod) -> SeenPod {
                 .iter()
                 .any(|c| c.type_ == "Ready" && c.status == "True"),
             running: containers.iter().filter_map(running).collect(),
-            trouble: containers.iter().find_map(trouble).or_else(|| {
-                status
-                    .reason
-                    .filter(|_| status.phase.as_deref() == Some("Failed"))
-            }),
+            trouble: containers.iter().find_map(trouble),
         },
         labels: metadata.labels.unwrap_or_default(),
-        deleting: metadata.deletion_timestamp.is_some(),
+        leaving: metadata.deletion_timestamp.is_some()
+            || matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")),
     }
 }
 
@@ -288,5 +286,18 @@ mod tests {
             seen.pod.trouble.as_deref(),
             Some("container app is waiting: CrashLoopBackOff")
         );
+    }
+
+    #[test]
+    fn pods_that_are_over_are_not_counted() {
+        let leaving = |object| pod(serde_json::from_value(object).unwrap()).leaving;
+        let in_phase = |phase: &str| json!({"metadata": {"name": "p"}, "status": {"phase": phase}});
+        assert!(leaving(in_phase("Failed")), "evicted");
+        assert!(leaving(in_phase("Succeeded")), "completed");
+        assert!(!leaving(in_phase("Running")));
+        assert!(!leaving(in_phase("Pending")));
+        assert!(leaving(
+            json!({"metadata": {"name": "p", "deletionTimestamp": "2026-11-24T10:00:00Z"}})
+        ));
     }
 }

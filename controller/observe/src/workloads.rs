@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::utils::Backoff as _;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use lockmaster_core::environment::WorkloadReference;
@@ -114,51 +116,58 @@ impl Workloads {
 
     /// The workload as it was seen last.
     #[must_use]
-    pub fn read(&self, reference: &WorkloadReference) -> Observed<Workload> {
+    pub fn read(&self, reference: &WorkloadReference) -> Look {
         let view = locked(&self.namespaces)
             .get(&reference.namespace)
             .map(|f| f.view.clone());
         let Some(view) = view else {
-            return Observed::Pending;
+            return Look::without(Observed::Pending);
         };
         let deployments = locked(&view.deployments);
         let pods = locked(&view.pods);
         if let Some(problem) = deployments.problem.as_ref().or(pods.problem.as_ref()) {
-            return Observed::Unavailable(problem.clone());
+            return Look::without(Observed::Unavailable(problem.clone()));
         }
         if !deployments.complete || !pods.complete {
-            return Observed::Pending;
+            return Look::without(Observed::Pending);
         }
         let Some(seen) = deployments.objects.get(&reference.name) else {
             let message = format!("{reference} does not exist");
-            return Observed::Unavailable(Unavailable {
+            return Look::without(Observed::Unavailable(Unavailable {
                 cause: Cause::Missing,
                 message,
-            });
+            }));
         };
         let own = pods
             .objects
             .values()
-            .filter(|pod| !pod.deleting && seen.selector.selects(&pod.labels));
+            .filter(|pod| !pod.leaving && seen.selector.selects(&pod.labels));
         let pods = own.map(|pod| pod.pod.clone()).collect();
-        Observed::Known(Workload {
-            pods,
-            ..seen.workload.clone()
-        })
+        Look {
+            workload: Observed::Known(Workload {
+                pods,
+                ..seen.workload.clone()
+            }),
+            resource_version: Some(seen.resource_version.clone()),
+        }
     }
+}
 
-    /// The resourceVersion of the workload as it was seen last.
-    #[must_use]
-    pub fn resource_version(&self, reference: &WorkloadReference) -> Option<String> {
-        let view = locked(&self.namespaces)
-            .get(&reference.namespace)?
-            .view
-            .clone();
-        let deployments = locked(&view.deployments);
-        deployments
-            .objects
-            .get(&reference.name)
-            .map(|seen| seen.resource_version.clone())
+/// One look at one workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// What was seen.
+    pub workload: Observed<Workload>,
+    /// The resourceVersion of exactly what was seen.
+    pub resource_version: Option<String>,
+}
+
+impl Look {
+    fn without(workload: Observed<Workload>) -> Self {
+        Self {
+            workload,
+            resource_version: None,
+        }
     }
 }
 
@@ -168,58 +177,109 @@ struct Watch {
 }
 
 impl Watch {
+    /// Watches for ever: after a refusal with a fresh listing, since kube's watcher would resume
+    /// where it stopped and a quiet namespace would never say that it can be read again.
     async fn run<K, T>(self, api: Api<K>, reduce: fn(K) -> T, seen: Arc<Mutex<Seen<T>>>)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let mut pauses = Backoff::watch();
+        loop {
+            let begun = Instant::now();
+            if self.watch(api.clone(), reduce, &seen).await.is_break() {
+                return;
+            }
+            if begun.elapsed() > LONGEST_WATCH_PAUSE {
+                pauses.reset();
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_WATCH_PAUSE)).await;
+        }
+    }
+
+    /// Watches until only a fresh listing can help, or until nobody listens any more.
+    async fn watch<K, T>(
+        &self,
+        api: Api<K>,
+        reduce: fn(K) -> T,
+        seen: &Mutex<Seen<T>>,
+    ) -> ControlFlow<()>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let stream = watcher(api, watcher::Config::default()).backoff(Backoff::watch());
         futures::pin_mut!(stream);
         while let Some(event) = stream.next().await {
-            let news = match event {
-                Ok(event) => absorb(&mut locked(&seen), event, reduce),
-                Err(error) => {
-                    locked(&seen).problem = Some(self.problem::<K>(&error));
-                    true
-                }
+            let (news, over) = match event {
+                Ok(event) => (absorb(&mut locked(seen), event, reduce), false),
+                Err(error) => (
+                    self.endure::<K, T>(&mut locked(seen), &error),
+                    needs_listing(&error),
+                ),
             };
             if news && self.changed.send(self.namespace.clone()).is_err() {
-                return;
+                return ControlFlow::Break(());
+            }
+            if over {
+                break;
             }
         }
+        ControlFlow::Continue(())
     }
 
-    fn problem<K: Resource<DynamicType = ()>>(&self, error: &watcher::Error) -> Unavailable {
-        let kind = K::plural(&());
-        let namespace = &self.namespace;
-        if is_forbidden(error) {
-            return Unavailable {
+    /// Takes an error; whether the view now shows something else. A complete view stays in use
+    /// while the API server cannot be reached: whatever is written on it has preconditions.
+    fn endure<K: Resource<DynamicType = ()>, T>(
+        &self,
+        seen: &mut Seen<T>,
+        error: &watcher::Error,
+    ) -> bool {
+        let (kind, namespace) = (K::plural(&()), &self.namespace);
+        tracing::warn!(namespace, kind = %kind, error = %error, "failed to watch");
+        let problem = if code(error) == Some(FORBIDDEN) {
+            Unavailable {
                 cause: Cause::Forbidden,
                 message: format!(
                     "the operator may not read {kind} in namespace {namespace}; its owner grants \
                      it with the Role that `kubectl promote init` prints (get, list, watch, patch \
                      on deployments; get, list, watch on pods)"
                 ),
-            };
-        }
-        tracing::warn!(namespace, kind = %kind, error = %error, "failed to watch");
-        Unavailable {
-            cause: Cause::Unreachable,
-            message: format!("{kind} in namespace {namespace} cannot be read right now"),
-        }
+            }
+        } else if seen.complete && seen.problem.is_none() {
+            return false;
+        } else {
+            Unavailable {
+                cause: Cause::Unreachable,
+                message: format!("{kind} in namespace {namespace} cannot be read right now"),
+            }
+        };
+        let news = seen.problem.as_ref() != Some(&problem);
+        seen.problem = Some(problem);
+        news
     }
 }
 
-fn is_forbidden(error: &watcher::Error) -> bool {
-    let status = match error {
+/// We may not read it.
+const FORBIDDEN: u16 = 403;
+/// The watch is to resume where the API server's memory does not reach.
+const GONE: u16 = 410;
+
+/// Whether only a fresh listing helps.
+fn needs_listing(error: &watcher::Error) -> bool {
+    matches!(code(error), Some(FORBIDDEN | GONE))
+}
+
+/// The status code with which the API server refused.
+fn code(error: &watcher::Error) -> Option<u16> {
+    match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status,
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code),
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => return false,
-    };
-    status.code == 403
+        | watcher::Error::NoResourceVersion => None,
+    }
 }
 
 /// Takes one event; whether the view now shows something new.
@@ -236,6 +296,7 @@ fn absorb<K: Resource, T>(
             true
         }
         watcher::Event::Delete(object) => {
+            seen.problem = None;
             seen.objects.remove(&name(&object));
             true
         }
@@ -259,3 +320,6 @@ fn absorb<K: Resource, T>(
 /// How long between two attempts at most: the owner of a namespace who has just granted the Role
 /// should not wait longer than this.
 pub const LONGEST_WATCH_PAUSE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,9 @@ pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct Clients {
     /// Watches and lists; retries by itself.
     pub(crate) reader: Client,
+    /// Looks once more right before a write; never retries, because others wait for it and the next
+    /// pass looks again anyway.
+    pub(crate) live: Client,
     /// Writes; never retries, because only a fresh look may decide on a second write.
     pub(crate) writer: Client,
     /// For probing the guards; each probe connects anew, so that it meets any API server.
@@ -27,14 +30,14 @@ impl Clients {
             "failed to find the cluster: run in a pod with a ServiceAccount token, or point \
              KUBECONFIG at a readable kubeconfig",
         )?;
-        let client = |purpose| {
-            Client::try_from(named(config.clone(), purpose, purpose == "reader")?)
+        let client = |purpose, retry| {
+            Client::try_from(named(config.clone(), purpose, retry)?)
                 .context("failed to make a client from the cluster's configuration")
         };
-        let (reader, writer) = (client("reader")?, client("writer")?);
         Ok(Self {
-            reader,
-            writer,
+            reader: client("reader", true)?,
+            live: client("reader", false)?,
+            writer: client("writer", false)?,
             probe: named(config, "probe", false)?,
         })
     }

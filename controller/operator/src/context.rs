@@ -1,6 +1,6 @@
 //! What every pass shares.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -46,6 +46,12 @@ impl FirstSeen {
         *seen.entry(uid.to_owned()).or_insert(now)
     }
 
+    /// Forgets all promotions but these.
+    pub(crate) fn keep_only(&self, uids: &HashSet<String>) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|uid, _| uids.contains(uid));
+    }
+
     /// Forgets a promotion that is finished or gone.
     pub(crate) fn forget(&self, uid: &str) {
         self.0
@@ -74,5 +80,21 @@ impl Failures {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promotions_that_are_gone_are_not_remembered() {
+        let seen = FirstSeen::default();
+        let (first, later) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        seen.of("gone", first);
+        seen.of("here", first);
+        seen.keep_only(&HashSet::from(["here".to_owned()]));
+        assert_eq!(seen.of("here", later), first);
+        assert_eq!(seen.of("gone", later), later);
     }
 }

@@ -13,7 +13,8 @@ use lockmaster_observe::stores::Stores;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
-/// How old a look may be. All promotions that begin within it share one.
+/// How old a look may be, and so how long it may take. All promotions that begin within it share
+/// one.
 const SHARED_FOR: Duration = Duration::from_secs(2);
 
 /// Name, uid and generation. Not resourceVersion: our own `Ready` writes change that.
@@ -30,39 +31,51 @@ struct Rules {
 /// The shared look.
 pub(crate) struct Freshness {
     client: Client,
-    last: Mutex<Option<(Instant, Rules)>>,
+    last: Mutex<Last>,
+}
+
+/// How the last look ended.
+#[derive(Default)]
+struct Last {
+    seen: Option<(Instant, Rules)>,
+    failed: Option<Instant>,
 }
 
 /// The look failed, so nothing may begin.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to look at {what} before beginning a promotion")]
-pub(crate) struct Error {
-    what: &'static str,
-    source: kube::Error,
+pub(crate) enum Error {
+    /// The API server refused.
+    #[error("failed to look at {what} before beginning a promotion")]
+    Refused {
+        /// At what.
+        what: &'static str,
+        /// Its answer.
+        source: kube::Error,
+    },
+    /// The look would be too old by now.
+    #[error(
+        "failed to look at the rules before beginning a promotion: no answer within {SHARED_FOR:?}"
+    )]
+    Silent,
+    /// Another promotion looked meanwhile, for both, and failed.
+    #[error("failed to look at the rules before beginning a promotion: the shared look failed")]
+    Shared,
 }
 
 impl Freshness {
-    /// Looks with this client.
+    /// Looks with this client, which must not retry.
     pub(crate) fn new(client: Client) -> Self {
         Self {
             client,
-            last: Mutex::new(None),
+            last: Mutex::default(),
         }
     }
 
     /// Whether the rules that were decided on are those that are stored.
     pub(crate) async fn holds(&self, seen: &Observation, stores: &Stores) -> Result<bool, Error> {
+        let asked = Instant::now();
         let mut last = self.last.lock().await;
-        let fresh = last.as_ref().filter(|(at, _)| at.elapsed() < SHARED_FOR);
-        let rules = match fresh {
-            Some((_, rules)) => rules.clone(),
-            None => {
-                let at = Instant::now();
-                let rules = self.look().await?;
-                *last = Some((at, rules.clone()));
-                rules
-            }
-        };
+        let rules = self.rules(&mut last, asked).await?;
         let decided: BTreeSet<Version> = seen
             .facts
             .policies
@@ -83,9 +96,34 @@ impl Freshness {
         let same = decided == rules.policies && windows == rules.windows && labels;
         if !same {
             // What is stored is newer than what was seen: do not compare with it again.
-            *last = None;
+            last.seen = None;
         }
         Ok(same)
+    }
+
+    /// The rules by a look that is young enough. Whoever waited while a look failed fails with it:
+    /// one deadline after the other would hold up everybody.
+    async fn rules(&self, last: &mut Last, asked: Instant) -> Result<Rules, Error> {
+        if let Some((at, rules)) = &last.seen
+            && at.elapsed() < SHARED_FOR
+        {
+            return Ok(rules.clone());
+        }
+        if last.failed.is_some_and(|failed| failed > asked) {
+            return Err(Error::Shared);
+        }
+        let at = Instant::now();
+        let looked = tokio::time::timeout(SHARED_FOR, self.look()).await;
+        let looked = looked.unwrap_or(Err(Error::Silent));
+        let looked = looked.and_then(|rules| {
+            let young = at.elapsed() < SHARED_FOR;
+            young.then_some(rules).ok_or(Error::Silent)
+        });
+        match &looked {
+            Ok(rules) => last.seen = Some((at, rules.clone())),
+            Err(_) => last.failed = Some(Instant::now()),
+        }
+        looked
     }
 
     async fn look(&self) -> Result<Rules, Error> {
@@ -107,14 +145,14 @@ impl Freshness {
     {
         let api: Api<K> = Api::all(self.client.clone());
         let list = api.list_metadata(&ListParams::default()).await;
-        let list = list.map_err(|source| Error { what, source })?;
+        let list = list.map_err(|source| Error::Refused { what, source })?;
         Ok(list.items.iter().map(version).collect())
     }
 
     async fn namespaces(&self) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let list = api.list_metadata(&ListParams::default()).await;
-        let list = list.map_err(|source| Error {
+        let list = list.map_err(|source| Error::Refused {
             what: "namespaces",
             source,
         })?;
@@ -136,3 +174,6 @@ fn version<K: Resource>(object: &K) -> Version {
         meta.generation.unwrap_or_default(),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,45 +1,24 @@
 //! Whether the API server's guards make approvals unforgeable right now: they must be exactly the
 //! shipped ones (fingerprint), and each must really deny (probe).
 
+mod shipped;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::core::ApiResource;
-use kube::{Api, Client, Config, ResourceExt};
-use lockmaster_core::canonical::{self, Domain};
+use kube::{Api, Client, Config};
+use lockmaster_core::canonical;
 use lockmaster_core::facts::{Cause, Guard, Observed, Unavailable};
 use lockmaster_core::release::Digest;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
+use self::shipped::{BINDING, Expected, Live, POLICY, SHIPPED, compare, expected, policy_name};
 use crate::args::Args;
-
-/// The guards that the chart installs, byte for byte what this operator expects to find.
-const SHIPPED: [(&str, &str); 5] = [
-    (
-        "approval",
-        include_str!("../../../charts/lockmaster/files/guards/approval.yaml"),
-    ),
-    (
-        "promote",
-        include_str!("../../../charts/lockmaster/files/guards/promote.yaml"),
-    ),
-    (
-        "delete",
-        include_str!("../../../charts/lockmaster/files/guards/delete.yaml"),
-    ),
-    (
-        "status",
-        include_str!("../../../charts/lockmaster/files/guards/status.yaml"),
-    ),
-    (
-        "environment",
-        include_str!("../../../charts/lockmaster/files/guards/environment.yaml"),
-    ),
-];
 
 /// What every probe is denied with, beside the name of the policy that denies it.
 const PROBE_MESSAGE: &str = "P0 this guard is in force";
@@ -53,6 +32,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// A probe that takes longer proves nothing.
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// A decision of a person waits for this look; the next pass asks again.
+const LIST_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The guards could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -60,20 +41,15 @@ pub(crate) enum Error {
     /// The API server refused or did not answer.
     #[error("failed to read the guards")]
     List(#[source] Box<kube::Error>),
+    /// The API server did not answer in time.
+    #[error("failed to read the guards: no answer within {LIST_DEADLINE:?}")]
+    Silent,
     /// A shipped guard cannot be read: a defect of this build.
     #[error("failed to read the shipped guard {0}")]
     Shipped(&'static str),
     /// The guards' fingerprint could not be made.
     #[error("failed to fingerprint the guards")]
     Fingerprint(#[from] canonical::Error),
-}
-
-/// One object that must exist with exactly this spec.
-struct Expected {
-    guard: &'static str,
-    kind: &'static str,
-    name: String,
-    spec: Value,
 }
 
 /// Knows whether approvals can be trusted.
@@ -94,7 +70,7 @@ struct State {
 }
 
 impl GuardWatch {
-    /// Knows nothing yet; [`GuardWatch::run`] finds out.
+    /// Knows nothing yet; [`GuardWatch::run`] finds out. `client` must not retry.
     pub(crate) fn new(
         client: Client,
         probe: Config,
@@ -229,8 +205,12 @@ impl GuardWatch {
     async fn list(&self, kind: &'static str) -> Result<Vec<DynamicObject>, Error> {
         let resource = resource(kind);
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
-        let list = api.list(&ListParams::default()).await;
-        Ok(list.map_err(|error| Error::List(Box::new(error)))?.items)
+        let parameters = ListParams::default();
+        match tokio::time::timeout(LIST_DEADLINE, api.list(&parameters)).await {
+            Ok(Ok(list)) => Ok(list.items),
+            Ok(Err(error)) => Err(Error::List(Box::new(error))),
+            Err(_) => Err(Error::Silent),
+        }
     }
 
     /// Sends what only a living guard denies, over a new connection, and requires that the denial
@@ -273,13 +253,6 @@ impl GuardWatch {
     }
 }
 
-const POLICY: &str = "ValidatingAdmissionPolicy";
-const BINDING: &str = "ValidatingAdmissionPolicyBinding";
-
-fn policy_name(guard: &str) -> String {
-    format!("lockmaster-{guard}-guard")
-}
-
 fn resource(kind: &str) -> ApiResource {
     let plural = match kind {
         POLICY => "validatingadmissionpolicies",
@@ -292,107 +265,6 @@ fn resource(kind: &str) -> ApiResource {
         kind: kind.into(),
         plural: plural.into(),
     }
-}
-
-/// The shipped guards with this installation's namespace and ServiceAccount filled in.
-fn expected(namespace: &str, service_account: &str) -> Result<Vec<Expected>, Error> {
-    let mut all = Vec::new();
-    for (guard, text) in SHIPPED {
-        let text = text
-            .replace("__NAMESPACE__", namespace)
-            .replace("__SERVICE_ACCOUNT__", service_account);
-        let documents: Vec<Value> =
-            serde_saphyr::from_multiple(&text).map_err(|_| Error::Shipped(guard))?;
-        for document in documents {
-            let text = |pointer| document.pointer(pointer).and_then(Value::as_str);
-            let kind = match text("/kind") {
-                Some("ValidatingAdmissionPolicy") => POLICY,
-                Some("ValidatingAdmissionPolicyBinding") => BINDING,
-                _ => return Err(Error::Shipped(guard)),
-            };
-            let name = text("/metadata/name")
-                .ok_or(Error::Shipped(guard))?
-                .to_owned();
-            let spec = normalised(document.get("spec").cloned().unwrap_or_default());
-            all.push(Expected {
-                guard,
-                kind,
-                name,
-                spec,
-            });
-        }
-    }
-    Ok(all)
-}
-
-/// A spec without exactly what the API server adds to it.
-fn normalised(mut spec: Value) -> Value {
-    if let Some(constraints) = spec
-        .get_mut("matchConstraints")
-        .and_then(Value::as_object_mut)
-    {
-        constraints.retain(|key, value| match key.as_str() {
-            "matchPolicy" => *value != json!("Equivalent"),
-            "namespaceSelector" | "objectSelector" => *value != json!({}),
-            _ => true,
-        });
-        let rules = constraints
-            .get_mut("resourceRules")
-            .and_then(Value::as_array_mut);
-        for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
-            rule.retain(|key, value| key != "scope" || *value != json!("*"));
-        }
-    }
-    spec
-}
-
-/// The guards as stored: their fingerprint, and what is wrong with each.
-struct Live {
-    epoch: Digest,
-    problems: BTreeMap<&'static str, String>,
-}
-
-/// Compares what is stored with what was shipped. The fingerprint covers uid and generation, so
-/// that "delete, forge, restore" and "edit, forge, edit back" leave another one behind.
-fn compare(
-    expected: &[Expected],
-    stored: &[(&'static str, Vec<DynamicObject>)],
-) -> Result<Live, Error> {
-    let mut problems = BTreeMap::new();
-    let mut fingerprint = Vec::new();
-    for Expected {
-        guard,
-        kind,
-        name,
-        spec,
-    } in expected
-    {
-        let objects = stored
-            .iter()
-            .filter(|(stored, _)| stored == kind)
-            .flat_map(|(_, list)| list);
-        let mut objects = objects.into_iter();
-        let Some(object) = objects.find(|object| object.name_any() == *name) else {
-            problems.insert(
-                *guard,
-                format!("{kind} {name} is missing; install the chart again"),
-            );
-            continue;
-        };
-        let live = normalised(object.data.get("spec").cloned().unwrap_or_default());
-        if live != *spec {
-            let text = format!("{kind} {name} is not the shipped one; install the chart again");
-            problems.insert(*guard, text);
-        }
-        let generation = object.metadata.generation.unwrap_or_default();
-        let spec = canonical::hash(Domain::GuardEpoch, &live)?;
-        fingerprint.push((*kind, name.clone(), object.uid(), generation, spec));
-    }
-    fingerprint.sort();
-    Ok(Live {
-        epoch: canonical::hash(Domain::GuardEpoch, &fingerprint)?,
-        problems,
-    })
 }
 
 /// What a guard is probed with: an object that nothing but its probe rule denies.
@@ -454,70 +326,26 @@ fn record_of_a_probe() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+    use std::time::Instant;
 
-    fn stored() -> Vec<(&'static str, Vec<DynamicObject>)> {
-        let object = |expected: &Expected| -> DynamicObject {
-            let mut spec = expected.spec.clone();
-            if let Some(constraints) = spec.get_mut("matchConstraints") {
-                constraints["matchPolicy"] = json!("Equivalent");
-                constraints["namespaceSelector"] = json!({});
-                constraints["resourceRules"][0]["scope"] = json!("*");
-            }
-            serde_json::from_value(json!({
-                "apiVersion": "admissionregistration.k8s.io/v1", "kind": expected.kind,
-                "metadata": {"name": expected.name, "uid": expected.name, "generation": 1},
-                "spec": spec,
-            }))
-            .unwrap()
-        };
-        let all = expected("lockmaster-system", "lockmaster").unwrap();
-        let of = |kind| {
-            all.iter()
-                .filter(|e| e.kind == kind)
-                .map(object)
-                .collect::<Vec<_>>()
-        };
-        vec![(POLICY, of(POLICY)), (BINDING, of(BINDING))]
-    }
-
-    fn live(stored: &[(&'static str, Vec<DynamicObject>)]) -> Live {
-        compare(
-            &expected("lockmaster-system", "lockmaster").unwrap(),
-            stored,
+    #[tokio::test]
+    async fn a_silent_api_server_does_not_hold_a_look_at_the_guards() {
+        let silent = tower::service_fn(|_: http::Request<kube::client::Body>| {
+            std::future::pending::<
+                Result<http::Response<kube::client::Body>, std::convert::Infallible>,
+            >()
+        });
+        let (changed, _changes) = tokio::sync::mpsc::unbounded_channel();
+        let guard = GuardWatch::new(
+            Client::new(silent, "default"),
+            Config::new(http::Uri::from_static("http://127.0.0.1:1")),
+            &Args::parse_from(["lockmaster"]),
+            changed,
         )
-        .unwrap()
-    }
-
-    #[test]
-    fn what_the_server_adds_is_no_difference() {
-        let live = live(&stored());
-        assert!(live.problems.is_empty(), "{:?}", live.problems);
-    }
-
-    #[test]
-    fn a_missing_binding_and_an_edited_rule_are_found_and_named() {
-        let mut missing = stored();
-        missing[1].1.remove(0);
-        assert!(
-            live(&missing).problems["approval"].contains("Binding"),
-            "missing"
-        );
-        let mut edited = stored();
-        edited[0].1[0].data["spec"]["validations"][1]["expression"] = json!("true");
-        assert!(live(&edited).problems["approval"].contains("not the shipped one"));
-        let mut ignored = stored();
-        ignored[0].1[0].data["spec"]["failurePolicy"] = json!("Ignore");
-        assert!(!live(&ignored).problems.is_empty());
-    }
-
-    #[test]
-    fn editing_back_and_restoring_leave_another_epoch() {
-        let before = live(&stored()).epoch;
-        let mut edited_back = stored();
-        edited_back[0].1[0].metadata.generation = Some(3);
-        assert_ne!(live(&edited_back).epoch, before);
-        let mut restored = stored();
-        restored[1].1[2].metadata.uid = Some("another".into());
-        assert_ne!(live(&restored).epoch, before);
+        .unwrap();
+        let begun = Instant::now();
+        assert!(matches!(guard.read_live().await, Err(Error::Silent)));
+        assert!(begun.elapsed() < 2 * LIST_DEADLINE);
     }
 }

@@ -77,15 +77,15 @@ type Render = dyn Fn() -> Result<String, std::fmt::Error> + Send + Sync;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 async fn exposition(State(render): State<Arc<Render>>) -> impl IntoResponse {
-    match render() {
-        Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, OPENMETRICS)], text),
-        Err(_) => {
+    render().map_or_else(
+        |_| {
             let text = "failed to write the metrics".to_owned();
             (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 [(CONTENT_TYPE, "text/plain")],
                 text,
             )
-        }
-    }
+        },
+        |text| (StatusCode::OK, [(CONTENT_TYPE, OPENMETRICS)], text),
+    )
 }

@@ -1,25 +1,26 @@
 //! The Lockmaster operator.
 
-#![expect(
-    clippy::needless_pass_by_value,
-    clippy::single_match_else,
-    clippy::too_many_lines,
-    reason = "signatures of kube's callbacks; one arm for each mutation, one after the other"
-)]
-
 mod acceptance;
 mod act;
 mod args;
+mod caches;
+mod carry_out;
 mod clients;
 mod context;
+mod current;
 mod events;
+#[cfg(test)]
+mod fixtures;
 mod fresh;
 mod guard;
 mod http;
 mod metrics;
+mod news;
 mod reconcile;
 mod report;
+mod scrape;
 mod unplaced;
+mod wake;
 mod watches;
 mod written;
 

@@ -7,16 +7,17 @@ use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use lockmaster_api::Environment;
 use lockmaster_core::decide::decide;
-use lockmaster_core::decision::{Decision, Mutation, Next};
-use lockmaster_core::promotion::Claim;
-use lockmaster_core::status;
+use lockmaster_core::decision::{Decision, Next};
+use lockmaster_core::status::{self, EnvironmentStatus};
 use lockmaster_observe::observation::{self, Observation};
 use lockmaster_observe::stores::Guarded;
 use tracing::Instrument;
 
-use crate::act::{self, Written, version_of};
+use crate::act;
+use crate::carry_out::{Acted, carry_out, hold, write_environment};
 use crate::context::Context;
-use crate::written::Kind;
+use crate::current::is_current;
+use crate::report::Reports;
 use crate::{fresh, report};
 
 /// Why a pass could not be finished.
@@ -38,19 +39,10 @@ pub(crate) enum Error {
 
 /// After a race the watches are a moment behind; they wake the pass, this is the safety net.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Reports that did not fit into a pass are written in the next one.
+const REPORT_AGAIN: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts of an Environment whose passes fail.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-
-/// What acting came to.
-#[derive(Debug, PartialEq, Eq)]
-enum Acted {
-    /// Nothing was to be done.
-    Nothing,
-    /// The change was made; its watch event wakes the next pass.
-    Changed,
-    /// The view was old.
-    Raced,
-}
 
 /// One pass.
 pub(crate) async fn reconcile(
@@ -88,84 +80,53 @@ async fn pass(
     let seen = context
         .observer
         .observe(object, &readable, guard, first_seen, now)?;
-    if !is_current(context, &seen) {
+    if !is_current(&context.written, &seen) {
         return Ok(Action::requeue(LOOK_AGAIN));
+    }
+    if let Some(problem) = &seen.unreadable_holder {
+        say_unreadable(context, &seen, problem).await?;
+        return Ok(Action::await_change());
     }
     let decision = decide(&seen.input());
     note(context, &seen, &decision);
-    let acted = act(context, &seen, &decision).await?;
-    report::report(context, &seen, &decision.promotions).await?;
+    let acted = carry_out(context, &seen, &decision).await?;
+    let reports = report::report(context, &seen, &decision.promotions).await?;
     if acted == Acted::Nothing {
         report_environment(context, &seen, &decision).await?;
     }
-    Ok(match (acted, decision.next) {
-        (Acted::Raced, _) => Action::requeue(LOOK_AGAIN),
-        (Acted::Changed, _) | (Acted::Nothing, Next::AwaitChange) => Action::await_change(),
-        (Acted::Nothing, Next::At(at)) => Action::requeue(until(at, now)),
+    Ok(match (acted, reports, decision.next) {
+        (Acted::Raced, ..) => Action::requeue(LOOK_AGAIN),
+        (_, Reports::MoreToCome, _) => Action::requeue(REPORT_AGAIN),
+        (Acted::Changed, ..) | (Acted::Nothing, _, Next::AwaitChange) => Action::await_change(),
+        (Acted::Nothing, _, Next::At(at)) => Action::requeue(until(at, now)),
     })
+}
+
+/// Nothing may be done while the Promotion that holds the Environment cannot be read; but it is
+/// said, in the log and where people look.
+async fn say_unreadable(context: &Context, seen: &Observation, problem: &str) -> Result<(), Error> {
+    let Some(object) = seen.environment_object() else {
+        return Ok(());
+    };
+    let before = object.status.clone().unwrap_or_default();
+    let generation = seen.environment.generation;
+    let conditions = status::acceptance(&before.conditions, generation, Some(problem), seen.now);
+    let after = EnvironmentStatus {
+        observed_generation: generation,
+        conditions,
+        ..before.clone()
+    };
+    if before != after {
+        tracing::warn!(problem, "nothing can be decided");
+        write_environment(context, object, after).await?;
+    }
+    Ok(())
 }
 
 /// How long from `now` until `at`, and a little more, so that the clock has really passed it.
 fn until(at: Timestamp, now: Timestamp) -> Duration {
     let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
     wait + Duration::from_millis(5)
-}
-
-/// Whether the caches show everything this process wrote. A pass on an older view ends at once.
-fn is_current(context: &Context, seen: &Observation) -> bool {
-    let written = &context.written;
-    let namespace = &seen.environment.namespace;
-    let environment = seen.environment_object().and_then(version_of);
-    let stores = &context.observer.stores;
-    let promotions = written
-        .pending(Kind::Promotion, namespace)
-        .into_iter()
-        .all(|name| {
-            let Some(stored) = stores.promotion(namespace, &name) else {
-                // Deleted meanwhile: there is nothing to wait for.
-                written.forget(Kind::Promotion, namespace, &name);
-                return true;
-            };
-            written.is_seen(
-                Kind::Promotion,
-                namespace,
-                &name,
-                version_of(stored.as_ref()),
-            )
-        });
-    let records = written
-        .pending(Kind::Record, namespace)
-        .into_iter()
-        .all(|name| {
-            let stored = stores.record(namespace, &name);
-            written.is_seen(
-                Kind::Record,
-                namespace,
-                &name,
-                stored
-                    .as_ref()
-                    .and_then(|stored| version_of(stored.as_ref())),
-            )
-        });
-    let workloads = seen.environment.targets.iter().all(|target| {
-        let reference = &target.workload;
-        let version = context.observer.workloads.resource_version(reference);
-        written.is_seen(
-            Kind::Workload,
-            &reference.namespace,
-            &reference.name,
-            version.as_deref(),
-        )
-    });
-    promotions
-        && records
-        && workloads
-        && written.is_seen(
-            Kind::Environment,
-            namespace,
-            &seen.environment.name,
-            environment,
-        )
 }
 
 /// Logs and counts what was decided, and asks for evidence again where it was not enough.
@@ -207,195 +168,6 @@ fn progress_release<'a>(
     seen.facts.releases.get(&promotion.request.release)?.known()
 }
 
-/// Makes the one change that was decided on, if any.
-async fn act(context: &Context, seen: &Observation, decision: &Decision) -> Result<Acted, Error> {
-    let Some(mutation) = &decision.mutation else {
-        return Ok(Acted::Nothing);
-    };
-    let step = mutation.step();
-    let acted = match mutation {
-        Mutation::Claim(cleared) => {
-            hold(context, seen, decision, Some(cleared.claim().clone())).await
-        }
-        Mutation::Release { uid } => {
-            context.first_seen.forget(uid);
-            hold(context, seen, decision, None).await
-        }
-        Mutation::Intent {
-            promotion: _,
-            uid,
-            intent,
-        } => begin(context, seen, decision, uid, intent.clone()).await,
-        Mutation::Apply {
-            uid,
-            attempt,
-            target,
-        } => {
-            let key = seen.environment.key();
-            let written = context.writer.apply(&key, uid, *attempt, target).await?;
-            Ok(changed_workload(context, &target.workload, written))
-        }
-        Mutation::Fence {
-            uid,
-            attempt,
-            target,
-        } => {
-            let version = context
-                .observer
-                .workloads
-                .resource_version(&target.workload);
-            let version = version.unwrap_or_default();
-            let written = context
-                .writer
-                .fence(uid, *attempt, &target.workload, &version)
-                .await?;
-            Ok(changed_workload(context, &target.workload, written))
-        }
-        Mutation::Record(record) => {
-            let namespace = &seen.environment.namespace;
-            let outcome = record.content.outcome;
-            let written = context
-                .writer
-                .record(namespace, record.as_ref().clone())
-                .await?;
-            Ok(settle(written, |stored| {
-                let name = record.object_name();
-                context
-                    .written
-                    .remember(Kind::Record, namespace, &name, version_of(stored));
-                context
-                    .metrics
-                    .finished(&seen.environment.stage, decision.effective_tier, outcome);
-            }))
-        }
-        Mutation::Conclude {
-            promotion: _,
-            uid,
-            record,
-            reason: _,
-            message,
-        } => conclude(context, seen, uid, record.clone(), message.clone()).await,
-    }?;
-    tracing::info!(step, raced = acted == Acted::Raced, "acted");
-    Ok(acted)
-}
-
-fn settle<T>(written: Written<T>, done: impl FnOnce(&T)) -> Acted {
-    match written {
-        Written::Done(stored) => {
-            done(&stored);
-            Acted::Changed
-        }
-        Written::Raced(why) => {
-            tracing::info!(why, "raced; looking again");
-            Acted::Raced
-        }
-    }
-}
-
-fn changed_workload(
-    context: &Context,
-    reference: &lockmaster_core::environment::WorkloadReference,
-    written: Written<k8s_openapi::api::apps::v1::Deployment>,
-) -> Acted {
-    let (namespace, name) = (&reference.namespace, &reference.name);
-    settle(written, |stored| {
-        context
-            .written
-            .remember(Kind::Workload, namespace, name, version_of(stored));
-    })
-}
-
-/// Writes the claim, or its end.
-async fn hold(
-    context: &Context,
-    seen: &Observation,
-    decision: &Decision,
-    active: Option<Claim>,
-) -> Result<Acted, Error> {
-    let Some(object) = seen.environment_object() else {
-        return Ok(Acted::Raced);
-    };
-    let before = object.status.clone().unwrap_or_default();
-    let generation = seen.environment.generation;
-    let after = status::environment_status(&before, generation, decision, active, seen.now);
-    let written = context.writer.environment_status(object, after).await?;
-    let (namespace, name) = (&seen.environment.namespace, &seen.environment.name);
-    Ok(settle(written, |stored| {
-        context
-            .written
-            .remember(Kind::Environment, namespace, name, version_of(stored));
-    }))
-}
-
-/// Writes the intent. The first attempt begins a promotion, so the rules are looked at once more.
-async fn begin(
-    context: &Context,
-    seen: &Observation,
-    decision: &Decision,
-    uid: &str,
-    intent: lockmaster_core::promotion::Intent,
-) -> Result<Acted, Error> {
-    if intent.attempt == 1 && !context.fresh.holds(seen, &context.observer.stores).await? {
-        tracing::info!("the rules changed just now; looking again");
-        return Ok(Acted::Raced);
-    }
-    let progress = decision
-        .promotions
-        .iter()
-        .find(|progress| progress.uid == uid);
-    let (Some(progress), Some(object)) = (progress, seen.promotion_object(uid)) else {
-        return Ok(Acted::Raced);
-    };
-    let before = object.status.clone().unwrap_or_default();
-    let after = status::intended(&before, progress, intent, seen.now);
-    let written = context
-        .writer
-        .promotion_status(object, after.clone())
-        .await?;
-    Ok(settle(written, |stored| {
-        remember_promotion(context, object, stored, &before, &after);
-    }))
-}
-
-async fn conclude(
-    context: &Context,
-    seen: &Observation,
-    uid: &str,
-    record: lockmaster_core::promotion::RecordReference,
-    message: String,
-) -> Result<Acted, Error> {
-    let Some(object) = seen.promotion_object(uid) else {
-        return Ok(Acted::Raced);
-    };
-    let before = object.status.clone().unwrap_or_default();
-    let generation = object.metadata.generation.unwrap_or_default();
-    let after = status::concluded(&before, generation, record, message, seen.now);
-    let written = context
-        .writer
-        .promotion_status(object, after.clone())
-        .await?;
-    context.first_seen.forget(uid);
-    Ok(settle(written, |stored| {
-        remember_promotion(context, object, stored, &before, &after);
-    }))
-}
-
-fn remember_promotion(
-    context: &Context,
-    object: &lockmaster_api::Promotion,
-    stored: &lockmaster_api::Promotion,
-    before: &status::PromotionStatus,
-    after: &status::PromotionStatus,
-) {
-    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-    let name = object.metadata.name.as_deref().unwrap_or_default();
-    context
-        .written
-        .remember(Kind::Promotion, namespace, name, version_of(stored));
-    context.events.changed(object, before, after);
-}
-
 /// Says what the Environment is and runs, where that changed and nothing else was written.
 async fn report_environment(
     context: &Context,
@@ -416,6 +188,10 @@ async fn report_environment(
 }
 
 /// The pause after a failed pass: doubling from one second.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "kube's Controller hands over its own handles"
+)]
 pub(crate) fn after_error(
     object: Arc<Guarded<Environment>>,
     error: &Error,
@@ -443,4 +219,68 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+    use kube::core::DeserializeGuard;
+    use kube::runtime::reflector::store;
+    use kube::runtime::watcher::Event;
+    use lockmaster_core::release::Digest;
+    use lockmaster_observe::stores::Stores;
+    use serde_json::json;
+
+    /// The Environment, held by Promotion `p`.
+    fn held() -> Arc<Guarded<Environment>> {
+        let mut object = serde_json::to_value(fixtures::environment()).unwrap();
+        object["status"] = json!({"active": {
+            "intent": {"attempt": 1, "at": "2026-11-24T10:00:00Z", "targets": []},
+            "account": {
+                "promotion": {
+                    "name": "p", "uid": "p-uid", "specHash": Digest::of(b"p"),
+                    "action": "Promote", "release": "checkout-1.0.0",
+                    "created": "2026-11-24T10:00:00Z",
+                    "requestedBy": {"name": "", "kind": "Unknown"},
+                },
+                "effectiveTier": "Development",
+            },
+        }});
+        Arc::new(DeserializeGuard(
+            Ok(serde_json::from_value(object).unwrap()),
+        ))
+    }
+
+    fn caches(action: &str) -> Stores {
+        let mut object = serde_json::to_value(fixtures::promotion("p")).unwrap();
+        object["spec"]["action"] = json!(action);
+        let (promotions, mut writer) = store();
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
+        Stores {
+            promotions,
+            ..fixtures::stores()
+        }
+    }
+
+    #[tokio::test]
+    async fn while_the_holder_cannot_be_read_nothing_is_done_but_say_so() {
+        let (client, writes) = fixtures::agreeing();
+        let context = Arc::new(fixtures::context(&client, caches("Sideways")));
+        let done = Box::pin(reconcile(held(), context)).await.unwrap();
+        assert_eq!(done, Action::await_change());
+        let writes = writes.lock().unwrap();
+        let [(_, path, body)] = writes.as_slice() else {
+            panic!("{writes:?}");
+        };
+        assert!(path.ends_with("/environments/prod/status"), "{path}");
+        assert_eq!(
+            body["status"]["active"]["account"]["promotion"]["name"],
+            "p"
+        );
+        let ready = &body["status"]["conditions"][0];
+        assert_eq!(ready["status"], "False");
+        let message = ready["message"].as_str().unwrap();
+        assert!(message.contains("Promotion p holds"), "{message}");
+    }
 }

@@ -1,7 +1,8 @@
 //! What this process wrote, so that a pass never decides on a view from before its own write.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The kinds that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,9 +19,14 @@ pub(crate) enum Kind {
 
 type Key = (Kind, String, String);
 
-/// resourceVersions of writes whose effect the watch caches may not show yet.
+/// How long a write is waited for at most. A watch that is further behind, or an object that went
+/// before the watch showed our write, must not stop an Environment for ever; the preconditions of
+/// the writes protect then.
+const WAITED_FOR: Duration = Duration::from_secs(30);
+
+/// resourceVersions of writes whose effect the watch caches may not show yet, and since when.
 #[derive(Default)]
-pub(crate) struct Written(Mutex<HashMap<Key, u64>>);
+pub(crate) struct Written(Mutex<HashMap<Key, (u64, Instant)>>);
 
 impl Written {
     /// Remembers a write. A resourceVersion that is no number is not remembered: then nothing can
@@ -28,15 +34,15 @@ impl Written {
     pub(crate) fn remember(&self, kind: Kind, namespace: &str, name: &str, version: Option<&str>) {
         if let Some(version) = version.and_then(|version| version.parse().ok()) {
             let key = (kind, namespace.to_owned(), name.to_owned());
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(key, version);
+            let now = Instant::now();
+            let mut written = self.locked();
+            written.retain(|_, (_, at)| now.duration_since(*at) < WAITED_FOR);
+            written.insert(key, (version, now));
         }
     }
 
     /// Whether the view shows an object no older than our last write to it. A view that has caught
-    /// up is forgotten about.
+    /// up is forgotten about, and so is one that was waited for too long.
     pub(crate) fn is_seen(
         &self,
         kind: Kind,
@@ -44,35 +50,56 @@ impl Written {
         name: &str,
         version: Option<&str>,
     ) -> bool {
+        self.is_seen_at(kind, namespace, name, version, Instant::now())
+    }
+
+    fn is_seen_at(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        version: Option<&str>,
+        now: Instant,
+    ) -> bool {
         let key = (kind, namespace.to_owned(), name.to_owned());
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(expected) = written.get(&key) else {
+        let mut written = self.locked();
+        let Some((expected, at)) = written.get(&key).copied() else {
             return true;
         };
         let seen = version.and_then(|version| version.parse::<u64>().ok());
-        let caught_up = seen.is_some_and(|seen| seen >= *expected);
-        if caught_up {
+        let caught_up = seen.is_some_and(|seen| seen >= expected);
+        let given_up = now.duration_since(at) >= WAITED_FOR;
+        if given_up && !caught_up {
+            tracing::warn!(
+                ?kind,
+                namespace,
+                name,
+                "our write did not show; not waited for"
+            );
+        }
+        if caught_up || given_up {
             written.remove(&key);
         }
-        caught_up
+        caught_up || given_up
     }
 
     /// The objects of a kind in a namespace that the view may not show yet.
     pub(crate) fn pending(&self, kind: Kind, namespace: &str) -> Vec<String> {
-        let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self.locked();
         let keys = written
             .keys()
             .filter(|(k, n, _)| *k == kind && n == namespace);
         keys.map(|(_, _, name)| name.clone()).collect()
     }
 
-    /// Forgets a write whose object is gone.
+    /// Forgets a write that shows, or whose object is gone.
     pub(crate) fn forget(&self, kind: Kind, namespace: &str, name: &str) {
         let key = (kind, namespace.to_owned(), name.to_owned());
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&key);
+        self.locked().remove(&key);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, HashMap<Key, (u64, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,5 +118,18 @@ mod tests {
         assert_eq!(written.pending(Kind::Promotion, "shop"), ["p"]);
         assert!(seen(Some("9")));
         assert!(written.pending(Kind::Promotion, "shop").is_empty());
+    }
+
+    #[test]
+    fn a_write_that_never_shows_is_waited_for_only_so_long() {
+        let written = Written::default();
+        written.remember(Kind::Workload, "shop", "d", Some("9"));
+        let seen = |after| {
+            let at = Instant::now() + after;
+            written.is_seen_at(Kind::Workload, "shop", "d", None, at)
+        };
+        assert!(!seen(Duration::from_secs(29)));
+        assert!(seen(WAITED_FOR));
+        assert!(written.pending(Kind::Workload, "shop").is_empty());
     }
 }

@@ -92,7 +92,9 @@ impl Subjects {
             workloads: Vec::new(),
             refused: None,
             records: Vec::new(),
+            records_problem: None,
             upstream: BTreeMap::new(),
+            upstream_problems: BTreeMap::new(),
             evidence: evidence.into_iter().collect(),
         };
         let promotions = [promotion];

@@ -1,0 +1,135 @@
+//! What one look makes of objects that are finished, unreadable or gone.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+
+use http::{Request, Response};
+use kube::Client;
+use kube::client::Body;
+use kube::runtime::reflector::store;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::Event;
+use lockmaster_core::release::Digest;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::*;
+use crate::registry::{Config, RegistryClient};
+
+/// Caches with these Promotions and nothing else.
+fn observer(promotions: Vec<Value>) -> Observer {
+    let (promotion_store, mut writer): (_, Writer<Guarded<Promotion>>) = store();
+    for object in promotions {
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
+    }
+    let stores = Stores {
+        environments: store().0,
+        promotions: promotion_store,
+        releases: store().0,
+        records: store().0,
+        policies: store().0,
+        windows: store().0,
+        namespaces: store().0,
+    };
+    let silent = tower::service_fn(|_: Request<Body>| {
+        std::future::pending::<Result<Response<Body>, Infallible>>()
+    });
+    let workloads = Workloads::new(Client::new(silent, "default"), unbounded_channel().0);
+    let registry = RegistryClient::new(&Config::default()).unwrap();
+    let evidence = EvidenceStore::new(registry, unbounded_channel().0, Box::new(|_, _| {}));
+    Observer::new(stores, Arc::new(workloads), Arc::new(evidence))
+}
+
+fn promotion(name: &str) -> Value {
+    json!({
+        "apiVersion": "lockmaster.dev/v1alpha1", "kind": "Promotion",
+        "metadata": {
+            "name": name, "namespace": "shop", "uid": format!("{name}-uid"),
+            "creationTimestamp": "2026-11-24T10:00:00Z",
+        },
+        "spec": {"release": "checkout-1.0.0", "environment": "prod"},
+    })
+}
+
+fn finished(name: &str) -> Value {
+    let mut object = promotion(name);
+    object["status"] = json!({
+        "observedGeneration": 1, "state": "Succeeded", "summary": "ran",
+        "record": {"name": "prod-000001", "hash": Digest::of(b"r"), "outcome": "Succeeded"},
+    });
+    object
+}
+
+fn unreadable(name: &str) -> Value {
+    let mut object = promotion(name);
+    object["spec"]["action"] = json!("Sideways");
+    object
+}
+
+/// An Environment that this Promotion holds.
+fn held_by(name: &str, uid: &str) -> Environment {
+    let claim = json!({
+        "intent": {"attempt": 1, "at": "2026-11-24T10:00:00Z", "targets": []},
+        "account": {
+            "promotion": {
+                "name": name, "uid": uid, "specHash": Digest::of(b"p"), "action": "Promote",
+                "release": "checkout-1.0.0", "created": "2026-11-24T10:00:00Z",
+                "requestedBy": {"name": "", "kind": "Unknown"},
+            },
+            "effectiveTier": "Development",
+        },
+    });
+    let object = json!({
+        "apiVersion": "lockmaster.dev/v1alpha1", "kind": "Environment",
+        "metadata": {"name": "prod", "namespace": "shop", "uid": "e"},
+        "spec": {
+            "product": "checkout", "tier": "Development",
+            "targets": [{"workload": {
+                "apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "namespace": "shop",
+            }}],
+        },
+        "status": {"observedGeneration": 1, "active": claim},
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+fn observe(
+    observer: &Observer,
+    environment: &Environment,
+    first_seen: &dyn Fn(&str),
+) -> Observation {
+    let now = Timestamp::UNIX_EPOCH;
+    let object = Arc::new(kube::core::DeserializeGuard(Ok(environment.clone())));
+    let remember = |uid: &str| {
+        first_seen(uid);
+        now
+    };
+    observer
+        .observe(object, environment, Observed::Pending, remember, now)
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_unreadable_holder_is_not_taken_for_a_deleted_one() {
+    let observer = observer(vec![unreadable("p"), promotion("q")]);
+    let look = |name, uid| observe(&observer, &held_by(name, uid), &|_| {}).unreadable_holder;
+    let problem = look("p", "p-uid").unwrap();
+    assert!(
+        problem.contains("Promotion p holds") && problem.contains("Sideways"),
+        "{problem}"
+    );
+    assert_eq!(look("p", "another"), None, "re-created under the same name");
+    assert_eq!(look("gone", "gone-uid"), None);
+    assert_eq!(look("q", "q-uid"), None, "readable");
+}
+
+#[tokio::test]
+async fn finished_promotions_are_neither_looked_at_nor_remembered() {
+    let observer = observer(vec![finished("old"), promotion("new")]);
+    let asked = RefCell::new(Vec::new());
+    let seen = observe(&observer, &held_by("new", "new-uid"), &|uid| {
+        asked.borrow_mut().push(uid.to_owned());
+    });
+    assert_eq!(seen.promotions.len(), 1);
+    assert_eq!(*asked.borrow(), ["new-uid"]);
+}

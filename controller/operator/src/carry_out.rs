@@ -1,0 +1,264 @@
+//! Carries out the one change that a pass decided on, and remembers what was written.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use lockmaster_api::{Environment, Promotion};
+use lockmaster_core::decision::{Decision, Mutation};
+use lockmaster_core::environment::WorkloadReference;
+use lockmaster_core::promotion::{Claim, Intent, RecordReference};
+use lockmaster_core::record::Record;
+use lockmaster_core::status::{self, EnvironmentStatus, PromotionStatus};
+use lockmaster_observe::observation::Observation;
+
+use crate::act::{Written, version_of};
+use crate::context::Context;
+use crate::reconcile::Error;
+use crate::written::Kind;
+
+/// What acting came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Acted {
+    /// Nothing was to be done.
+    Nothing,
+    /// The change was made; its watch event wakes the next pass.
+    Changed,
+    /// The view was old.
+    Raced,
+}
+
+/// Makes the one change that was decided on, if any.
+pub(crate) async fn carry_out(
+    context: &Context,
+    seen: &Observation,
+    decision: &Decision,
+) -> Result<Acted, Error> {
+    let Some(mutation) = &decision.mutation else {
+        return Ok(Acted::Nothing);
+    };
+    let step = mutation.step();
+    let acted = match mutation {
+        Mutation::Claim(cleared) => {
+            hold(context, seen, decision, Some(cleared.claim().clone())).await
+        }
+        Mutation::Release { uid } => {
+            context.first_seen.forget(uid);
+            hold(context, seen, decision, None).await
+        }
+        Mutation::Intent {
+            promotion: _,
+            uid,
+            intent,
+        } => begin(context, seen, decision, uid, intent.clone()).await,
+        Mutation::Apply {
+            uid,
+            attempt,
+            target,
+        } => {
+            let key = seen.environment.key();
+            let written = context.writer.apply(&key, uid, *attempt, target).await?;
+            Ok(changed_workload(context, &target.workload, written))
+        }
+        Mutation::Fence {
+            uid,
+            attempt,
+            target,
+        } => fence(context, seen, uid, *attempt, &target.workload).await,
+        Mutation::Record(record) => write_record(context, seen, decision, record).await,
+        Mutation::Conclude {
+            promotion: _,
+            uid,
+            record,
+            reason: _,
+            message,
+        } => conclude(context, seen, uid, record.clone(), message.clone()).await,
+    }?;
+    tracing::info!(step, raced = acted == Acted::Raced, "acted");
+    Ok(acted)
+}
+
+fn settle<T>(written: Written<T>, done: impl FnOnce(&T)) -> Acted {
+    match written {
+        Written::Done(stored) => {
+            done(&stored);
+            Acted::Changed
+        }
+        Written::Raced(why) => {
+            tracing::info!(why, "raced; looking again");
+            Acted::Raced
+        }
+    }
+}
+
+fn changed_workload(
+    context: &Context,
+    reference: &WorkloadReference,
+    written: Written<Deployment>,
+) -> Acted {
+    let (namespace, name) = (&reference.namespace, &reference.name);
+    settle(written, |stored| {
+        context
+            .written
+            .remember(Kind::Workload, namespace, name, version_of(stored));
+    })
+}
+
+/// Fences a workload off as it was when that was decided: on a newer one, perhaps our apply has
+/// landed meanwhile.
+async fn fence(
+    context: &Context,
+    seen: &Observation,
+    uid: &str,
+    attempt: u32,
+    workload: &WorkloadReference,
+) -> Result<Acted, Error> {
+    let Some(version) = seen.workload_versions.get(workload) else {
+        return Ok(Acted::Raced);
+    };
+    let written = context
+        .writer
+        .fence(uid, attempt, workload, version)
+        .await?;
+    Ok(changed_workload(context, workload, written))
+}
+
+async fn write_record(
+    context: &Context,
+    seen: &Observation,
+    decision: &Decision,
+    record: &Record,
+) -> Result<Acted, Error> {
+    let namespace = &seen.environment.namespace;
+    let outcome = record.content.outcome;
+    let written = context.writer.record(namespace, record.clone()).await?;
+    Ok(settle(written, |stored| {
+        let name = record.object_name();
+        context
+            .written
+            .remember(Kind::Record, namespace, &name, version_of(stored));
+        context
+            .metrics
+            .finished(&seen.environment.stage, decision.effective_tier, outcome);
+    }))
+}
+
+/// Writes the claim, or its end.
+pub(crate) async fn hold(
+    context: &Context,
+    seen: &Observation,
+    decision: &Decision,
+    active: Option<Claim>,
+) -> Result<Acted, Error> {
+    let Some(object) = seen.environment_object() else {
+        return Ok(Acted::Raced);
+    };
+    let before = object.status.clone().unwrap_or_default();
+    let generation = seen.environment.generation;
+    let after = status::environment_status(&before, generation, decision, active, seen.now);
+    write_environment(context, object, after).await
+}
+
+/// Writes the status of an Environment.
+pub(crate) async fn write_environment(
+    context: &Context,
+    object: &Environment,
+    after: EnvironmentStatus,
+) -> Result<Acted, Error> {
+    let written = context.writer.environment_status(object, after).await?;
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    Ok(settle(written, |stored| {
+        context
+            .written
+            .remember(Kind::Environment, namespace, name, version_of(stored));
+    }))
+}
+
+/// Writes the intent. The first attempt begins a promotion, so the rules are looked at once more.
+async fn begin(
+    context: &Context,
+    seen: &Observation,
+    decision: &Decision,
+    uid: &str,
+    intent: Intent,
+) -> Result<Acted, Error> {
+    if intent.attempt == 1 && !context.fresh.holds(seen, &context.observer.stores).await? {
+        tracing::info!("the rules changed just now; looking again");
+        return Ok(Acted::Raced);
+    }
+    let progress = decision
+        .promotions
+        .iter()
+        .find(|progress| progress.uid == uid);
+    let (Some(progress), Some(object)) = (progress, seen.promotion_object(uid)) else {
+        return Ok(Acted::Raced);
+    };
+    let before = object.status.clone().unwrap_or_default();
+    let after = status::intended(&before, progress, intent, seen.now);
+    let written = context
+        .writer
+        .promotion_status(object, after.clone())
+        .await?;
+    Ok(settle(written, |stored| {
+        remember_promotion(context, object, stored, &before, &after);
+    }))
+}
+
+async fn conclude(
+    context: &Context,
+    seen: &Observation,
+    uid: &str,
+    record: RecordReference,
+    message: String,
+) -> Result<Acted, Error> {
+    let Some(object) = seen.promotion_object(uid) else {
+        return Ok(Acted::Raced);
+    };
+    let before = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation.unwrap_or_default();
+    let after = status::concluded(&before, generation, record, message, seen.now);
+    let written = context
+        .writer
+        .promotion_status(object, after.clone())
+        .await?;
+    context.first_seen.forget(uid);
+    Ok(settle(written, |stored| {
+        remember_promotion(context, object, stored, &before, &after);
+    }))
+}
+
+fn remember_promotion(
+    context: &Context,
+    object: &Promotion,
+    stored: &Promotion,
+    before: &PromotionStatus,
+    after: &PromotionStatus,
+) {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    context
+        .written
+        .remember(Kind::Promotion, namespace, name, version_of(stored));
+    context.events.changed(object, before, after);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[tokio::test]
+    async fn a_fence_holds_only_for_the_workload_that_was_decided_on() {
+        let (client, writes) = fixtures::agreeing();
+        let context = fixtures::context(&client, fixtures::stores());
+        let mut seen = fixtures::observation();
+        let workload = seen.environment.targets[0].workload.clone();
+        let acted = fence(&context, &seen, "p-uid", 1, &workload).await.unwrap();
+        assert_eq!(acted, Acted::Raced, "no version was seen");
+        assert!(writes.lock().unwrap().is_empty());
+        seen.workload_versions.insert(workload.clone(), "41".into());
+        // The fake API server answers with the patch, which is no Deployment with a name; what
+        // matters is what it was sent.
+        let _ = fence(&context, &seen, "p-uid", 1, &workload).await;
+        let writes = writes.lock().unwrap();
+        assert_eq!(writes[0].2["metadata"]["resourceVersion"], "41");
+    }
+}

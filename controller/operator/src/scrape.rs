@@ -1,0 +1,66 @@
+//! What a scrape of the metrics counts at that moment.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use lockmaster_core::status::PromotionStatus;
+use lockmaster_observe::stores::Stores;
+
+use crate::context::Context;
+use crate::metrics::{Snapshot, Unfinished};
+
+/// Counts what a scrape shows.
+pub(crate) fn snapshot(context: &Context) -> Snapshot {
+    let stores = &context.observer.stores;
+    let now = Timestamp::now();
+    let mut windows = BTreeMap::new();
+    for object in stores.readable_environments() {
+        let Ok(environment) = &object.0 else { continue };
+        if let Some(open) = context.observer.window_open(environment, now) {
+            let stage = environment
+                .spec
+                .stage
+                .clone()
+                .unwrap_or_else(|| environment.name_any());
+            *windows.entry(stage).or_default() |= open;
+        }
+    }
+    let guards = context.guard.ready().into_iter();
+    Snapshot {
+        promotions: unfinished(stores),
+        windows: windows.into_iter().collect(),
+        guards: guards
+            .map(|(guard, ready)| (guard.to_owned(), ready))
+            .collect(),
+    }
+}
+
+fn unfinished(stores: &Stores) -> Vec<Unfinished> {
+    let mut found = Vec::new();
+    for object in stores.promotions.state() {
+        let Ok(promotion) = &object.0 else { continue };
+        let status = promotion.status.as_ref();
+        if status.is_some_and(|status| status.record.is_some()) {
+            continue;
+        }
+        let namespace = promotion.namespace().unwrap_or_default();
+        let environment = stores.environment(&namespace, &promotion.spec.environment);
+        let environment = environment
+            .as_ref()
+            .and_then(|object| object.0.as_ref().ok());
+        let stage = environment.and_then(|environment| environment.spec.stage.clone());
+        found.push(Unfinished {
+            product: environment
+                .map(|e| e.spec.product.clone())
+                .unwrap_or_default(),
+            stage: stage.unwrap_or_else(|| promotion.spec.environment.clone()),
+            state: status
+                .cloned()
+                .unwrap_or_else(PromotionStatus::default)
+                .state,
+            namespace,
+        });
+    }
+    found
+}

@@ -1,0 +1,170 @@
+//! Which passes a change wakes.
+
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use lockmaster_api::{Environment, Promotion, PromotionRecord, Release};
+use lockmaster_core::release::ImageReference;
+use lockmaster_observe::records::{ENVIRONMENT_LABEL, named_after};
+use lockmaster_observe::stores::{Guarded, Stores};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Names the Environment of a pass.
+pub(crate) type EnvironmentRef = ObjectRef<Guarded<Environment>>;
+/// Names a Promotion that may have no Environment.
+pub(crate) type PromotionRef = ObjectRef<Guarded<Promotion>>;
+
+/// Wakes passes.
+#[derive(Clone)]
+pub(crate) struct Waker {
+    /// Asks for a pass over an Environment.
+    pub(crate) environments: UnboundedSender<EnvironmentRef>,
+    /// Asks for a look at a Promotion that may have no Environment.
+    pub(crate) promotions: UnboundedSender<PromotionRef>,
+    /// What is there.
+    pub(crate) stores: Stores,
+}
+
+impl Waker {
+    /// One Environment.
+    pub(crate) fn environment(&self, namespace: &str, name: &str) {
+        // A closed channel means that the process is on its way out.
+        let _ = self
+            .environments
+            .send(ObjectRef::new(name).within(namespace));
+    }
+
+    /// Every Environment.
+    pub(crate) fn all(&self) {
+        for object in self.stores.readable_environments() {
+            self.environment(&object.namespace().unwrap_or_default(), &object.name_any());
+        }
+    }
+
+    /// A Promotion changed: its Environment looks, and if there is none, somebody says so. One that
+    /// cannot be read names no Environment, but may hold one.
+    pub(crate) fn promotion(&self, object: &Guarded<Promotion>) {
+        let Ok(promotion) = &object.0 else {
+            self.held_by(object);
+            return;
+        };
+        let namespace = promotion.namespace().unwrap_or_default();
+        self.environment(&namespace, &promotion.spec.environment);
+        if !self.is_placed(promotion) {
+            // A closed channel means that the process is on its way out.
+            let _ = self.promotions.send(ObjectRef::from_obj(object));
+        }
+    }
+
+    /// The Environments that this Promotion holds.
+    fn held_by(&self, object: &Guarded<Promotion>) {
+        let namespace = object.namespace().unwrap_or_default();
+        for environment in self.stores.readable_environments() {
+            let Ok(environment) = &environment.0 else {
+                continue;
+            };
+            let status = environment.status.as_ref();
+            let claim = status.and_then(|status| status.active.as_ref());
+            let holds =
+                claim.is_some_and(|claim| claim.account.promotion.name == object.name_any());
+            if holds && environment.namespace().as_deref() == Some(&namespace) {
+                self.environment(&namespace, &environment.name_any());
+            }
+        }
+    }
+
+    /// Every Promotion whose Environment is absent or unreadable.
+    pub(crate) fn unplaced(&self) {
+        for object in self.stores.promotions.state() {
+            let Ok(promotion) = &object.0 else { continue };
+            if !self.is_placed(promotion) {
+                let _ = self.promotions.send(ObjectRef::from_obj(object.as_ref()));
+            }
+        }
+    }
+
+    fn is_placed(&self, promotion: &Promotion) -> bool {
+        let namespace = promotion.namespace().unwrap_or_default();
+        self.stores
+            .environment(&namespace, &promotion.spec.environment)
+            .is_some_and(|environment| environment.0.is_ok())
+    }
+
+    /// An Environment came, changed or went: itself, and the promotions that name it.
+    pub(crate) fn environment_changed(&self, object: &Guarded<Environment>) {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        self.environment(&namespace, &name);
+        for promotion in self.stores.promotions_of(&namespace, &name) {
+            let _ = self
+                .promotions
+                .send(ObjectRef::from_obj(promotion.as_ref()));
+        }
+    }
+
+    /// A Release: the promotions that name it.
+    pub(crate) fn release(&self, object: &Guarded<Release>) {
+        let (namespace, name) = (object.namespace(), object.name_any());
+        for promotion in self.stores.promotions.state() {
+            let Ok(promotion) = &promotion.0 else {
+                continue;
+            };
+            if promotion.namespace() == namespace && promotion.spec.release == name {
+                let namespace = namespace.clone().unwrap_or_default();
+                self.environment(&namespace, &promotion.spec.environment);
+            }
+        }
+    }
+
+    /// A record: its Environment, and every one that comes after it.
+    pub(crate) fn record(&self, object: &Guarded<PromotionRecord>) {
+        let namespace = object.namespace().unwrap_or_default();
+        let name = object.name_any();
+        let recorded = match &object.0 {
+            Ok(record) => Some(record.spec.content.environment.name.as_str()),
+            Err(_) => object
+                .labels()
+                .get(ENVIRONMENT_LABEL)
+                .map(String::as_str)
+                .or_else(|| named_after(&name)),
+        };
+        let Some(recorded) = recorded else { return };
+        self.environment(&namespace, recorded);
+        for object in self.stores.readable_environments() {
+            let Ok(environment) = &object.0 else { continue };
+            let follows = environment
+                .spec
+                .after
+                .iter()
+                .any(|after| after.environment == recorded);
+            if follows && environment.namespace().as_deref() == Some(&namespace) {
+                self.environment(&namespace, &environment.name_any());
+            }
+        }
+    }
+
+    /// Something changed in a namespace that holds targets.
+    pub(crate) fn workloads(&self, namespace: &str) {
+        for object in self.stores.readable_environments() {
+            let Ok(environment) = &object.0 else { continue };
+            let mut targets = environment.spec.targets.iter();
+            if targets.any(|target| target.workload.namespace == namespace) {
+                let own = environment.namespace().unwrap_or_default();
+                self.environment(&own, &environment.name_any());
+            }
+        }
+    }
+
+    /// Something became known about an image: the promotions that would bring it.
+    pub(crate) fn evidence(&self, image: &ImageReference) {
+        for object in self.stores.releases.state() {
+            let Ok(release) = &object.0 else { continue };
+            if release
+                .spec
+                .components
+                .iter()
+                .any(|component| component.image == *image)
+            {
+                self.release(&object);
+            }
+        }
+    }
+}
