@@ -48,6 +48,10 @@ pub fn decide(input: &Input<'_>) -> Decision {
         mutation = step.mutation.or(mutation);
         next = next.earlier(step.wake);
     }
+    if input.facts.records_problem.is_some() {
+        // What was done, and what is over already, cannot be known: nothing is done on top of it.
+        mutation = None;
+    }
     promotions.sort_by(|a, b| a.name.cmp(&b.name));
     let current = current_record(&input.facts.records);
     Decision {

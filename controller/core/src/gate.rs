@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
+use crate::promotion::Action;
 use crate::reason::Reason;
 use crate::release::Digest;
 
@@ -150,6 +151,27 @@ impl Finding {
         Self::new(Verdict::NotRequired, Reason::NotRequired, message)
     }
 
+    /// What a gate that a rollback need not pass has found: it is told, and opens.
+    #[must_use]
+    pub fn reported(self) -> Self {
+        let Self {
+            verdict,
+            reason,
+            message,
+            next_change: _,
+            evidence,
+        } = self;
+        match verdict {
+            Verdict::Pass | Verdict::NotRequired => {
+                Self::not_required(format!("a rollback need not pass it; it would: {message}"))
+            }
+            Verdict::Hold | Verdict::Deny | Verdict::Unknown => Self::not_required(format!(
+                "a rollback need not pass it; it would not: {reason}: {message}"
+            )),
+        }
+        .resting_on(evidence)
+    }
+
     /// The same, with the instant at which the clock may change it.
     #[must_use]
     pub fn until(mut self, next_change: Option<Timestamp>) -> Self {
@@ -192,6 +214,17 @@ pub trait Gate: Sync {
 
     /// The answer for one promotion; pure.
     fn find(&self, case: &Case<'_>) -> Finding;
+
+    /// Whether a rollback must pass it too, or is only told the answer.
+    fn binds_rollbacks(&self) -> bool {
+        true
+    }
+}
+
+fn answer(gate: &dyn Gate, case: &Case<'_>) -> Finding {
+    let found = gate.find(case);
+    let only_told = case.promotion.request.action == Action::Rollback && !gate.binds_rollbacks();
+    if only_told { found.reported() } else { found }
 }
 
 /// The gate's answer with its name on it.
@@ -203,7 +236,7 @@ pub fn evaluate(gate: &dyn Gate, case: &Case<'_>) -> GateReport {
         message,
         next_change,
         evidence,
-    } = gate.find(case);
+    } = answer(gate, case);
     GateReport {
         name: gate.name().to_owned(),
         verdict,

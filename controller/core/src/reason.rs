@@ -129,6 +129,8 @@ reasons! {
     GateFailed,
     /// Evidence could not be seen.
     EvidenceUnavailable,
+    /// A record of the Environment, or of one before it, cannot be read, is not intact or breaks the chain: nobody can tell what ran, so nothing moves until it is looked into.
+    RecordsUnreadable,
     /// The Environment named by the Promotion does not exist in its namespace: create it.
     EnvironmentNotFound,
     /// The Environment named by the Promotion cannot be read; its message names the field.

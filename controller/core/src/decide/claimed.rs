@@ -51,6 +51,16 @@ pub(super) fn step(input: &Input<'_>, claim: &Claim) -> Step {
         .iter()
         .find(|promotion| promotion.uid == *uid);
     let holder = Some(uid.clone());
+    if let Some(problem) = &input.facts.records_problem {
+        let text = format!("nothing is done until the records can be relied on: {problem}");
+        let said = promotion.map(|promotion| rolling_progress(promotion, claim, text));
+        let still = Step {
+            promotion: holder,
+            progress: said,
+            ..Step::change(None)
+        };
+        return still.aloud();
+    }
     let step = match (promotion, input.facts.record_of(uid)) {
         (Some(promotion), Some(record)) if !promotion.is_finished() => {
             Step::change(Some(conclude(promotion, record)))

@@ -5,16 +5,8 @@ use crate::evidence::{Bundle, Evidence, KeyId};
 use crate::facts::{Cause, Observed, Unavailable};
 use crate::gate::{EvidenceReference, Finding};
 use crate::policy::PolicyContent;
-use crate::promotion::Action;
 use crate::reason::Reason;
 use crate::release::Digest;
-
-/// Whether a gate only reports for a rollback: what ran well here before may come back without it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OnRollback {
-    Enforced,
-    Reported,
-}
 
 /// One policy's question about one image.
 pub(super) struct Question<'a> {
@@ -27,13 +19,9 @@ pub(super) struct Question<'a> {
 /// Asks `question` of every image under every policy that `asks`, and gives the worst answer.
 pub(super) fn ask_all(
     case: &Case<'_>,
-    on_rollback: OnRollback,
     asks: impl Fn(&PolicyContent) -> bool,
     question: impl Fn(&Question<'_>) -> Finding,
 ) -> Finding {
-    if case.promotion.request.action == Action::Rollback && on_rollback == OnRollback::Reported {
-        return Finding::not_required("a rollback does not need it again");
-    }
     let asking: Vec<_> = case
         .policies
         .iter()

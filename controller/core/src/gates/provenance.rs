@@ -1,6 +1,6 @@
 //! Was it built by a trusted builder from the source that the Release names? (M05, M09, M16)
 
-use super::evidence::{OnRollback, Question, ask_all};
+use super::evidence::{Question, ask_all};
 use crate::case::Case;
 use crate::evidence::{Bundle, Content, KeyId, Provenance as Statement, SLSA_PROVENANCE_V1};
 use crate::gate::{Finding, Gate};
@@ -38,7 +38,6 @@ impl Gate for Provenance {
     fn find(&self, case: &Case<'_>) -> Finding {
         ask_all(
             case,
-            OnRollback::Enforced,
             |content| !content.policy.evidence.provenance.is_empty(),
             |question| attested(question, &question.content.policy.evidence.provenance),
         )

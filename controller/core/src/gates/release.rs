@@ -31,6 +31,7 @@ impl Gate for Release {
             Reason::NoPolicy,
             Reason::PolicyInvalid,
             Reason::NamespaceUnknown,
+            Reason::RecordsUnreadable,
         ]
     }
 
@@ -40,6 +41,7 @@ impl Gate for Release {
             Err(finding) => return finding,
         };
         rules_known(case)
+            .or_else(|| history_known(case))
             .or_else(|| belongs(case, release))
             .or_else(|| sources(case, release))
             .or_else(|| match case.promotion.request.action {
@@ -69,6 +71,13 @@ fn release_of<'a>(case: &Case<'a>) -> Result<&'a release::Release, Finding> {
             ),
         )),
     }
+}
+
+/// Versions are compared with what ran before, and a finished request is known by its record.
+fn history_known(case: &Case<'_>) -> Option<Finding> {
+    let problem = case.facts.records_problem.as_ref()?;
+    let text = format!("nobody can tell what ran here: {problem}");
+    Some(Finding::unknown(Reason::RecordsUnreadable, text))
 }
 
 /// Without readable rules nothing is open: what an unreadable policy covers cannot be known.
@@ -282,6 +291,12 @@ mod tests {
                     Deny,
                     Reason::NoKnownGoodRecord,
                     "has never succeeded",
+                ),
+                (
+                    |s| s.facts.records_problem = Some("checkout-prod-000001 is missing".into()),
+                    Unknown,
+                    Reason::RecordsUnreadable,
+                    "nobody can tell what ran here: checkout-prod-000001 is missing",
                 ),
                 (roll_back, Pass, Reason::ReleaseAccepted, "may go here"),
                 (

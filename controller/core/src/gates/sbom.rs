@@ -1,6 +1,6 @@
 //! Is there a bill of materials for exactly this digest, by somebody who may say so? (M14, M15)
 
-use super::evidence::{OnRollback, Question, ask_all};
+use super::evidence::{Question, ask_all};
 use crate::case::Case;
 use crate::evidence::{Bundle, CYCLONEDX, Content, SPDX, Sbom as Bill, SbomFormat};
 use crate::gate::{Finding, Gate};
@@ -34,10 +34,13 @@ impl Gate for Sbom {
         ]
     }
 
+    fn binds_rollbacks(&self) -> bool {
+        false
+    }
+
     fn find(&self, case: &Case<'_>) -> Finding {
         ask_all(
             case,
-            OnRollback::Reported,
             |content| content.policy.evidence.sbom.is_some(),
             |question| match &question.content.policy.evidence.sbom {
                 Some(rule) => attached(question, rule),

@@ -1,6 +1,6 @@
 //! Is the image signed by those who must sign it? (M11 to M13; CVE-2022-35929, CVE-2023-33959)
 
-use super::evidence::{OnRollback, Question, ask_all};
+use super::evidence::{Question, ask_all};
 use crate::case::Case;
 use crate::evidence::{Bundle, COSIGN_SIGN, Content};
 use crate::gate::{Finding, Gate};
@@ -37,7 +37,6 @@ impl Gate for Signature {
     fn find(&self, case: &Case<'_>) -> Finding {
         ask_all(
             case,
-            OnRollback::Enforced,
             |content| content.policy.evidence.signatures.is_some(),
             |question| match &question.content.policy.evidence.signatures {
                 Some(rule) => signed(question, rule),

@@ -2,7 +2,6 @@
 
 use crate::case::Case;
 use crate::gate::{Finding, Gate};
-use crate::promotion::Action;
 use crate::reason::Reason;
 use crate::record::Outcome;
 use crate::release::Digest;
@@ -22,13 +21,16 @@ impl Gate for Upstream {
             Reason::SameArtifactsVerified,
             Reason::NotInUpstream,
             Reason::ReleaseNotFound,
+            Reason::RecordsUnreadable,
         ]
     }
 
+    /// It goes to what succeeded here before.
+    fn binds_rollbacks(&self) -> bool {
+        false
+    }
+
     fn find(&self, case: &Case<'_>) -> Finding {
-        if case.promotion.request.action == Action::Rollback {
-            return Finding::not_required("a rollback goes to what succeeded here before");
-        }
         if case.environment.after.is_empty() {
             return Finding::not_required("nothing comes before this Environment");
         }
@@ -57,6 +59,10 @@ fn came_through(case: &Case<'_>, name: &str, set: &Digest) -> Finding {
         );
         return Finding::hold(Reason::NotInUpstream, text);
     };
+    if let Some(problem) = case.facts.upstream_problems.get(name) {
+        let text = format!("nobody can tell what was in {name}: {problem}");
+        return Finding::unknown(Reason::RecordsUnreadable, text);
+    }
     let newest = records
         .iter()
         .rev()
@@ -92,7 +98,7 @@ fn came_through(case: &Case<'_>, name: &str, set: &Digest) -> Finding {
 mod tests {
     use super::*;
     use crate::fixtures::{ask, check, ready, record, roll_back};
-    use crate::gate::Verdict::{Hold, NotRequired, Pass};
+    use crate::gate::Verdict::{Hold, NotRequired, Pass, Unknown};
     use crate::snapshot::Snapshot;
 
     /// Says what happened in staging, oldest first.
@@ -116,6 +122,16 @@ mod tests {
         check(
             &Upstream,
             &[
+                (
+                    |s| {
+                        let problem = "checkout-staging-000001 is not intact".into();
+                        let problems = &mut s.facts.upstream_problems;
+                        problems.insert("checkout-staging".into(), problem);
+                    },
+                    Unknown,
+                    Reason::RecordsUnreadable,
+                    "nobody can tell what was in checkout-staging: checkout-staging-000001",
+                ),
                 (
                     |_| {},
                     Pass,

@@ -37,44 +37,45 @@ impl Gate for Window {
             Err(finding) => return finding,
         };
         if case.promotion.request.action == Action::Rollback {
-            return rollback(case, narrowing.as_deref());
+            return match &narrowing {
+                // What its own requester wrote holds; the windows of policies are only told.
+                Some(narrowing) => {
+                    let state = window::state(&[], Some(narrowing), case.now);
+                    describe(&[], Some(narrowing), state)
+                }
+                None => of_policies(case, None).reported(),
+            };
         }
-        // Before the annotation is looked at: it narrows, and never stands for a window.
-        if case.tier == Tier::Production && !is_asked(case) {
-            return Finding::hold(
-                Reason::NoWindowDefined,
-                "tier Production needs a change window: a policy names one, or Always, in \
-                 spec.windows",
-            );
-        }
-        let named = match groups(&case.policies, case.facts) {
-            Ok(named) => named,
-            Err(finding) => return finding,
-        };
-        if named.is_empty() && narrowing.is_none() {
-            return Finding::not_required("no window applies");
-        }
-        let windows: Vec<_> = named.iter().map(|group| group.windows.clone()).collect();
-        let state = window::state(&windows, narrowing.as_deref(), case.now);
-        describe(&named, narrowing.as_deref(), state)
+        of_policies(case, narrowing.as_deref())
     }
+}
+
+/// What the windows of the policies say, narrowed by the requester.
+fn of_policies(case: &Case<'_>, narrowing: Option<&[window::Window]>) -> Finding {
+    // Before the annotation is looked at: it narrows, and never stands for a window.
+    if case.tier == Tier::Production && !is_asked(case) {
+        return Finding::hold(
+            Reason::NoWindowDefined,
+            "tier Production needs a change window: a policy names one, or Always, in \
+                 spec.windows",
+        );
+    }
+    let named = match groups(&case.policies, case.facts) {
+        Ok(named) => named,
+        Err(finding) => return finding,
+    };
+    if named.is_empty() && narrowing.is_none() {
+        return Finding::not_required("no window applies");
+    }
+    let windows: Vec<_> = named.iter().map(|group| group.windows.clone()).collect();
+    let state = window::state(&windows, narrowing, case.now);
+    describe(&named, narrowing, state)
 }
 
 /// Whether a policy says anything about windows, be it that it is always open.
 fn is_asked(case: &Case<'_>) -> bool {
     let mut policies = case.policies.iter();
     policies.any(|(_, content)| !content.policy.windows.is_empty())
-}
-
-/// A rollback need not wait for the windows of policies. What its own requester wrote holds.
-fn rollback(case: &Case<'_>, narrowing: Option<&[window::Window]>) -> Finding {
-    match narrowing {
-        None => Finding::not_required("a rollback need not wait for a window"),
-        Some(narrowing) => {
-            let state = window::state(&[], Some(narrowing), case.now);
-            describe(&[], Some(narrowing), state)
-        }
-    }
 }
 
 /// The windows of one policy, of which any one must be open.

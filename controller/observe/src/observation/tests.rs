@@ -35,7 +35,7 @@ fn observer(promotions: Vec<Value>) -> Observer {
         std::future::pending::<Result<Response<Body>, Infallible>>()
     });
     let workloads = Workloads::new(Client::new(silent, "default"), unbounded_channel().0);
-    let registry = RegistryClient::new(&Config::default()).unwrap();
+    let registry = RegistryClient::new(&Config::new("lockmaster/test")).unwrap();
     let evidence = EvidenceStore::new(registry, unbounded_channel().0, Box::new(|_, _| {}));
     Observer::new(stores, Arc::new(workloads), Arc::new(evidence))
 }

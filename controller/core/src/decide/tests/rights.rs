@@ -91,3 +91,26 @@ fn a_later_attempt_that_anybody_wrote_into_the_annotation_is_not_believed() {
     world.settle();
     assert_eq!(finish(&mut world), (Outcome::Succeeded, Reason::Succeeded));
 }
+
+#[test]
+fn on_records_that_cannot_be_relied_on_nothing_is_done_and_it_is_said() {
+    for steps in [&["claim", "intent"][..], &["claim", "intent", "apply"]] {
+        let mut world = after(bare(), steps);
+        world.settle();
+        world.now.facts.records_problem = Some("checkout-prod-000001 is not intact".into());
+        assert_eq!(world.decide().mutation, None, "{steps:?}");
+        let said = world.look(FIRST);
+        assert!(
+            said.report && said.summary.contains("000001"),
+            "{}",
+            said.summary
+        );
+        // Mended, it goes on.
+        world.now.facts.records_problem = None;
+        assert_eq!(finish(&mut world), (Outcome::Succeeded, Reason::Succeeded));
+    }
+    let mut waiting = World::new(bare());
+    waiting.now.facts.records_problem = Some("checkout-prod-000001 is not intact".into());
+    assert_eq!(waiting.decide().mutation, None);
+    assert_eq!(waiting.look(FIRST).blocked_by.as_deref(), Some("release"));
+}
