@@ -101,7 +101,7 @@ fn states_are_documented() {
 
 /// The comment above the state in the code.
 fn state_meaning(word: &str) -> String {
-    let source = read("controller/core/src/status.rs");
+    let source = read("controller/core/src/status/state.rs");
     let body = source.split("pub enum State {").nth(1).unwrap_or_default();
     let body = body.split("\n}").next().unwrap_or_default();
     let mut comment = String::new();

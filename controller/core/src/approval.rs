@@ -63,13 +63,7 @@ pub struct Approval {
 }
 
 impl Approval {
-    /// Whether it still counts at `now` for a plan with this content.
-    #[must_use]
-    pub fn counts(&self, content: &Digest, now: Timestamp) -> bool {
-        self.content == *content && now < self.expires()
-    }
-
-    /// When it stops counting.
+    /// When it stops counting, unless it was given in a window that is open for longer.
     #[must_use]
     pub fn expires(&self) -> Timestamp {
         self.at.checked_add(VALID_FOR).unwrap_or(Timestamp::MAX)

@@ -101,6 +101,14 @@ fn account(case: &Case<'_>, progress: &Progress) -> Option<Account> {
     let promotion = case.promotion;
     let guard_epoch = case.facts.guard.known().map(|guard| &guard.epoch);
     let minted = case.plan.as_ref().zip(guard_epoch);
+    // What people agreed to has the hash under which they read it, whatever the guards are now.
+    let published = promotion.memory.plan.as_ref().filter(|plan| {
+        let content = case.plan.as_ref().map(|minted| &minted.content);
+        content == Some(&plan.content)
+    });
+    let plan_hash = published.map(|plan| plan.hash.clone());
+    let plan_hash = plan_hash
+        .or_else(|| minted.map(|(plan, epoch)| crate::plan::bound_hash(&plan.content, epoch)));
     Some(Account {
         promotion: PromotionReference {
             name: promotion.name.clone(),
@@ -115,7 +123,7 @@ fn account(case: &Case<'_>, progress: &Progress) -> Option<Account> {
         },
         release: case.release_reference(),
         effective_tier: case.tier,
-        plan_hash: minted.map(|(plan, epoch)| crate::plan::bound_hash(&plan.content, epoch)),
+        plan_hash,
         policies: case.policy_references(),
         gates: progress
             .gates

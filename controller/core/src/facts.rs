@@ -130,6 +130,19 @@ pub struct Guard {
     pub problem: Option<String>,
 }
 
+/// A write to a workload that the API server refused, for good as far as anybody knows: it is tried
+/// again all the same, with growing pauses, since rights and webhooks change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// The attempt whose write it was, `<uid of the Promotion>/<attempt>`.
+    pub attempt: String,
+    /// Whether we may not write there at all (403), so that nothing of ours can arrive late either.
+    pub forbidden: bool,
+    /// What it answered: one line.
+    pub message: String,
+}
+
 /// A ChangeWindow as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -160,6 +173,9 @@ pub struct Facts {
     pub windows: BTreeMap<String, WindowFact>,
     /// The workloads, in the order of the Environment's targets.
     pub workloads: Vec<Observed<Workload>>,
+    /// What the API server said when it refused the open attempt's last write to a workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refusal>,
     /// The Environment's records, oldest first.
     pub records: Vec<Record>,
     /// Why these records cannot be relied on: one of them cannot be read, is not intact, or breaks

@@ -314,6 +314,7 @@ pub(crate) fn bare() -> Snapshot {
         policies: vec![],
         windows: BTreeMap::new(),
         workloads: vec![Observed::Known(workload("1.41.3"))],
+        refused: None,
         records: vec![],
         records_problem: None,
         upstream: BTreeMap::new(),

@@ -91,6 +91,9 @@ pub struct GateSummary {
 pub struct WindowReference {
     /// Names of the ChangeWindows that were open.
     pub names: Vec<String>,
+    /// Since when they have been open: the latest start of their occurrences.
+    #[schemars(with = "crate::time::Schema")]
+    pub start: Timestamp,
     /// When the occurrence that all of them share ends; absent when they never close.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<crate::time::Schema>")]

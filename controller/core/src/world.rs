@@ -57,6 +57,8 @@ pub(crate) struct World {
     /// Whether our annotation was ever taken away.
     pub(crate) is_undone: bool,
     past: Vec<Snapshot>,
+    /// How many changes the newest view of the workload had seen.
+    workload_seen: usize,
     workload_version: u64,
     held: Option<Held>,
     /// Every claim that was written.
@@ -80,6 +82,7 @@ impl World {
             steps: vec![],
             is_undone: false,
             past: vec![],
+            workload_seen: 0,
             workload_version: 0,
             held: None,
             claims: vec![],
@@ -121,7 +124,16 @@ impl World {
     /// A pass that sees some objects as they were `age` changes ago.
     pub(crate) fn pass_stale(&mut self, stale: Stale, age: usize) -> &'static str {
         let mut seen = self.now.clone();
-        let Some(then) = self.past.iter().rev().nth(age) else {
+        // Views of a workload never go back: a watch goes on where it was, and whoever starts lists
+        // what is stored right then.
+        let oldest = if stale == Stale::Workload {
+            self.workload_seen
+        } else {
+            0
+        };
+        let then = self.past.len().checked_sub(age + 1);
+        let then = then.map(|then| then.max(oldest));
+        let Some(then) = then.and_then(|then| self.past.get(then)) else {
             return self.pass();
         };
         match stale {
@@ -253,6 +265,9 @@ impl World {
     }
 
     fn act(&mut self, seen: &Snapshot, hold: bool) -> &'static str {
+        if seen.facts.workloads == self.now.facts.workloads {
+            self.workload_seen = self.past.len();
+        }
         let decision = decide_unfinished(seen);
         let Some(mutation) = decision.mutation.clone() else {
             self.report(seen, &decision);

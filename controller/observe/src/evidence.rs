@@ -17,16 +17,39 @@ use std::time::{Duration, Instant};
 use lockmaster_core::evidence::{Evidence, PublicKey};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use crate::registry::{Artifact, RegistryClient};
-use entry::{Entry, Judged, Seen};
+use entry::{Entry, JudgeError, Judged};
 
 /// The registry tells nobody that something was pushed: it is asked again after 10 seconds, then
 /// ever more rarely, up to every 10 minutes.
 const FIRST_DELAY: Duration = Duration::from_secs(10);
 const MOST_DELAY: Duration = Duration::from_mins(10);
+
+/// Longest time that everything attached to one image is judged. The largest evidence that is read
+/// takes a second or two under a dozen keys.
+const JUDGING_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Images judged at a time. The largest bundle takes three times its size meanwhile, and a second
+/// one beside it would not fit; what waits holds its part of the memory for reading.
+const JUDGED_AT_A_TIME: usize = 1;
+
+/// How long things may take, and how long is waited.
+#[derive(Clone, Copy)]
+struct Limits {
+    first_delay: Duration,
+    most_delay: Duration,
+    judging: Duration,
+}
+
+const LIMITS: Limits = Limits {
+    first_delay: FIRST_DELAY,
+    most_delay: MOST_DELAY,
+    judging: JUDGING_DEADLINE,
+};
 
 /// How a fetch ended, for a histogram of its duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +73,8 @@ struct Inner {
     client: RegistryClient,
     wake: UnboundedSender<ImageReference>,
     observer: FetchObserver,
-    delays: (Duration, Duration),
+    limits: Limits,
+    judging: Arc<Semaphore>,
     entries: Mutex<BTreeMap<ImageReference, Entry>>,
 }
 
@@ -63,22 +87,24 @@ impl EvidenceStore {
         wake: UnboundedSender<ImageReference>,
         observer: FetchObserver,
     ) -> Self {
-        Self::with_delays(client, wake, observer, (FIRST_DELAY, MOST_DELAY))
+        Self::with_limits(client, wake, observer, LIMITS)
     }
 
-    fn with_delays(
+    fn with_limits(
         client: RegistryClient,
         wake: UnboundedSender<ImageReference>,
         observer: FetchObserver,
-        delays: (Duration, Duration),
+        limits: Limits,
     ) -> Self {
         let entries = Mutex::default();
+        let judging = Arc::new(Semaphore::new(JUDGED_AT_A_TIME));
         Self {
             inner: Arc::new(Inner {
                 client,
                 wake,
                 observer,
-                delays,
+                limits,
+                judging,
                 entries,
             }),
         }
@@ -101,6 +127,24 @@ impl EvidenceStore {
         seen
     }
 
+    /// What is known about each image, with the signatures under all keys that are given for it: two
+    /// releases may name one image and need it judged under different ones.
+    #[must_use]
+    pub fn read_all(
+        &self,
+        needs: impl IntoIterator<Item = (ImageReference, Vec<PublicKey>)>,
+    ) -> BTreeMap<ImageReference, Observed<Evidence>> {
+        let mut keys_of: BTreeMap<ImageReference, Vec<PublicKey>> = BTreeMap::new();
+        for (image, keys) in needs {
+            keys_of.entry(image).or_default().extend(keys);
+        }
+        let seen = keys_of.into_iter().map(|(image, keys)| {
+            let evidence = self.read(&image, &keys);
+            (image, evidence)
+        });
+        seen.collect()
+    }
+
     /// The pass found that what is known about `image` does not satisfy a gate, or is not
     /// available: it is read again later, and the image named on the channel after that. Calls
     /// while that is planned or running change nothing.
@@ -109,10 +153,15 @@ impl EvidenceStore {
         let Some(entry) = entries.get_mut(image) else {
             return;
         };
-        if entry.is_running() || matches!(entry.seen(), Seen::Nothing) {
+        if entry.is_running() || !entry.was_looked_at() {
             return;
         }
-        let delay = entry.next_delay(self.inner.delays, image.digest());
+        let Limits {
+            first_delay,
+            most_delay,
+            ..
+        } = self.inner.limits;
+        let delay = entry.next_delay((first_delay, most_delay), image.digest());
         let task = self.spawn(image, Work::ReadAgain(delay));
         entry.run(task, true);
     }
@@ -147,25 +196,25 @@ impl Inner {
         if let Work::ReadAgain(delay) = work {
             tokio::time::sleep(delay).await;
         }
-        let seen = match self.look(&image, work).await {
-            Ok(judged) => Seen::Known(judged),
-            Err(unavailable) => Seen::Unavailable(unavailable),
+        let asked = |entry: &Entry| (entry.facts(), entry.asked());
+        let Some((known, keys)) = self.lock().get(&image).map(asked) else {
+            return;
         };
+        let seen = self.look(&image, work, known, keys.clone()).await;
         if let Some(entry) = self.lock().get_mut(&image) {
-            entry.finish(seen);
+            entry.finish(seen, &keys);
         }
         // Nobody listens only when the operator is ending.
         let _ = self.wake.send(image);
     }
 
-    async fn look(&self, image: &ImageReference, work: Work) -> Result<Vec<Judged>, Unavailable> {
-        let Some((known, keys)) = self
-            .lock()
-            .get(image)
-            .map(|entry| (entry.judged(), entry.asked()))
-        else {
-            return Ok(Vec::new());
-        };
+    async fn look(
+        &self,
+        image: &ImageReference,
+        work: Work,
+        known: Vec<Judged>,
+        keys: Vec<PublicKey>,
+    ) -> Result<Vec<Judged>, Unavailable> {
         let cached = match work {
             Work::Complete if !known.is_empty() => {
                 let digests: Vec<_> = known.iter().map(|one| one.bundle.digest.clone()).collect();
@@ -177,17 +226,28 @@ impl Inner {
             Some(artifact) => artifact,
             None => self.fetch(image).await?,
         };
-        let digest = image.digest().clone();
+        let (digest, limit) = (image.digest().clone(), self.limits.judging);
+        // Never closed, so this is always a permit. It goes where it is used: what is under way
+        // cannot be ended from outside.
+        let permit = Arc::clone(&self.judging).acquire_owned().await;
         // Megabytes of JSON and dozens of signatures: not on a thread that serves others.
-        let judged = move || entry::judge_all(&digest, &artifact, known, &keys);
-        let failed = |text: &str| Unavailable {
-            cause: Cause::Untrustworthy,
+        let judge = move || {
+            let _permit = permit;
+            entry::judge_all(&digest, &artifact, known, &keys, limit)
+        };
+        let failed = |cause, text: &str| Unavailable {
+            cause,
             message: format!("failed to judge the evidence of {image}: {text}"),
         };
-        match tokio::task::spawn_blocking(judged).await {
-            Ok(Some(judged)) => Ok(judged),
-            Ok(None) => Err(failed("the manifest has another digest")),
-            Err(_) => Err(failed("the attempt ended early")),
+        match tokio::task::spawn_blocking(judge).await {
+            Ok(Ok(judged)) => Ok(judged),
+            Ok(Err(error @ JudgeError::Manifest)) => {
+                Err(failed(Cause::Untrustworthy, &error.to_string()))
+            }
+            Ok(Err(error @ JudgeError::Deadline(_))) => {
+                Err(failed(Cause::Unreachable, &error.to_string()))
+            }
+            Err(_) => Err(failed(Cause::Untrustworthy, "the attempt ended early")),
         }
     }
 

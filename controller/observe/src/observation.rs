@@ -199,6 +199,7 @@ impl Observer {
             windows: self.windows(&policies),
             policies,
             workloads: Vec::new(),
+            refused: None,
             records: Vec::new(),
             records_problem: None,
             upstream: BTreeMap::new(),
@@ -320,13 +321,8 @@ impl Observer {
         let tier = environment.effective_tier(&facts.namespaces);
         let policies = matching(environment, facts, tier);
         let releases = facts.releases.values().filter_map(Observed::known);
-        releases
-            .flat_map(|release| needs(environment, release, &policies))
-            .map(|(image, keys)| {
-                let evidence = self.evidence.read(&image, &keys);
-                (image, evidence)
-            })
-            .collect()
+        let needs = releases.flat_map(|release| needs(environment, release, &policies));
+        self.evidence.read_all(needs)
     }
 }
 

@@ -9,6 +9,7 @@ mod cache;
 mod discovery;
 mod document;
 mod problem;
+mod shares;
 mod token;
 mod transport;
 
@@ -21,15 +22,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cache::{Cache, CacheKey, Cached, Collection};
+use discovery::{Found, Visit};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use lockmaster_core::release::{Digest, ImageReference};
-use tokio::sync::Semaphore;
-
-use cache::{Cache, CacheKey, Cached, Collection};
-use discovery::{TOTAL_LIMIT, Visit};
 pub use problem::{FetchError, Problem};
-use transport::{Budget, Transport};
+use shares::{Held, Shares};
+use transport::Transport;
 
 /// One deadline for everything about one image. Eight requests in three steps take milliseconds;
 /// a registry that needs longer is asked again later.
@@ -41,11 +41,26 @@ const NO_REFERRERS_FOR: Duration = Duration::from_mins(10);
 /// More repositories than this are not remembered as lacking the API.
 const NO_REFERRERS_LIMIT: usize = 1024;
 
-/// Manifests and bundles kept in memory.
-const CACHE_BYTES: usize = 32 << 20;
+/// Manifests and bundles kept in memory. Together with what is being read and with judging the
+/// largest bundle, for which it is held three times over, this leaves room in 128 MiB.
+const CACHE_BYTES: usize = 16 << 20;
 
-/// Images looked at side by side; bounds memory to this times the limit per image.
-const FLIGHT_LIMIT: usize = 8;
+/// Bytes of what is being read and judged at a time, over all images. One image may hold three
+/// quarters of it: the largest bundle, and half as much besides.
+const READING_BYTES: usize = 32 << 20;
+
+/// The limits of a client.
+struct Limits {
+    deadline: Duration,
+    cache: usize,
+    reading: usize,
+}
+
+const LIMITS: Limits = Limits {
+    deadline: DEADLINE,
+    cache: CACHE_BYTES,
+    reading: READING_BYTES,
+};
 
 /// Whose credentials a request carries. Part of the key of every cache, memory and flight, so that
 /// nobody reads through a warm cache what is not theirs.
@@ -55,13 +70,14 @@ pub enum CredentialIdentity {
     Anonymous,
 }
 
-/// How to reach registries.
-#[derive(Debug, Clone, Default)]
+/// How to reach registries. Without a default, so that nobody asks without saying who it is.
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Registries, `HOST:PORT` as in the image reference, that are reached by plain HTTP and may be
     /// on any address. All others are reached by HTTPS and on public addresses only.
     pub plain_http: BTreeSet<String>,
-    /// `User-Agent` of every request.
+    /// `User-Agent` of every request, such as `lockmaster/1.2.3`: by it the owners of a registry
+    /// know whom to ask, and many limit harder who does not say.
     pub user_agent: String,
 }
 
@@ -77,6 +93,8 @@ pub struct Artifact {
     pub manifest: Arc<Vec<u8>>,
     /// What may be Sigstore bundles about it, in the registry's order, each once.
     pub bundles: Vec<CandidateBundle>,
+    /// The memory for it, which others may have when this is dropped.
+    _held: Held,
 }
 
 /// Bytes that a registry lists as a Sigstore bundle. Nothing has been verified but their hash.
@@ -102,28 +120,24 @@ struct Inner {
     cache: Mutex<Cache>,
     no_referrers: Mutex<BTreeMap<(CredentialIdentity, String), Instant>>,
     flights: Mutex<BTreeMap<FlightKey, WeakShared<Flight>>>,
-    permits: Semaphore,
+    shares: Shares,
     deadline: Duration,
 }
 
 impl RegistryClient {
     /// A client with this configuration.
     pub fn new(config: &Config) -> Result<Self, SetupError> {
-        Self::with_limits(config, DEADLINE, CACHE_BYTES)
+        Self::with_limits(config, &LIMITS)
     }
 
-    fn with_limits(
-        config: &Config,
-        deadline: Duration,
-        cache_bytes: usize,
-    ) -> Result<Self, SetupError> {
+    fn with_limits(config: &Config, limits: &Limits) -> Result<Self, SetupError> {
         let inner = Inner {
             transport: Transport::new(config)?,
-            cache: Mutex::new(Cache::new(cache_bytes)),
+            cache: Mutex::new(Cache::new(limits.cache)),
             no_referrers: Mutex::default(),
             flights: Mutex::default(),
-            permits: Semaphore::new(FLIGHT_LIMIT),
-            deadline,
+            shares: Shares::new(limits.reading),
+            deadline: limits.deadline,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -136,26 +150,35 @@ impl RegistryClient {
         self.flight(CredentialIdentity::Anonymous, image).await
     }
 
-    /// The image's manifest and these bundles, when all of them are still in memory. No requests.
+    /// The image's manifest and these bundles, when all of them are still in memory and may be held
+    /// there for longer. No requests.
     #[must_use]
     pub fn read_cached(&self, image: &ImageReference, bundles: &[Digest]) -> Option<Artifact> {
+        let lane = self.inner.shares.lane(image.registry());
+        let budget = self.inner.shares.budget(&lane);
         let read = |collection, digest: &Digest| {
-            self.inner.read_cache(&CacheKey {
+            let key = CacheKey {
                 identity: CredentialIdentity::Anonymous,
                 repository: image.repository().to_owned(),
                 collection,
                 digest: digest.clone(),
-            })
+            };
+            let bytes = self.inner.read_cache(&key)?.bytes;
+            budget.try_take(bytes.len()).then_some(bytes)
         };
-        let manifest = read(Collection::Manifests, image.digest())?.bytes;
+        let manifest = read(Collection::Manifests, image.digest())?;
         let bundle = |digest: &Digest| {
             Some(CandidateBundle {
                 digest: digest.clone(),
-                bytes: read(Collection::Blobs, digest)?.bytes,
+                bytes: read(Collection::Blobs, digest)?,
             })
         };
         let bundles = bundles.iter().map(bundle).collect::<Option<_>>()?;
-        Some(Artifact { manifest, bundles })
+        Some(Artifact {
+            manifest,
+            bundles,
+            _held: budget.into_held(),
+        })
     }
 
     fn flight(&self, identity: CredentialIdentity, image: &ImageReference) -> Shared<Flight> {
@@ -183,21 +206,30 @@ impl Inner {
         identity: CredentialIdentity,
         image: &ImageReference,
     ) -> Result<Artifact, FetchError> {
-        // Never closed, so this is always a permit; waiting for it does not count as the
-        // registry's time.
-        let _permit = self.permits.acquire().await;
+        let lane = self.shares.lane(image.registry());
+        // Waiting for a turn does not count as the registry's time.
+        let _turn = self.shares.turn(&lane).await;
         let visit = Visit {
             inner: self,
             image,
             identity,
-            budget: Budget::new(TOTAL_LIMIT),
+            budget: self.shares.budget(&lane),
         };
-        tokio::time::timeout(self.deadline, visit.discover())
-            .await
-            .unwrap_or_else(|_| {
-                let problem = Problem::Deadline(self.deadline.as_secs());
-                Err(problem.reading(format!("the evidence of {image}")))
-            })
+        let Ok(found) = tokio::time::timeout(self.deadline, visit.discover()).await else {
+            let seconds = self.deadline.as_secs();
+            let problem = if visit.budget.is_waiting() {
+                Problem::Memory(seconds)
+            } else {
+                Problem::Deadline(seconds)
+            };
+            return Err(problem.reading(format!("the evidence of {image}")));
+        };
+        let Found { manifest, bundles } = found?;
+        Ok(Artifact {
+            manifest,
+            bundles,
+            _held: visit.budget.into_held(),
+        })
     }
 
     fn read_cache(&self, key: &CacheKey) -> Option<Cached> {

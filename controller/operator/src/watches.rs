@@ -102,7 +102,7 @@ fn evidence_store(
 )> {
     let config = registry::Config {
         plain_http: args.plain_http_registry.iter().cloned().collect(),
-        ..registry::Config::default()
+        user_agent: concat!("lockmaster/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let client = RegistryClient::new(&config).context("failed to set up the registry client")?;
     let (fetched, changes) = unbounded_channel();

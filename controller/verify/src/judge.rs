@@ -9,6 +9,10 @@ use crate::bundle::{self, Opened, Signed};
 use crate::key::Verifier;
 use crate::statement;
 
+/// Subjects that are kept besides the artifact's own digest: what a message names. A statement may
+/// list hundreds, and what is known of a bundle stays in memory.
+const OTHER_SUBJECTS: usize = 3;
+
 /// The artifact that evidence is wanted for: its manifest and, computed from it, its digest.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
@@ -35,6 +39,7 @@ impl<'a> Subject<'a> {
 ///
 /// `verified_by` does not depend on the subjects: a good signature over another digest, copied onto
 /// this artifact, shows as verified with that other digest among its subjects. Callers compare.
+/// Of the subjects, the artifact's own digest is always kept, of the others the first three.
 #[must_use]
 pub fn judge(subject: &Subject<'_>, bytes: &[u8], keys: &[PublicKey]) -> Bundle {
     let digest = Digest::of(bytes);
@@ -60,7 +65,8 @@ pub fn judge(subject: &Subject<'_>, bytes: &[u8], keys: &[PublicKey]) -> Bundle 
                         statement::read(&envelope.payload_type, envelope.payload.as_bytes());
                     let signature = &envelope.signature.sig;
                     let verified = verified_by(keys, |key| key.verifies(&message, signature));
-                    (verified, statement.subjects, statement.content)
+                    let subjects = keep(statement.subjects, subject.digest);
+                    (verified, subjects, statement.content)
                 }
             };
             Bundle {
@@ -94,6 +100,20 @@ fn judge_message(
         vec![about]
     };
     (verified, subjects, Content::Signature)
+}
+
+/// The subjects that anyone asks about, in the statement's order, the artifact's own once.
+fn keep(mut subjects: Vec<Digest>, own: &Digest) -> Vec<Digest> {
+    let (mut seen, mut others) = (false, 0);
+    subjects.retain(|subject| {
+        if subject == own {
+            return !std::mem::replace(&mut seen, true);
+        }
+        others += 1;
+        others <= OTHER_SUBJECTS
+    });
+    subjects.shrink_to_fit();
+    subjects
 }
 
 fn verified_by(keys: &[PublicKey], check: impl Fn(&Verifier) -> bool) -> BTreeSet<KeyId> {

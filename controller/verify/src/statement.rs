@@ -24,8 +24,8 @@ const STATEMENT_TYPES: [&str; 2] = [
     "https://in-toto.io/Statement/v0.1",
 ];
 
-/// A statement about more artifacts than this is not read: each subject is kept in memory, and the
-/// largest releases seen list a few dozen.
+/// A statement about more artifacts than this is not read: the largest releases seen list a few
+/// dozen.
 const SUBJECT_LIMIT: usize = 256;
 
 /// What a statement says, and of what.

@@ -153,7 +153,7 @@ async fn begun_in_window(
         .as_ref()
         .context("expected the record to name its window")?;
     ensure!(
-        seen.names == [window] && seen.end == Some(opening + OPEN_FOR),
+        seen.names == [window] && seen.start == opening && seen.end == Some(opening + OPEN_FOR),
         "expected the record to name {window}, open until {}, saw {seen:?}",
         opening + OPEN_FOR
     );

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 
 use super::Input;
-use super::ending::{close_unlanded, end, fence, finished, give_up, turn_back, withdrawn};
-use super::landing::{Landing, consents, is_fenced, landings, trouble};
+use super::ending::{
+    close_unlanded, end, fence, finished, give_up, hidden, refusal, turn_back, withdrawn,
+};
+use super::landing::{self, Landing, consents, is_fenced, landings, trouble};
 use super::waiting::{conclude, is_pending, look};
 use crate::case::Case;
 use crate::decision::{Mutation, Progress};
@@ -31,6 +33,14 @@ impl Step {
             wake: None,
         }
     }
+
+    /// The same, written to the Promotion: a person must mend something before it goes on.
+    fn aloud(mut self) -> Self {
+        if let Some(progress) = &mut self.progress {
+            progress.report = true;
+        }
+        self
+    }
 }
 
 /// The next step of the promotion that holds the Environment.
@@ -54,11 +64,13 @@ pub(super) fn step(input: &Input<'_>, claim: &Claim) -> Step {
             // The claim is written first: with an intent ahead of it, the Environment was read as it
             // was before. The newer one wakes the pass.
             Some(intent) if intent.attempt > claim.intent.attempt => Step::change(None),
-            Some(_) => Step {
+            // Only a first attempt may be given back: a later one follows on what was changed already.
+            // Where its promotion seems to have no intent, it was read as it was before, or lost it.
+            None if claim.intent.attempt == 1 => return begin(input, claim, promotion),
+            Some(_) | None => Step {
                 progress: Some(rolling_progress(promotion, claim, rolling(claim))),
                 ..Step::change(Some(write_intent(claim)))
             },
-            None => return begin(input, claim, promotion),
         },
     };
     Step {
@@ -112,8 +124,11 @@ fn begin(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
 /// applied or undone, an apply still under way is fenced off, and the end is recorded.
 fn vanished(input: &Input<'_>, claim: &Claim) -> Step {
     let seen = landings(input, claim);
-    if let Some(mutation) = fence(input.environment, claim, &seen) {
+    if let Some(mutation) = fence(input, claim, &seen) {
         return Step::change(Some(mutation));
+    }
+    if let Some(why) = landing::hidden(&seen) {
+        return Step::change(hidden(input, claim, why));
     }
     if seen
         .iter()
@@ -133,74 +148,139 @@ fn vanished(input: &Input<'_>, claim: &Claim) -> Step {
 
 /// The open intent is carried out, watched, undone or closed.
 fn carry_out(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
-    let Intent {
-        attempt,
-        at,
-        undo,
-        targets,
-    } = &claim.intent;
+    let Intent { at, undo, .. } = &claim.intent;
     let deadline = at
         .checked_add(input.environment.deadline.duration())
         .unwrap_or(*at);
-    let overdue = input.now >= deadline;
-    let aborting = promotion.request.abort && undo.is_none();
-    let seen = landings(input, claim);
-    let report = |summary: String| Step {
-        progress: Some(rolling_progress(promotion, claim, summary)),
-        wake: (!overdue).then_some(deadline),
-        ..Step::change(None)
+    let attempt = Attempt {
+        input,
+        claim,
+        promotion,
+        deadline,
+        aborting: promotion.request.abort && undo.is_none(),
+        seen: landings(input, claim),
     };
-    for landing in &seen {
-        match landing {
-            Landing::Unseen(why) => return report(why.clone()),
+    attempt
+        .interrupted()
+        .or_else(|| attempt.unlanded())
+        .unwrap_or_else(|| attempt.landed())
+}
+
+/// An open intent, and where it stands at its targets.
+struct Attempt<'a> {
+    input: &'a Input<'a>,
+    claim: &'a Claim,
+    promotion: &'a Promotion,
+    deadline: Timestamp,
+    /// Whether a person wants it ended, and it is not on the way back already.
+    aborting: bool,
+    seen: Vec<Landing<'a>>,
+}
+
+impl Attempt<'_> {
+    fn is_overdue(&self) -> bool {
+        self.input.now >= self.deadline
+    }
+
+    /// Nothing is changed; this is how it stands.
+    fn report(&self, summary: String) -> Step {
+        Step {
+            progress: Some(rolling_progress(self.promotion, self.claim, summary)),
+            wake: (!self.is_overdue()).then_some(self.deadline),
+            ..Step::change(None)
+        }
+    }
+
+    /// A workload cannot be seen, is gone, or is in somebody else's hand.
+    fn interrupted(&self) -> Option<Step> {
+        let (input, claim) = (self.input, self.claim);
+        self.seen.iter().find_map(|landing| match landing {
+            Landing::Unseen(why) => Some(self.report(why.clone())),
+            Landing::Hidden(why) if self.aborting || self.is_overdue() => {
+                Some(Step::change(hidden(input, claim, why)))
+            }
+            Landing::Hidden(why) => Some(self.report(why.clone()).aloud()),
             Landing::Gone => {
                 let text = "the workload was deleted during the roll-out; nothing is re-created";
                 let (outcome, reason) = (Outcome::Failed, Reason::TargetNotFound);
-                return Step::change(end(input, claim, outcome, reason, text.into()));
+                Some(Step::change(end(
+                    input,
+                    claim,
+                    outcome,
+                    reason,
+                    text.into(),
+                )))
             }
             Landing::Foreign(reason, text) => {
-                return Step::change(end(input, claim, Outcome::Failed, *reason, text.clone()));
+                let outcome = Outcome::Failed;
+                Some(Step::change(end(
+                    input,
+                    claim,
+                    outcome,
+                    *reason,
+                    text.clone(),
+                )))
             }
-            Landing::Landed(_) | Landing::NotYet(_) => {}
-        }
+            Landing::Landed(_) | Landing::NotYet(_) => None,
+        })
     }
-    let missing = seen
-        .iter()
-        .zip(targets)
-        .find_map(|(landing, target)| match landing {
+
+    /// A workload does not carry the image yet: it is set, or the attempt is closed.
+    fn unlanded(&self) -> Option<Step> {
+        let (input, claim) = (self.input, self.claim);
+        let targets = &claim.intent.targets;
+        let mut pairs = self.seen.iter().zip(targets);
+        let (workload, target) = pairs.find_map(|(landing, target)| match landing {
             Landing::NotYet(workload) => Some((*workload, target)),
-            Landing::Unseen(_) | Landing::Gone | Landing::Landed(_) | Landing::Foreign(..) => None,
-        });
-    if let Some((workload, target)) = missing {
-        if aborting || overdue {
-            let fence = fence(input.environment, claim, &seen);
-            return Step::change(fence.or_else(|| close_unlanded(input, claim, aborting)));
+            Landing::Unseen(_)
+            | Landing::Hidden(_)
+            | Landing::Gone
+            | Landing::Landed(_)
+            | Landing::Foreign(..) => None,
+        })?;
+        if self.aborting || self.is_overdue() {
+            let fence = fence(input, claim, &self.seen);
+            let closed = fence.or_else(|| close_unlanded(input, claim, self.aborting));
+            return Some(Step::change(closed));
         }
         if !consents(input.environment, workload) {
-            return Step::change(withdrawn(input, claim, target));
+            return Some(Step::change(withdrawn(input, claim, target)));
         }
-        let uid = promotion.uid.clone();
-        if is_fenced(&seen, &uid, *attempt) {
-            return report("a fence closed this attempt; reading again why".to_owned());
+        let (uid, attempt) = (self.promotion.uid.clone(), claim.intent.attempt);
+        if is_fenced(&self.seen, &uid, attempt) {
+            return Some(self.report("a fence closed this attempt; reading again why".to_owned()));
         }
-        let (attempt, target) = (*attempt, target.clone());
-        return Step::change(Some(Mutation::Apply {
+        let target = target.clone();
+        let apply = Some(Mutation::Apply {
             uid,
             attempt,
             target,
-        }));
+        });
+        let refused = refusal(input, claim).map(|refusal| Step {
+            mutation: apply.clone(),
+            ..self.report(refusal.message.clone()).aloud()
+        });
+        Some(refused.unwrap_or_else(|| Step::change(apply)))
     }
-    match trouble(&seen, targets) {
-        None if !aborting => Step::change(finished(input, claim)),
-        _ if aborting => Step::change(turn_back(input, claim, Reason::Aborted, "aborted".into())),
-        Some(trouble) if overdue => {
-            let text = format!(
-                "not healthy within {}: {trouble}",
-                input.environment.deadline
-            );
-            Step::change(give_up(input, claim, text))
+
+    /// Every workload carries the image: it is watched until it is healthy, or too late.
+    fn landed(&self) -> Step {
+        let (input, claim) = (self.input, self.claim);
+        match trouble(&self.seen, &claim.intent.targets) {
+            None if !self.aborting => Step::change(finished(input, claim)),
+            _ if self.aborting => {
+                let text = "aborted".to_owned();
+                Step::change(turn_back(input, claim, Reason::Aborted, text))
+            }
+            Some(trouble) if self.is_overdue() => {
+                let text = format!(
+                    "not healthy within {}: {trouble}",
+                    input.environment.deadline
+                );
+                Step::change(give_up(input, claim, text))
+            }
+            trouble => self.report(trouble.unwrap_or_default()),
         }
-        trouble => report(trouble.unwrap_or_default()),
     }
 }
 

@@ -4,7 +4,7 @@ use super::landing::{Landing, consents, seen};
 use super::{Input, recorded};
 use crate::decision::{Cleared, Mutation};
 use crate::environment::{CONSENT_ANNOTATION, Environment};
-use crate::facts::{Facts, Observed};
+use crate::facts::{Facts, Observed, Refusal};
 use crate::promotion::{Claim, Intent, IntentTarget, Undo, attempt_key};
 use crate::reason::Reason;
 use crate::record::{Ending, Outcome, Record, Times};
@@ -43,10 +43,31 @@ pub(super) fn close_unlanded(input: &Input<'_>, claim: &Claim, aborting: bool) -
     } else {
         Reason::Timeout
     };
+    let why = refusal(input, claim).map(|refusal| format!(": {}", refusal.message));
     let text = format!(
-        "the image could not be set within {}",
-        input.environment.deadline
+        "the image could not be set within {}{}",
+        input.environment.deadline,
+        why.unwrap_or_default()
     );
+    end(input, claim, Outcome::Failed, reason, text)
+}
+
+/// What the API server said when it refused this attempt's last write to a workload.
+pub(super) fn refusal<'a>(input: &Input<'a>, claim: &Claim) -> Option<&'a Refusal> {
+    let key = attempt_key(&claim.account.promotion.uid, claim.intent.attempt);
+    let refused = input.facts.refused.as_ref();
+    refused.filter(|refusal| refusal.attempt == key)
+}
+
+/// The owner of the workload took our rights there back: nobody can see what runs, and nothing of
+/// ours can arrive any more.
+pub(super) fn hidden(input: &Input<'_>, claim: &Claim, why: &str) -> Option<Mutation> {
+    let text = format!("the roll-out cannot be watched to its end: {why}");
+    let reason = if claim.intent.undo.is_some() {
+        Reason::RollbackFailed
+    } else {
+        Reason::TargetNotReadable
+    };
     end(input, claim, Outcome::Failed, reason, text)
 }
 
@@ -148,14 +169,15 @@ pub(super) fn turn_back(
 }
 
 /// The fence that is still missing at a target which our apply has not reached. A workload that does
-/// not consent any more is not written to: see [`withdrawn`].
-pub(super) fn fence(
-    environment: &Environment,
-    claim: &Claim,
-    seen: &[Landing<'_>],
-) -> Option<Mutation> {
+/// not consent any more is not written to: see [`withdrawn`]. Where we may not write at all, no fence
+/// is possible and none is needed: an apply that is still under way is refused as well.
+pub(super) fn fence(input: &Input<'_>, claim: &Claim, seen: &[Landing<'_>]) -> Option<Mutation> {
     let uid = &claim.account.promotion.uid;
     let key = attempt_key(uid, claim.intent.attempt);
+    if refusal(input, claim).is_some_and(|refusal| refusal.forbidden) {
+        return None;
+    }
+    let environment = input.environment;
     let open = seen
         .iter()
         .zip(&claim.intent.targets)
@@ -163,7 +185,11 @@ pub(super) fn fence(
             Landing::NotYet(workload) => {
                 workload.fence.as_deref() != Some(key.as_str()) && consents(environment, workload)
             }
-            Landing::Unseen(_) | Landing::Gone | Landing::Landed(_) | Landing::Foreign(..) => false,
+            Landing::Unseen(_)
+            | Landing::Hidden(_)
+            | Landing::Gone
+            | Landing::Landed(_)
+            | Landing::Foreign(..) => false,
         });
     open.map(|(_, target)| Mutation::Fence {
         uid: uid.clone(),

@@ -10,6 +10,8 @@ use crate::reason::Reason;
 pub(super) enum Landing<'a> {
     /// The workload cannot be seen.
     Unseen(String),
+    /// Its owner does not let us see it any more.
+    Hidden(String),
     /// The workload does not exist any more, or another one has its name.
     Gone,
     /// Our apply is there.
@@ -49,6 +51,9 @@ fn landing<'a>(
         Some(Observed::Known(workload)) if workload.uid == target.uid => workload,
         Some(Observed::Known(_)) => return Landing::Gone,
         Some(Observed::Unavailable(why)) if why.cause == Cause::Missing => return Landing::Gone,
+        Some(Observed::Unavailable(why)) if why.cause == Cause::Forbidden => {
+            return Landing::Hidden(why.message.clone());
+        }
         Some(Observed::Unavailable(why)) => return Landing::Unseen(why.message.clone()),
         Some(Observed::Pending) => {
             return Landing::Unseen(format!("reading {} for the first time", target.workload));
@@ -80,9 +85,10 @@ fn at<'a>(workload: &'a Workload, target: &IntentTarget, key: &str) -> Landing<'
     if let Some(later) = workload
         .intent
         .as_deref()
-        .filter(|intent| is_after(intent, key))
+        .filter(|intent| container.applied_by_us && is_after(intent, key))
     {
-        // The claim was read as it was before that attempt; carried out again it would undo it.
+        // The claim was read as it was before that attempt; carried out again it would undo it. Only
+        // our own apply says so: anybody who may edit the workload can write the annotation.
         let name = &target.workload;
         return Landing::Unseen(format!(
             "{name} carries the later attempt {later}; reading again"
@@ -127,10 +133,26 @@ pub(super) fn trouble(seen: &[Landing<'_>], targets: &[IntentTarget]) -> Option<
         .zip(targets)
         .find_map(|(landing, target)| match landing {
             Landing::Landed(workload) => unhealthy(workload, target),
-            Landing::Unseen(_) | Landing::Gone | Landing::NotYet(_) | Landing::Foreign(..) => {
+            Landing::Unseen(_)
+            | Landing::Hidden(_)
+            | Landing::Gone
+            | Landing::NotYet(_)
+            | Landing::Foreign(..) => {
                 Some(format!("{} has not taken the image yet", target.workload))
             }
         })
+}
+
+/// Why a workload cannot be watched, where its owner forbids it.
+pub(super) fn hidden<'a>(seen: &'a [Landing<'_>]) -> Option<&'a str> {
+    seen.iter().find_map(|landing| match landing {
+        Landing::Hidden(why) => Some(why.as_str()),
+        Landing::Unseen(_)
+        | Landing::Gone
+        | Landing::Landed(_)
+        | Landing::NotYet(_)
+        | Landing::Foreign(..) => None,
+    })
 }
 
 /// Judged on the newest generation only: what its controller has seen, pods on the new digest, and
@@ -214,7 +236,7 @@ pub fn refusal(
         Landing::NotYet(_) => None,
         Landing::Landed(_) => Some(format!("{name} carries the image already")),
         Landing::Gone => Some(format!("{name} is gone")),
-        Landing::Unseen(why) | Landing::Foreign(_, why) => Some(why),
+        Landing::Unseen(why) | Landing::Hidden(why) | Landing::Foreign(_, why) => Some(why),
     }
 }
 
@@ -228,7 +250,11 @@ pub(super) fn is_fenced(seen: &[Landing<'_>], uid: &str, attempt: u32) -> bool {
     let key = attempt_key(uid, attempt);
     seen.iter().any(|landing| match landing {
         Landing::NotYet(workload) => workload.fence.as_deref() == Some(key.as_str()),
-        Landing::Unseen(_) | Landing::Gone | Landing::Landed(_) | Landing::Foreign(..) => false,
+        Landing::Unseen(_)
+        | Landing::Hidden(_)
+        | Landing::Gone
+        | Landing::Landed(_)
+        | Landing::Foreign(..) => false,
     })
 }
 

@@ -10,6 +10,7 @@ use crate::status::State;
 use crate::world::World;
 
 mod old;
+mod rights;
 mod waiting;
 
 const FIRST: &str = "checkout-1.42.0-prod";
@@ -383,7 +384,7 @@ fn a_workload_that_is_gone_is_not_created_again() {
         (record.content.outcome, record.content.reason),
         (Outcome::Failed, Reason::TargetNotFound)
     );
-    let (cause, message) = (Cause::Forbidden, "may not read it".into());
+    let (cause, message) = (Cause::Unreachable, "no answer".into());
     world.now.facts.workloads[0] = Observed::Unavailable(Unavailable { cause, message });
     world.advance(3600);
     assert_eq!(
@@ -391,7 +392,7 @@ fn a_workload_that_is_gone_is_not_created_again() {
         None,
         "what cannot be seen has not ended"
     );
-    assert_eq!(world.look(FIRST).summary, "may not read it");
+    assert_eq!(world.look(FIRST).summary, "no answer");
 }
 
 #[test]

@@ -97,11 +97,11 @@ pub(super) fn look(case: &Case<'_>) -> Progress {
     let summary = blocking.map_or_else(String::new, |gate| gate.message.clone());
     let blocked_by = blocking.map(|gate| gate.name.clone());
     let plan = published(case, &gates);
-    let settled = promotion.memory.reported
-        || promotion
-            .first_seen
-            .checked_add(GRACE)
-            .is_ok_and(|ends| case.now >= ends);
+    let grace = promotion.first_seen.checked_add(GRACE);
+    // Right after a start all facts are still being looked up, also those of what was reported long
+    // ago: a report of that would only be taken back.
+    let settled = (promotion.memory.reported && !is_pending(case))
+        || grace.is_ok_and(|ends| case.now >= ends);
     let needs_people = matches!(state, State::AwaitingApproval | State::AwaitingWindow);
     Progress {
         name: promotion.name.clone(),
@@ -175,8 +175,11 @@ fn published(case: &Case<'_>, gates: &[GateReport]) -> Option<PublishedPlan> {
     let asked = gates
         .iter()
         .any(|gate| gate.name == "approval" && gate.verdict != Verdict::NotRequired);
-    let minted = case.plan.as_ref().filter(|_| asked)?;
-    let known = case.promotion.memory.plan.as_ref();
+    let known = case.promotion.memory.plan.as_ref().filter(|_| asked);
+    let Some(minted) = case.plan.as_ref().filter(|_| asked) else {
+        // What it consists of cannot be seen right now; if it is the same afterwards, so is the plan.
+        return known.cloned();
+    };
     let same = known.filter(|plan| plan.content == minted.content);
     let settled = gates
         .iter()
@@ -309,10 +312,11 @@ fn superseded_by<'a>(
     waiting.iter().copied().find(|other| {
         other.uid != promotion.uid
             && !other.request.abort
-            && recorded_before(other, facts).is_none()
             && other.request.release == promotion.request.release
             && other.request.action == promotion.request.action
             && (other.created, &other.name) > (promotion.created, &promotion.name)
+            // Last: it hashes the request and goes through the records.
+            && recorded_before(other, facts).is_none()
     })
 }
 

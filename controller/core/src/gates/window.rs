@@ -32,35 +32,48 @@ impl Gate for Window {
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
-        if case.promotion.request.action == Action::Rollback {
-            return Finding::not_required("a rollback need not wait for a window");
-        }
         let narrowing = match narrowing(case) {
             Ok(narrowing) => narrowing,
             Err(finding) => return finding,
         };
+        if case.promotion.request.action == Action::Rollback {
+            return rollback(case, narrowing.as_deref());
+        }
+        // Before the annotation is looked at: it narrows, and never stands for a window.
+        if case.tier == Tier::Production && !is_asked(case) {
+            return Finding::hold(
+                Reason::NoWindowDefined,
+                "tier Production needs a change window: a policy names one, or Always, in \
+                 spec.windows",
+            );
+        }
         let named = match groups(&case.policies, case.facts) {
             Ok(named) => named,
             Err(finding) => return finding,
         };
         if named.is_empty() && narrowing.is_none() {
-            let asked = case
-                .policies
-                .iter()
-                .any(|(_, content)| !content.policy.windows.is_empty());
-            return if case.tier == Tier::Production && !asked {
-                Finding::hold(
-                    Reason::NoWindowDefined,
-                    "tier Production needs a change window: a policy names one, or Always, in \
-                     spec.windows",
-                )
-            } else {
-                Finding::not_required("no window applies")
-            };
+            return Finding::not_required("no window applies");
         }
         let windows: Vec<_> = named.iter().map(|group| group.windows.clone()).collect();
         let state = window::state(&windows, narrowing.as_deref(), case.now);
         describe(&named, narrowing.as_deref(), state)
+    }
+}
+
+/// Whether a policy says anything about windows, be it that it is always open.
+fn is_asked(case: &Case<'_>) -> bool {
+    let mut policies = case.policies.iter();
+    policies.any(|(_, content)| !content.policy.windows.is_empty())
+}
+
+/// A rollback need not wait for the windows of policies. What its own requester wrote holds.
+fn rollback(case: &Case<'_>, narrowing: Option<&[window::Window]>) -> Finding {
+    match narrowing {
+        None => Finding::not_required("a rollback need not wait for a window"),
+        Some(narrowing) => {
+            let state = window::state(&[], Some(narrowing), case.now);
+            describe(&[], Some(narrowing), state)
+        }
     }
 }
 
@@ -173,19 +186,44 @@ pub fn is_open(environment: &Environment, facts: &Facts, now: Timestamp) -> Opti
     (!windows.is_empty()).then(|| window::state(&windows, None, now).is_open())
 }
 
-/// The windows that a promotion begins in, for its record.
+/// When the occurrence ends that was open at this instant; nothing where it was closed, or is open
+/// for ever.
+pub(super) fn open_until(case: &Case<'_>, at: Timestamp) -> Option<Timestamp> {
+    let groups = groups(&case.policies, case.facts).ok()?;
+    let windows: Vec<_> = groups.into_iter().map(|group| group.windows).collect();
+    let narrowing = narrowing(case).ok()?;
+    match window::state(&windows, narrowing.as_deref(), at) {
+        WindowState::Open { until } => until,
+        WindowState::Closed { .. } => None,
+    }
+}
+
+/// The windows that a promotion begins in, for its record: of each policy those that are open.
 #[must_use]
 pub fn in_force(case: &Case<'_>) -> Option<WindowReference> {
     let groups = groups(&case.policies, case.facts)
         .ok()
         .filter(|groups| !groups.is_empty())?;
-    let windows: Vec<_> = groups.iter().map(|group| group.windows.clone()).collect();
     let narrowing = narrowing(case).ok()?;
-    let names = groups.into_iter().flat_map(|group| group.names).collect();
-    match window::state(&windows, narrowing.as_deref(), case.now) {
-        WindowState::Open { until } => Some(WindowReference { names, end: until }),
-        WindowState::Closed { .. } => None,
-    }
+    let windows: Vec<_> = groups.iter().map(|group| group.windows.clone()).collect();
+    let WindowState::Open { until } = window::state(&windows, narrowing.as_deref(), case.now)
+    else {
+        return None;
+    };
+    let named = groups
+        .iter()
+        .flat_map(|group| group.names.iter().zip(&group.windows));
+    let open = named.filter_map(|(name, window)| Some((name, window.open_at(case.now)?)));
+    let (names, starts): (Vec<_>, Vec<_>) = open
+        .map(|(name, occurrence)| (name.clone(), occurrence.start))
+        .unzip();
+    let narrowed = narrowing.iter().flatten();
+    let narrowed = narrowed.filter_map(|window| Some(window.open_at(case.now)?.start));
+    Some(WindowReference {
+        names,
+        start: starts.into_iter().chain(narrowed.min()).max()?,
+        end: until,
+    })
 }
 
 #[cfg(test)]
@@ -288,10 +326,31 @@ mod tests {
         snapshot.now = at("2026-11-24T15:30:00Z");
         annotated(&mut snapshot, "Tue 00:00-24:00 Europe/Berlin");
         assert_eq!(ask(&Window, &snapshot).reason, Reason::OutsideWindow);
-        // Without a policy it still narrows.
-        snapshot.facts.policies.clear();
+        // Where it is always open it still narrows.
+        with_policy(&mut snapshot, |policy| policy.windows = vec![ALWAYS.into()]);
         annotated(&mut snapshot, "Wed 00:00-24:00 Europe/Berlin");
         assert_eq!(ask(&Window, &snapshot).reason, Reason::OutsideWindow);
+        // Where no policy names a window, it stands for none.
+        with_policy(&mut snapshot, |policy| policy.windows.clear());
+        annotated(&mut snapshot, "Mon-Sun 00:00-24:00 UTC");
+        assert_eq!(ask(&Window, &snapshot).reason, Reason::NoWindowDefined);
+    }
+
+    #[test]
+    fn a_rollback_keeps_to_the_window_that_its_requester_wrote() {
+        let asked = |text: &str| {
+            let mut snapshot = ready();
+            roll_back(&mut snapshot);
+            annotated(&mut snapshot, text);
+            let report = ask(&Window, &snapshot);
+            (report.verdict, report.reason)
+        };
+        let closed = asked("Wed 00:00-24:00 Europe/Berlin");
+        assert_eq!(closed, (Hold, Reason::OutsideWindow));
+        let open = asked("Tue 00:00-24:00 Europe/Berlin");
+        assert_eq!(open, (Pass, Reason::InsideWindow));
+        let unreadable = asked("whenever");
+        assert_eq!(unreadable, (Deny, Reason::WindowAnnotationInvalid));
     }
 
     #[test]
@@ -303,7 +362,17 @@ mod tests {
         let mut snapshot = ready();
         let open = window(&snapshot).unwrap();
         assert_eq!(open.names, ["business-hours"]);
+        assert_eq!(open.start, at("2026-11-24T08:00:00Z"));
         assert_eq!(open.end, Some(at("2026-11-24T15:00:00Z")));
+        // Of several, those that are open.
+        let mut nights = snapshot.facts.windows["business-hours"].clone();
+        let calendar = nights.content.as_mut().unwrap();
+        let time = |text: &str| serde_json::from_value(text.into()).unwrap();
+        calendar.ranges[0].from = time("22:00");
+        calendar.ranges[0].to = time("23:00");
+        snapshot.facts.windows.insert("nights".into(), nights);
+        with_policy(&mut snapshot, |policy| policy.windows.push("nights".into()));
+        assert_eq!(window(&snapshot).unwrap().names, ["business-hours"]);
         snapshot.now = at("2026-11-24T15:00:00Z");
         assert_eq!(window(&snapshot), None);
     }

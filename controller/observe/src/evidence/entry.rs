@@ -1,7 +1,7 @@
 //! What is known about one image, and what runs or is planned for it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockmaster_core::evidence::{Bundle, Evidence, KeyId, PublicKey};
 use lockmaster_core::facts::{Observed, Unavailable};
@@ -17,22 +17,20 @@ pub(super) struct Judged {
     pub(super) tried: BTreeSet<KeyId>,
 }
 
-/// What the last look brought.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) enum Seen {
-    /// Nobody has looked yet.
-    #[default]
-    Nothing,
-    /// Everything that is attached.
-    Known(Vec<Judged>),
-    /// It could not be looked at.
-    Unavailable(Unavailable),
+/// The last look failed.
+struct Failure {
+    unavailable: Unavailable,
+    /// The keys that it would have judged under: who asks about another is worth one more look.
+    keys: BTreeSet<KeyId>,
 }
 
 /// One image. Dropping it ends its task.
 #[derive(Default)]
 pub(super) struct Entry {
-    seen: Seen,
+    /// Everything that is attached, as the last look that succeeded found it.
+    facts: Option<Vec<Judged>>,
+    /// Why the last look failed, if it did.
+    failure: Option<Failure>,
     asked: BTreeMap<KeyId, PublicKey>,
     running: Option<Running>,
     delay: Option<Duration>,
@@ -65,15 +63,13 @@ impl Entry {
         self.asked.values().cloned().collect()
     }
 
-    pub(super) fn seen(&self) -> &Seen {
-        &self.seen
+    /// Whether a look has ended, well or not.
+    pub(super) fn was_looked_at(&self) -> bool {
+        self.facts.is_some() || self.failure.is_some()
     }
 
-    pub(super) fn judged(&self) -> Vec<Judged> {
-        match &self.seen {
-            Seen::Known(judged) => judged.clone(),
-            Seen::Nothing | Seen::Unavailable(_) => Vec::new(),
-        }
+    pub(super) fn facts(&self) -> Vec<Judged> {
+        self.facts.clone().unwrap_or_default()
     }
 
     /// Whether a look is running or planned.
@@ -95,21 +91,28 @@ impl Entry {
         }
     }
 
-    /// What is known with respect to `keys`: pending until every bundle was tried with all of them.
+    /// What is known with respect to `keys`. Pending, which asks for a look at once, until every
+    /// bundle was tried with all of them, or a look that would have done so failed.
     pub(super) fn read(&self, subject: &Digest, keys: &[PublicKey]) -> Observed<Evidence> {
-        let judged = match &self.seen {
-            Seen::Nothing => return Observed::Pending,
-            Seen::Unavailable(unavailable) => return Observed::Unavailable(unavailable.clone()),
-            Seen::Known(judged) => judged,
+        let facts = match (&self.facts, &self.failure) {
+            (None, None) => return Observed::Pending,
+            (None, Some(failure)) => return failure.observed(),
+            // Absence is no fact, and stays unknown until a look succeeds.
+            (Some(facts), Some(failure)) if facts.is_empty() => return failure.observed(),
+            (Some(facts), _) => facts,
         };
         let wanted: BTreeSet<&KeyId> = keys.iter().map(|key| &key.id).collect();
-        if judged
-            .iter()
-            .any(|one| wanted.iter().any(|key| !one.tried.contains(*key)))
-        {
-            return Observed::Pending;
+        let is_tried = |key: &KeyId| facts.iter().all(|one| one.tried.contains(key));
+        let mut untried = wanted.iter().filter(|key| !is_tried(key)).peekable();
+        if untried.peek().is_some() {
+            return match &self.failure {
+                Some(failure) if untried.all(|key| failure.keys.contains(*key)) => {
+                    failure.observed()
+                }
+                _ => Observed::Pending,
+            };
         }
-        let bundles = judged.iter().map(|one| {
+        let bundles = facts.iter().map(|one| {
             let mut bundle = one.bundle.clone();
             bundle.verified_by.retain(|key| wanted.contains(key));
             bundle
@@ -120,19 +123,22 @@ impl Entry {
         })
     }
 
-    /// Takes in what a task brought. Facts stay facts: a failure does not take known ones away.
-    pub(super) fn finish(&mut self, seen: Seen) {
+    /// Takes in what a look under `keys` brought. Facts stay facts: a failure is kept beside them.
+    pub(super) fn finish(&mut self, seen: Result<Vec<Judged>, Unavailable>, keys: &[PublicKey]) {
         self.running = None;
-        let keep = matches!(seen, Seen::Unavailable(_))
-            && matches!(&self.seen, Seen::Known(judged) if !judged.is_empty());
-        if keep {
-            return;
+        match seen {
+            Err(unavailable) => {
+                let keys = keys.iter().map(|key| key.id.clone()).collect();
+                self.failure = Some(Failure { unavailable, keys });
+            }
+            Ok(facts) => {
+                if self.facts.as_deref().map(digests) != Some(digests(&facts)) {
+                    // Something was pushed, and more may follow soon.
+                    self.delay = None;
+                }
+                (self.facts, self.failure) = (Some(facts), None);
+            }
         }
-        if digests(&self.seen) != digests(&seen) {
-            // Something was pushed, and more may follow soon.
-            self.delay = None;
-        }
-        self.seen = seen;
     }
 
     /// The next delay: twice the last one, up to the longest, and up to an eighth more, so that
@@ -152,27 +158,46 @@ impl Entry {
     }
 }
 
-fn digests(seen: &Seen) -> Option<BTreeSet<&Digest>> {
-    match seen {
-        Seen::Known(judged) => Some(judged.iter().map(|one| &one.bundle.digest).collect()),
-        Seen::Nothing | Seen::Unavailable(_) => None,
+impl Failure {
+    fn observed<T>(&self) -> Observed<T> {
+        Observed::Unavailable(self.unavailable.clone())
     }
 }
 
+fn digests(facts: &[Judged]) -> BTreeSet<&Digest> {
+    facts.iter().map(|one| &one.bundle.digest).collect()
+}
+
+/// Why what is attached was not judged.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub(super) enum JudgeError {
+    /// The client compares it as well; said once more, because everything rests on it.
+    #[error("the manifest has another digest")]
+    Manifest,
+    /// The time for it ran out.
+    #[error("it took longer than {} seconds", .0.as_secs())]
+    Deadline(Duration),
+}
+
 /// The facts about everything in `artifact`: those already known, and those under keys that were
-/// not tried before. `None` when the manifest is not the subject's.
+/// not tried before. No bundle is begun after `limit`.
 pub(super) fn judge_all(
     digest: &Digest,
     artifact: &Artifact,
     known: Vec<Judged>,
     keys: &[PublicKey],
-) -> Option<Vec<Judged>> {
-    let subject = Subject::new(digest, &artifact.manifest)?;
+    limit: Duration,
+) -> Result<Vec<Judged>, JudgeError> {
+    let start = Instant::now();
+    let subject = Subject::new(digest, &artifact.manifest).ok_or(JudgeError::Manifest)?;
     let mut known: BTreeMap<Digest, Judged> = known
         .into_iter()
         .map(|one| (one.bundle.digest.clone(), one))
         .collect();
     let judged = artifact.bundles.iter().map(|candidate| {
+        if start.elapsed() >= limit {
+            return Err(JudgeError::Deadline(limit));
+        }
         let before = known.remove(&candidate.digest);
         let tried = before
             .as_ref()
@@ -198,7 +223,7 @@ pub(super) fn judge_all(
             }
             None => judge(&subject, &candidate.bytes, &untried),
         };
-        Judged { bundle, tried: all }
+        Ok(Judged { bundle, tried: all })
     });
-    Some(judged.collect())
+    judged.collect()
 }

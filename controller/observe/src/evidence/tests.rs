@@ -10,13 +10,13 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lockmaster_core::evidence::{COSIGN_SIGN, Content, Evidence, PublicKey};
-use lockmaster_core::facts::{Cause, Observed};
+use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
 use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::{EvidenceStore, FetchOutcome};
+use super::{EvidenceStore, FetchOutcome, LIMITS, Limits};
 use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
 
 struct Signer {
@@ -82,6 +82,16 @@ impl Bench {
     }
 
     async fn with_delays(cache_bytes: usize, delays: (Duration, Duration)) -> Self {
+        let (first_delay, most_delay) = delays;
+        let limits = Limits {
+            first_delay,
+            most_delay,
+            judging: Duration::from_secs(5),
+        };
+        Self::with_limits(cache_bytes, limits).await
+    }
+
+    async fn with_limits(cache_bytes: usize, limits: Limits) -> Self {
         let registry = LyingRegistry::start().await;
         let (image, signer) = (registry.image(), Signer::new());
         let signature = registry.bundle(&signer.sign(&image), COSIGN_SIGN);
@@ -89,11 +99,11 @@ impl Bench {
         let (wake, woken) = unbounded_channel();
         let outcomes = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&outcomes);
-        let store = EvidenceStore::with_delays(
+        let store = EvidenceStore::with_limits(
             registry.client_with(Duration::from_secs(5), cache_bytes),
             wake,
             Box::new(move |_, outcome| seen.lock().unwrap().push(outcome)),
-            delays,
+            limits,
         );
         Self {
             registry,
@@ -279,6 +289,114 @@ async fn a_failure_takes_no_fact_away() {
 }
 
 #[tokio::test]
+async fn new_keys_while_the_registry_fails_are_unavailable_and_asked_for_with_pauses_only() {
+    let delays = (Duration::from_secs(2), Duration::from_secs(2));
+    let mut bench = Bench::with_delays(0, delays).await;
+    known(bench.read(&[]).await);
+    let path = referrers_path(&bench.image);
+    bench.registry.set(&path, Reply::status(503));
+    let keys = [bench.signer.key.clone()];
+    let Observed::Unavailable(unavailable) = bench.read(&keys).await else {
+        panic!("the failure is not told")
+    };
+    assert_eq!(unavailable.cause, Cause::Unreachable);
+    bench.registry.take_requests();
+    for _ in 0..10 {
+        let seen = bench.store.read(&bench.image, &keys);
+        assert!(matches!(seen, Observed::Unavailable(_)), "{seen:?}");
+        bench.store.insufficient(&bench.image);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(bench.registry.take_requests().is_empty(), "without a pause");
+    known(bench.store.read(&bench.image, &[]));
+    let signature = std::slice::from_ref(&bench.signature);
+    bench.registry.referrers(&bench.image, signature);
+    bench.wait().await;
+    let evidence = known(bench.store.read(&bench.image, &keys));
+    assert_eq!(evidence.bundles[0].verified_by.len(), 1);
+}
+
+#[tokio::test]
+async fn new_keys_after_a_failure_are_judged_from_memory() {
+    let mut bench = Bench::new(CACHE).await;
+    known(bench.read(&[]).await);
+    let path = referrers_path(&bench.image);
+    bench.registry.set(&path, Reply::status(503));
+    bench.store.insufficient(&bench.image);
+    bench.wait().await;
+    let keys = [bench.signer.key.clone()];
+    let evidence = known(bench.read(&keys).await);
+    assert_eq!(evidence.bundles[0].verified_by.len(), 1);
+}
+
+#[tokio::test]
+async fn known_absence_does_not_outlive_a_failure() {
+    let mut bench = Bench::new(CACHE).await;
+    bench.registry.referrers(&bench.image, &[]);
+    known(bench.read(&[]).await);
+    let path = referrers_path(&bench.image);
+    bench.registry.set(&path, Reply::status(503));
+    bench.store.insufficient(&bench.image);
+    bench.wait().await;
+    let seen = bench.store.read(&bench.image, &[]);
+    assert!(matches!(seen, Observed::Unavailable(_)), "{seen:?}");
+}
+
+#[tokio::test]
+async fn keys_asked_about_twice_for_one_image_are_all_answered() {
+    let mut bench = Bench::new(CACHE).await;
+    let (ours, other) = (bench.signer.key.clone(), Signer::new().key);
+    for keys in [[ours.clone(), other.clone()], [other, ours.clone()]] {
+        let needs = || keys.clone().map(|key| (bench.image.clone(), vec![key]));
+        let mut seen = bench.store.read_all(needs());
+        if seen[&bench.image] == Observed::Pending {
+            let woken = tokio::time::timeout(Duration::from_secs(10), bench.woken.recv()).await;
+            assert_eq!(woken.unwrap().unwrap(), bench.image);
+            seen = bench.store.read_all(needs());
+        }
+        assert_eq!(seen.len(), 1);
+        let evidence = known(seen.remove(&bench.image).unwrap());
+        assert_eq!(evidence.bundles[0].verified_by, [ours.id.clone()].into());
+    }
+}
+
+#[tokio::test]
+async fn judging_that_takes_too_long_is_unavailable() {
+    let judging = Duration::ZERO;
+    let mut bench = Bench::with_limits(CACHE, Limits { judging, ..LIMITS }).await;
+    let keys = [bench.signer.key.clone()];
+    let Observed::Unavailable(unavailable) = bench.read(&keys).await else {
+        panic!("judged in no time")
+    };
+    assert_eq!(unavailable.cause, Cause::Unreachable);
+    assert!(
+        unavailable.message.contains("failed to judge")
+            && unavailable.message.contains("longer than 0 seconds"),
+        "{}",
+        unavailable.message
+    );
+}
+
+#[tokio::test]
+async fn one_image_is_judged_at_a_time() {
+    let mut bench = Bench::new(CACHE).await;
+    let other = Arc::clone(&bench.store.inner.judging)
+        .try_acquire_owned()
+        .unwrap();
+    assert_eq!(bench.store.read(&bench.image, &[]), Observed::Pending);
+    let mut asked = 0;
+    while asked < 4 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        asked += bench.registry.take_requests().len();
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(bench.woken.try_recv().is_err(), "it waits its turn");
+    drop(other);
+    bench.wait().await;
+    known(bench.store.read(&bench.image, &[]));
+}
+
+#[tokio::test]
 async fn forgotten_images_are_not_read_again() {
     let mut bench = Bench::new(CACHE).await;
     known(bench.read(&[]).await);
@@ -306,8 +424,13 @@ async fn delays_double_up_to_the_longest_and_start_anew_after_a_change() {
     assert_eq!(seconds, [10, 20, 40, 80, 160, 320, 600, 600]);
     let spread = lockmaster_core::release::Digest::from_sha256(&[255; 32]);
     assert_eq!(entry.next_delay(delays, &spread).as_secs(), 675);
-    entry.finish(super::Seen::Known(Vec::new()));
+    entry.finish(Ok(Vec::new()), &[]);
     assert_eq!(entry.next_delay(delays, &digest).as_secs(), 10);
-    entry.finish(super::Seen::Known(Vec::new()));
+    let failed = Unavailable {
+        cause: Cause::Unreachable,
+        message: String::new(),
+    };
+    entry.finish(Err(failed), &[]);
+    entry.finish(Ok(Vec::new()), &[]);
     assert_eq!(entry.next_delay(delays, &digest).as_secs(), 20);
 }

@@ -17,8 +17,9 @@ use super::document::{
     self, ACCEPT_INDEX, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, Document, MANIFEST_LIMIT,
 };
 use super::problem::{FetchError, Problem};
-use super::transport::{Budget, Outcome, Request};
-use super::{Artifact, CandidateBundle, CredentialIdentity, Inner};
+use super::shares::Budget;
+use super::transport::{Outcome, Request};
+use super::{CandidateBundle, CredentialIdentity, Inner};
 
 /// Pages of referrers that are read (`Link`, distribution specification 1.1).
 const PAGE_LIMIT: usize = 5;
@@ -26,11 +27,12 @@ const PAGE_LIMIT: usize = 5;
 /// Referrers that are looked at (CVE-2023-46737, CVE-2024-45395: endless attachments).
 const REFERRER_LIMIT: usize = 128;
 
-/// Bundles of one predicate annotation that are read.
+/// Bundles of one predicate annotation that are read. The annotation is not signed, so that this
+/// keeps an honest pipeline that signs too often from crowding out the rest, and nobody else.
 const BUNDLES_PER_KIND_LIMIT: usize = 32;
 
-/// Bytes read for one image, over everything: four of the largest bundles.
-pub(super) const TOTAL_LIMIT: usize = 64 << 20;
+/// Bundles that are read, whatever they are annotated with.
+const BUNDLE_COUNT_LIMIT: usize = 128;
 
 /// Requests in flight for one image at a time.
 const PARALLEL: usize = 16;
@@ -44,6 +46,12 @@ pub(super) struct Visit<'a> {
     pub(super) image: &'a ImageReference,
     pub(super) identity: CredentialIdentity,
     pub(super) budget: Budget,
+}
+
+/// What is there.
+pub(super) struct Found {
+    pub(super) manifest: Arc<Vec<u8>>,
+    pub(super) bundles: Vec<CandidateBundle>,
 }
 
 enum Listed {
@@ -79,7 +87,7 @@ const BLOB: Part = Part {
 
 impl Visit<'_> {
     /// Three steps, each in parallel: subject and list; manifests; bundles.
-    pub(super) async fn discover(&self) -> Result<Artifact, FetchError> {
+    pub(super) async fn discover(&self) -> Result<Found, FetchError> {
         let (subject, listed) = tokio::join!(self.subject(), self.list());
         let subject = subject?;
         let descriptors = match listed? {
@@ -97,23 +105,22 @@ impl Visit<'_> {
         };
         let layers = self.carriers(descriptors).await?;
         let bundles = self.bundles(layers).await?;
-        Ok(Artifact {
-            manifest: subject.bytes,
+        Ok(Found {
+            manifest: subject,
             bundles,
         })
     }
 
-    async fn subject(&self) -> Result<Cached, FetchError> {
+    async fn subject(&self) -> Result<Arc<Vec<u8>>, FetchError> {
         let digest = self.image.digest();
-        let what = || self.name("the manifest");
-        let found = self
-            .by_digest(&SUBJECT, digest, None)
+        let read = |cached: &Cached| {
+            document::read(&cached.bytes, cached.content_type.as_deref())?;
+            Ok(Arc::clone(&cached.bytes))
+        };
+        self.by_digest(&SUBJECT, digest, None, read)
             .await
-            .map_err(|p| p.reading(what()))?;
-        let cached = found.ok_or_else(|| Problem::Missing.reading(what()))?;
-        document::read(&cached.bytes, cached.content_type.as_deref())
-            .map_err(|problem| problem.reading(what()))?;
-        Ok(cached)
+            .and_then(|found| found.ok_or(Problem::Missing))
+            .map_err(|problem| problem.reading(self.name("the manifest")))
     }
 
     async fn list(&self) -> Result<Listed, FetchError> {
@@ -168,58 +175,30 @@ impl Visit<'_> {
             .map_err(|problem: Problem| problem.reading(self.name("the referrers tag")))
     }
 
-    /// The layers that are bundles, over all manifests, with the cap per kind.
+    /// The layers that are bundles, over all manifests, within the caps.
     async fn carriers(&self, all: Vec<Descriptor>) -> Result<Vec<(Digest, u64)>, FetchError> {
-        let reading = |problem: Problem| problem.reading(self.name("a referrer"));
-        let manifests: Vec<Option<Cached>> = stream::iter(document::carriers(all))
-            .map(
-                |(digest, size)| async move { self.by_digest(&CARRIER, &digest, Some(size)).await },
-            )
+        let carriers: Vec<Option<Carrier>> = stream::iter(document::carriers(all))
+            .map(|(digest, size)| async move {
+                self.by_digest(&CARRIER, &digest, Some(size), Carrier::read)
+                    .await
+                    .map_err(|p| p.reading(self.name(&format!("the referrer {digest}"))))
+            })
             .buffered(PARALLEL)
             .try_collect()
-            .await
-            .map_err(reading)?;
-        let mut kinds: BTreeMap<Option<String>, usize> = BTreeMap::new();
-        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
-        for manifest in manifests.into_iter().flatten() {
-            let document = document::read(&manifest.bytes, manifest.content_type.as_deref());
-            let (layers, predicate) = match document {
-                Ok(Document::Manifest {
-                    layers, predicate, ..
-                }) => (layers, predicate),
-                Ok(Document::Index { .. }) => continue,
-                Err(problem) => {
-                    // It is what was pushed, and no carrier of a bundle: not the registry's fault.
-                    tracing::debug!(image = %self.image, %problem, "referrer left out");
-                    continue;
-                }
-            };
-            let count = kinds.entry(predicate).or_default();
-            for (digest, size) in document::bundle_layers(layers) {
-                *count += 1;
-                if seen.insert(digest.clone()) {
-                    found.push((digest, size));
-                }
-            }
-            if *count > BUNDLES_PER_KIND_LIMIT {
-                let limit = BUNDLES_PER_KIND_LIMIT;
-                return Err(reading(Problem::Limit {
-                    what: "bundles of one kind",
-                    limit,
-                }));
-            }
-        }
-        Ok(found)
+            .await?;
+        bundles_of(carriers.into_iter().flatten())
+            .map_err(|problem| problem.reading(self.name("the referrers")))
     }
 
     async fn bundles(&self, all: Vec<(Digest, u64)>) -> Result<Vec<CandidateBundle>, FetchError> {
+        let bytes = |cached: &Cached| Ok(Arc::clone(&cached.bytes));
+        self.reserve(&all)
+            .await
+            .map_err(|problem| problem.reading(self.name("the bundles")))?;
         let bundles: Vec<Option<CandidateBundle>> = stream::iter(all)
             .map(|(digest, size)| async move {
-                let found = self.by_digest(&BLOB, &digest, Some(size)).await?;
-                Ok(found.map(|cached| CandidateBundle {
-                    digest,
-                    bytes: cached.bytes,
-                }))
+                let found = self.by_digest(&BLOB, &digest, Some(size), bytes).await?;
+                Ok(found.map(|bytes| CandidateBundle { digest, bytes }))
             })
             .buffered(PARALLEL)
             .try_collect()
@@ -228,13 +207,24 @@ impl Visit<'_> {
         Ok(bundles.into_iter().flatten().collect())
     }
 
-    /// Content by digest, from the cache or the registry; `None` when the registry has it not.
-    async fn by_digest(
+    /// Waits for the memory that the bundles take, before the first is asked for.
+    async fn reserve(&self, all: &[(Digest, u64)]) -> Result<(), Problem> {
+        let sizes = all.iter().map(|(_, size)| *size);
+        let sum = sizes.fold(0, u64::saturating_add);
+        let sum = usize::try_from(sum).unwrap_or(usize::MAX);
+        self.budget.reserve(sum).await
+    }
+
+    /// What `read` makes of content by digest, from the cache or the registry; `None` when the
+    /// registry has it not. Only what `read` takes is cached: the hash does not cover the media
+    /// type that it came with, and a wrong one must not stay.
+    async fn by_digest<T>(
         &self,
         part: &Part,
         digest: &Digest,
         size: Option<u64>,
-    ) -> Result<Option<Cached>, Problem> {
+        read: impl FnOnce(&Cached) -> Result<T, Problem>,
+    ) -> Result<Option<T>, Problem> {
         let key = CacheKey {
             identity: self.identity,
             repository: self.image.repository().to_owned(),
@@ -242,7 +232,9 @@ impl Visit<'_> {
             digest: digest.clone(),
         };
         if let Some(cached) = self.inner.read_cache(&key) {
-            return Ok(Some(cached));
+            // It is in memory, but may be dropped from the cache while it is used.
+            self.budget.take(cached.bytes.len()).await?;
+            return read(&cached).map(Some);
         }
         if size.is_some_and(|size| size > part.limit as u64) {
             return Err(Problem::Limit {
@@ -267,8 +259,9 @@ impl Visit<'_> {
             content_type,
             bytes,
         };
-        self.inner.insert_cache(key, cached.clone());
-        Ok(Some(cached))
+        let made = read(&cached)?;
+        self.inner.insert_cache(key, cached);
+        Ok(Some(made))
     }
 
     async fn get(
@@ -299,6 +292,53 @@ impl Visit<'_> {
     fn name(&self, what: &str) -> String {
         format!("{what} of {}", self.image)
     }
+}
+
+/// What a referrer's manifest says of bundles.
+#[derive(Default)]
+struct Carrier {
+    bundles: Vec<(Digest, u64)>,
+    predicate: Option<String>,
+}
+
+impl Carrier {
+    fn read(cached: &Cached) -> Result<Self, Problem> {
+        match document::read(&cached.bytes, cached.content_type.as_deref())? {
+            Document::Manifest { layers, predicate } => Ok(Self {
+                bundles: document::bundle_layers(layers).collect(),
+                predicate,
+            }),
+            // It was listed as a manifest; its bytes say otherwise, and carry no bundle.
+            Document::Index { .. } => Ok(Self::default()),
+        }
+    }
+}
+
+/// The bundles of all carriers, each once.
+fn bundles_of(carriers: impl Iterator<Item = Carrier>) -> Result<Vec<(Digest, u64)>, Problem> {
+    let mut kinds: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    for Carrier { bundles, predicate } in carriers {
+        let count = kinds.entry(predicate).or_default();
+        *count += bundles.len();
+        if *count > BUNDLES_PER_KIND_LIMIT {
+            return Err(Problem::Limit {
+                what: "bundles of one kind",
+                limit: BUNDLES_PER_KIND_LIMIT,
+            });
+        }
+        let new = bundles
+            .into_iter()
+            .filter(|(digest, _)| seen.insert(digest.clone()));
+        found.extend(new);
+        if found.len() > BUNDLE_COUNT_LIMIT {
+            return Err(Problem::Limit {
+                what: "bundles",
+                limit: BUNDLE_COUNT_LIMIT,
+            });
+        }
+    }
+    Ok(found)
 }
 
 fn index(body: &[u8], content_type: Option<&str>) -> Result<Vec<Descriptor>, Problem> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Config, RegistryClient};
+use super::{Config, Limits, RegistryClient};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -59,6 +59,7 @@ struct State {
     once: BTreeMap<String, Reply>,
     requests: Vec<String>,
     authorizations: Vec<String>,
+    user_agents: Vec<String>,
 }
 
 /// The registry; it ends with the test's runtime.
@@ -106,6 +107,9 @@ impl LyingRegistry {
                 if let Some(value) = line.strip_prefix("authorization: ") {
                     state.authorizations.push(value.trim().to_owned());
                 }
+                if let Some(value) = line.strip_prefix("user-agent: ") {
+                    state.user_agents.push(value.trim().to_owned());
+                }
             }
             let once = state.once.remove(path);
             once.or_else(|| state.replies.get(path).cloned())
@@ -131,6 +135,11 @@ impl LyingRegistry {
             .insert(path.to_owned(), reply);
     }
 
+    /// What it answers to a request for this path.
+    pub(crate) fn reply(&self, path: &str) -> Reply {
+        self.state.lock().unwrap().replies[path].clone()
+    }
+
     /// The paths asked for since the last call, sorted.
     pub(crate) fn take_requests(&self) -> Vec<String> {
         let mut requests = std::mem::take(&mut self.state.lock().unwrap().requests);
@@ -142,17 +151,16 @@ impl LyingRegistry {
         self.state.lock().unwrap().authorizations.clone()
     }
 
+    pub(crate) fn user_agents(&self) -> Vec<String> {
+        self.state.lock().unwrap().user_agents.clone()
+    }
+
     pub(crate) fn client(&self) -> RegistryClient {
         self.client_with(Duration::from_secs(5), 1 << 20)
     }
 
     pub(crate) fn client_with(&self, deadline: Duration, cache_bytes: usize) -> RegistryClient {
-        let plain_http = [self.address.clone()].into();
-        let config = Config {
-            plain_http,
-            user_agent: "test".to_owned(),
-        };
-        RegistryClient::with_limits(&config, deadline, cache_bytes).unwrap()
+        client(&[self], deadline, cache_bytes, 32 << 20)
     }
 
     /// Holds a manifest under its digest; returns the digest.
@@ -201,6 +209,30 @@ impl LyingRegistry {
     /// Lists these referrers of the image.
     pub(crate) fn referrers(&self, image: &ImageReference, descriptors: &[Value]) {
         self.set(&referrers_path(image), Reply::ok(INDEX, index(descriptors)));
+    }
+}
+
+/// A client of these registries, with limits: a deadline, bytes cached, bytes read at a time.
+pub(crate) fn client(
+    registries: &[&LyingRegistry],
+    deadline: Duration,
+    cache: usize,
+    reading: usize,
+) -> RegistryClient {
+    let addresses: Vec<_> = registries.iter().map(|r| r.address.as_str()).collect();
+    let limits = Limits {
+        deadline,
+        cache,
+        reading,
+    };
+    RegistryClient::with_limits(&config(&addresses), &limits).unwrap()
+}
+
+/// A configuration that reaches these registries by plain HTTP.
+pub(crate) fn config(plain_http: &[&str]) -> Config {
+    Config {
+        plain_http: plain_http.iter().map(|&host| host.to_owned()).collect(),
+        user_agent: "test".to_owned(),
     }
 }
 

@@ -39,6 +39,9 @@ pub enum Problem {
     /// The one deadline for everything about an image passed.
     #[error("it took longer than {0} seconds")]
     Deadline(u64),
+    /// What is being read of other images left no memory for this one until the deadline.
+    #[error("for {0} seconds there was no memory for it beside what else is being read")]
+    Memory(u64),
     /// The registry is overloaded or broken: 429 or 5xx.
     #[error("the registry answered {0}")]
     Overloaded(u16),
@@ -84,7 +87,9 @@ impl Problem {
     #[must_use]
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Connection(_) | Self::Deadline(_) | Self::Overloaded(_) => Cause::Unreachable,
+            Self::Connection(_) | Self::Deadline(_) | Self::Memory(_) | Self::Overloaded(_) => {
+                Cause::Unreachable
+            }
             Self::Forbidden(_) | Self::Challenge(_) | Self::Address(_) => Cause::Forbidden,
             Self::Missing => Cause::Missing,
             Self::Limit { .. } => Cause::Truncated,

@@ -1,15 +1,19 @@
 //! What the client makes of a registry that lies: the cause, the words and the exact requests.
 
+mod carriers;
+mod limits;
+
 use std::time::{Duration, Instant};
 
 use lockmaster_core::facts::Cause;
 use lockmaster_core::release::{Digest, ImageReference};
 use serde_json::{Value, json};
 
+use super::RegistryClient;
 use super::lying::{
-    INDEX, LyingRegistry, MANIFEST, Reply, fallback_path, index, referrers_path, subject_path,
+    INDEX, LyingRegistry, MANIFEST, Reply, config, fallback_path, index, referrers_path,
+    subject_path,
 };
-use super::{Config, RegistryClient};
 
 /// A registry with one image and three bundles; the descriptors of the carriers.
 async fn with_three() -> (LyingRegistry, ImageReference, Vec<Value>) {
@@ -47,6 +51,7 @@ async fn three_bundles_cost_exactly_eight_requests() {
     let artifact = client.fetch(&image).await.unwrap();
     let requests = registry.take_requests();
     assert_eq!(requests.len(), 8, "{requests:#?}");
+    assert_eq!(registry.user_agents(), ["test"; 8], "each says who asks");
     assert_eq!(
         requests
             .iter()
@@ -279,7 +284,7 @@ async fn redirects_are_for_blobs_https_and_public_addresses() {
 async fn only_listed_registries_may_be_on_loopback() {
     let registry = LyingRegistry::start().await;
     let image = registry.image();
-    let client = RegistryClient::new(&Config::default()).unwrap();
+    let client = RegistryClient::new(&config(&[])).unwrap();
     let error = client.fetch(&image).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
@@ -315,7 +320,7 @@ async fn tokens_come_from_the_registry_itself_only() {
     expect(
         failure(&registry, &image).await,
         Cause::Forbidden,
-        "sends us to evil.example",
+        "come from another host, https://evil.example",
     );
     registry.set(
         &subject_path(&image),
@@ -480,11 +485,7 @@ async fn overload_is_unreachable_and_no_absence() {
     );
     let image =
         ImageReference::parse(&format!("127.0.0.1:1/shop/checkout@{}", image.digest())).unwrap();
-    let config = Config {
-        plain_http: ["127.0.0.1:1".to_owned()].into(),
-        ..Config::default()
-    };
-    let error = RegistryClient::new(&config)
+    let error = RegistryClient::new(&config(&["127.0.0.1:1"]))
         .unwrap()
         .fetch(&image)
         .await
@@ -547,33 +548,4 @@ async fn one_kind_has_a_cap_of_its_own_and_sizes_are_believed_when_too_large() {
         Cause::Truncated,
         "more than 4194304 bytes",
     );
-}
-
-#[tokio::test]
-async fn what_is_no_carrier_is_left_out_and_what_is_gone_too() {
-    let (registry, image, mut descriptors) = with_three().await;
-    let both = registry.manifest(&json!({"manifests": [], "config": {}, "layers": []}));
-    let other = registry.manifest(&json!({"config": {}, "layers": [
-        {"mediaType": "text/plain", "digest": Digest::of(b"spdx"), "size": 4}]}));
-    let old = Digest::of(b"old bundle");
-    registry.set(
-        &format!("/v2/shop/checkout/blobs/{old}"),
-        Reply::ok("x", "old bundle"),
-    );
-    let old = registry.manifest(&json!({"config": {}, "layers": [
-        {"mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.1", "digest": old, "size": 10}]}));
-    for digest in [both, other, Digest::of(b"gone"), old] {
-        descriptors.push(json!({"mediaType": MANIFEST, "digest": digest, "size": 10}));
-    }
-    descriptors.push(json!({"mediaType": INDEX, "digest": Digest::of(b"index"), "size": 10}));
-    descriptors.push(json!({"mediaType": MANIFEST, "digest": "sha512:ab", "size": 10}));
-    descriptors.push(descriptors[0].clone());
-    registry.referrers(&image, &descriptors);
-    let bundles = &registry.client().fetch(&image).await.unwrap().bundles;
-    assert_eq!(
-        bundles.len(),
-        4,
-        "three, and the old one, to be named as refused"
-    );
-    assert_eq!(registry.take_requests().len(), 2 + 3 + 4 + 4);
 }

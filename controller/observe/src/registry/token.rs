@@ -95,12 +95,17 @@ pub(super) fn token_url(registry: &Url, path: &str, challenge: &str) -> Result<U
             clip(&realm)
         ));
     };
-    if url.origin() != registry.origin() || !url.username().is_empty() {
-        let host = url.host_str().unwrap_or_default();
+    if url.origin() != registry.origin() {
+        let (realm, own) = (url.origin(), registry.origin());
         return refuse(format!(
-            "the registry sends us to {} for a token, which is not the registry itself",
-            clip(host)
+            "the tokens of {} come from another host, {}, and such registries are not supported \
+             yet: keep the image in one that gives tokens itself or asks for none",
+            own.ascii_serialization(),
+            clip(&realm.ascii_serialization())
         ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("the registry's token realm has credentials in it".to_owned());
     }
     let scope = format!("repository:{path}:pull");
     url.set_fragment(None);
@@ -199,19 +204,34 @@ mod tests {
             url("bearer realm=https://registry.example/token").as_deref(),
             Ok("https://registry.example/token?scope=repository%3Ashop%2Fcheckout%3Apull")
         );
-        for foreign in [
-            "https://evil.example/token",
-            "https://registry.example.evil.example/token",
-            "https://registry.example:8443/token",
-            "http://registry.example/token",
-            "https://registry.example@evil.example/token",
-            "https://me@registry.example/token",
+        for (foreign, host) in [
+            ("https://evil.example/token", "https://evil.example"),
+            (
+                "https://registry.example.evil.example/token",
+                "https://registry.example.evil.example",
+            ),
+            (
+                "https://registry.example:8443/token",
+                "https://registry.example:8443",
+            ),
+            ("http://registry.example/token", "http://registry.example"),
+            (
+                "https://registry.example@evil.example/token",
+                "https://evil.example",
+            ),
         ] {
             let error = url(&format!("Bearer realm=\"{foreign}\"")).unwrap_err();
-            assert!(
-                error.contains("which is not the registry itself"),
-                "{foreign}: {error}"
+            let words = format!(
+                "tokens of https://registry.example come from another host, {host}, and such \
+                 registries are not supported yet: keep the image in one"
             );
+            assert!(error.contains(&words), "{foreign}: {error}");
+        }
+        for credentials in ["me@", "me:secret@", ":secret@"] {
+            let realm = format!("Bearer realm=\"https://{credentials}registry.example/token\"");
+            let error = url(&realm).unwrap_err();
+            assert!(error.contains("credentials in it"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
         }
         assert!(
             url("Basic realm=\"x\"")

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockmaster_core::release::{ImageReference, clip};
@@ -15,6 +14,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 
 use super::problem::Problem;
+use super::shares::Budget;
 use super::token::{self, TOKEN_ANSWER_LIMIT, Token, Tokens};
 use super::{Config, CredentialIdentity, SetupError, address};
 
@@ -50,33 +50,6 @@ pub(super) struct Answer {
 pub(super) enum Outcome {
     Found(Answer),
     Missing { code: String },
-}
-
-/// Bytes that may still be read for one image, over all its requests.
-pub(super) struct Budget {
-    left: AtomicUsize,
-    limit: usize,
-}
-
-impl Budget {
-    pub(super) fn new(limit: usize) -> Self {
-        Self {
-            left: AtomicUsize::new(limit),
-            limit,
-        }
-    }
-
-    fn take(&self, bytes: usize) -> Result<(), Problem> {
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(bytes)
-            })
-            .map(drop)
-            .map_err(|_| Problem::Limit {
-                what: "bytes in all",
-                limit: self.limit,
-            })
-    }
 }
 
 /// The clients and what they remember.
@@ -264,7 +237,8 @@ impl Transport {
     }
 }
 
-/// Reads a body; the limits hold before and while it arrives, whatever its length header says.
+/// Reads a body; the limits hold before and while it arrives, whatever its length header says, and
+/// nothing is read that there is no memory for.
 async fn read_body(
     mut response: Response,
     limit: usize,
@@ -275,17 +249,24 @@ async fn read_body(
         limit,
     };
     let announced = response.content_length().unwrap_or(0);
-    if announced > limit as u64 {
+    let mut paid = usize::try_from(announced).map_err(|_| too_long())?;
+    if paid > limit {
         return Err(too_long());
     }
-    let mut body = Vec::new();
+    budget.take(paid).await?;
+    let mut body = Vec::with_capacity(paid);
     while let Some(chunk) = response.chunk().await.map_err(connection)? {
-        if body.len() + chunk.len() > limit {
+        let length = body.len() + chunk.len();
+        if length > limit {
             return Err(too_long());
         }
-        budget.take(chunk.len())?;
+        if length > paid {
+            budget.take(length - paid).await?;
+            paid = length;
+        }
         body.extend_from_slice(&chunk);
     }
+    body.shrink_to_fit();
     Ok(body)
 }
 

@@ -254,6 +254,20 @@ fn subjects_are_named_by_sha256_and_any_of_them_may_match() {
 }
 
 #[test]
+fn of_many_subjects_the_artifact_and_three_others_are_kept() {
+    let ours = Digest::of(MANIFEST);
+    let others: Vec<_> = (0..100_u8).map(|n| Digest::of(&[n])).collect();
+    let named = |digest: &Digest| json!({"digest": {"sha256": digest.hexadecimal()}});
+    let all: Vec<_> = others.iter().chain([&ours, &ours]).map(named).collect();
+    let (subjects, _) = statement_changed(|s| s["subject"] = all.into());
+    assert_eq!(subjects[..3], others[..3], "in the statement's order");
+    assert_eq!(subjects[3..], [ours]);
+    let (subjects, _) =
+        statement_changed(|s| s["subject"] = others.iter().map(named).collect::<Vec<_>>().into());
+    assert_eq!(subjects, others[..3]);
+}
+
+#[test]
 fn a_deep_statement_is_refused_before_it_is_parsed() {
     let signer = Signer::p256();
     let payload = format!(r#"{{"predicate":{}"#, r#"{"a":"#.repeat(100_000));

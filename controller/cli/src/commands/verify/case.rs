@@ -90,6 +90,7 @@ impl Subjects {
             policies: policies.into_iter().map(everywhere).collect(),
             windows: BTreeMap::new(),
             workloads: Vec::new(),
+            refused: None,
             records: Vec::new(),
             records_problem: None,
             upstream: BTreeMap::new(),

@@ -1,12 +1,14 @@
 //! What an old reading of an object must not do.
 
-use super::{FIRST, UID, after, broken};
+use super::{FIRST, UID, after, broken, finish};
 use crate::decide::refusal;
 use crate::facts::{Observed, Workload};
 use crate::fixtures::{at, bare, promotion};
 
 const ENVIRONMENT: &str = "shop/checkout-prod";
+use crate::decision::Mutation;
 use crate::promotion::attempt_key;
+use crate::record::Outcome;
 
 #[test]
 fn an_old_reading_carries_nothing_out_again() {
@@ -92,4 +94,22 @@ fn an_open_intent_that_nothing_holds_is_claimed_again() {
             .count(),
         1
     );
+}
+
+#[test]
+fn the_claim_of_a_way_back_is_not_given_back() {
+    // The promotion is read as it was before its first intent; the way back is claimed already.
+    let mut world = broken();
+    let mut seen = world.now.promotions.clone();
+    world.advance(600);
+    assert_eq!(world.pass(), "claim");
+    seen[0].memory.intent = None;
+    let mut old = world.now.clone();
+    old.promotions = seen;
+    let decided = crate::decide::decide(&old.input()).mutation;
+    let Some(Mutation::Intent { intent, .. }) = decided else {
+        panic!("{decided:?}")
+    };
+    assert_eq!(intent.attempt, 2);
+    assert_eq!(finish(&mut world).0, Outcome::RolledBack);
 }

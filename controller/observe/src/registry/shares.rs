@@ -1,0 +1,269 @@
+//! What looks at images share, and how much of it one look, and one registry, may have: turns, and
+//! memory.
+//!
+//! A registry's own share is asked for before the common one, so that who waits for a slow registry
+//! holds nothing that others need, and no registry alone can hold all there is.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+use super::lock;
+use super::problem::Problem;
+
+/// Images looked at side by side.
+const TURNS: usize = 8;
+
+/// Of those, at one registry. Two keep an honest registry busy; one that never answers holds a turn
+/// for the whole deadline.
+const TURNS_PER_REGISTRY: usize = 2;
+
+/// Turns and memory of one process.
+pub(super) struct Shares {
+    turns: Semaphore,
+    memory: Arc<Semaphore>,
+    /// Bytes that one registry, and so one image, may hold.
+    per_registry: usize,
+    lanes: Mutex<BTreeMap<String, Arc<Lane>>>,
+}
+
+/// The share of one registry.
+pub(super) struct Lane {
+    turns: Semaphore,
+    memory: Arc<Semaphore>,
+}
+
+/// A turn, until it is dropped.
+pub(super) struct Turn<'a> {
+    _own: Result<SemaphorePermit<'a>, AcquireError>,
+    _common: Result<SemaphorePermit<'a>, AcquireError>,
+}
+
+impl Shares {
+    /// `memory` bytes in all, of which one registry may have three quarters.
+    pub(super) fn new(memory: usize) -> Self {
+        Self {
+            turns: Semaphore::new(TURNS),
+            memory: Arc::new(Semaphore::new(memory)),
+            per_registry: memory / 4 * 3,
+            lanes: Mutex::default(),
+        }
+    }
+
+    /// The share of a registry, `HOST:PORT`. Kept as long as anyone uses a part of it.
+    pub(super) fn lane(&self, registry: &str) -> Arc<Lane> {
+        let mut lanes = lock(&self.lanes);
+        lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || Arc::strong_count(&lane.memory) > 1);
+        let new = || {
+            Arc::new(Lane {
+                turns: Semaphore::new(TURNS_PER_REGISTRY),
+                memory: Arc::new(Semaphore::new(self.per_registry)),
+            })
+        };
+        Arc::clone(lanes.entry(registry.to_owned()).or_insert_with(new))
+    }
+
+    /// Waits for a turn.
+    pub(super) async fn turn<'a>(&'a self, lane: &'a Lane) -> Turn<'a> {
+        // Neither is ever closed, so both are permits.
+        Turn {
+            _own: lane.turns.acquire().await,
+            _common: self.turns.acquire().await,
+        }
+    }
+
+    /// An account for one look, with nothing in it yet.
+    pub(super) fn budget(&self, lane: &Lane) -> Budget {
+        Budget {
+            limit: self.per_registry,
+            own: Arc::clone(&lane.memory),
+            common: Arc::clone(&self.memory),
+            waiting: AtomicUsize::new(0),
+            account: Mutex::default(),
+        }
+    }
+}
+
+/// Memory that is held, until the last clone is dropped.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    _permits: Arc<Option<Permits>>,
+}
+
+/// The bytes that one look has read and may still read.
+pub(super) struct Budget {
+    limit: usize,
+    own: Arc<Semaphore>,
+    common: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    account: Mutex<Account>,
+}
+
+#[derive(Default)]
+struct Account {
+    /// What was read.
+    taken: usize,
+    /// What there are permits for, or someone waits for permits for; never less than `taken`.
+    reserved: usize,
+    permits: Option<Permits>,
+}
+
+#[derive(Debug)]
+struct Permits {
+    own: OwnedSemaphorePermit,
+    common: OwnedSemaphorePermit,
+}
+
+impl Budget {
+    /// Waits until there is memory for `bytes` to come, all at once: two looks that each hold a
+    /// part and wait for the rest would wait for each other.
+    pub(super) async fn reserve(&self, bytes: usize) -> Result<(), Problem> {
+        let missing = lock(&self.account).grow(0, bytes, self.limit)?;
+        self.acquire(missing).await
+    }
+
+    /// Accounts for `bytes` that are about to be read, and waits until there is memory for them.
+    pub(super) async fn take(&self, bytes: usize) -> Result<(), Problem> {
+        let missing = lock(&self.account).grow(bytes, 0, self.limit)?;
+        self.acquire(missing).await
+    }
+
+    /// Accounts for `bytes` if there is memory for them now.
+    pub(super) fn try_take(&self, bytes: usize) -> bool {
+        let mut account = lock(&self.account);
+        let before = (account.taken, account.reserved);
+        let Ok(missing) = account.grow(bytes, 0, self.limit) else {
+            return false;
+        };
+        let missing = permits(missing);
+        let own = Arc::clone(&self.own).try_acquire_many_owned(missing);
+        let common = Arc::clone(&self.common).try_acquire_many_owned(missing);
+        let (Ok(own), Ok(common)) = (own, common) else {
+            (account.taken, account.reserved) = before;
+            return false;
+        };
+        account.add(Permits { own, common });
+        true
+    }
+
+    /// Whether someone waits, or waited when it was given up, for memory.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// What was acquired, to be held as long as what was read is.
+    pub(super) fn into_held(self) -> Held {
+        Held {
+            _permits: Arc::new(lock(&self.account).permits.take()),
+        }
+    }
+
+    async fn acquire(&self, bytes: usize) -> Result<(), Problem> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        // A look that is given up here leaves its mark, which then says why.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let closed = |_| Problem::Connection("the controller is ending".to_owned());
+        let wanted = permits(bytes);
+        let own = Arc::clone(&self.own).acquire_many_owned(wanted).await;
+        let common = Arc::clone(&self.common).acquire_many_owned(wanted).await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let (own, common) = (own.map_err(closed)?, common.map_err(closed)?);
+        lock(&self.account).add(Permits { own, common });
+        Ok(())
+    }
+}
+
+impl Account {
+    /// Counts what is read now and what will be; how much of it there is no permit for yet.
+    fn grow(&mut self, taken: usize, ahead: usize, limit: usize) -> Result<usize, Problem> {
+        let taken = self.taken.saturating_add(taken);
+        let needed = taken.saturating_add(ahead);
+        if needed > limit {
+            return Err(Problem::Limit {
+                what: "bytes in all",
+                limit,
+            });
+        }
+        self.taken = taken;
+        let missing = needed.saturating_sub(self.reserved);
+        self.reserved += missing;
+        Ok(missing)
+    }
+
+    fn add(&mut self, more: Permits) {
+        match &mut self.permits {
+            None => self.permits = Some(more),
+            Some(permits) => {
+                permits.own.merge(more.own);
+                permits.common.merge(more.common);
+            }
+        }
+    }
+}
+
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Whether it ends within a moment.
+    async fn ends(future: impl Future<Output = Result<(), Problem>>) -> bool {
+        tokio::time::timeout(Duration::from_millis(50), future)
+            .await
+            .is_ok_and(|ended| ended.is_ok())
+    }
+
+    #[tokio::test]
+    async fn memory_is_held_until_what_was_read_is_dropped() {
+        let shares = Shares::new(400);
+        let (a, b) = (shares.lane("a"), shares.lane("b"));
+        let first = shares.budget(&a);
+        assert!(ends(first.reserve(250)).await);
+        assert!(ends(first.take(200)).await && ends(first.take(50)).await);
+        let held = first.into_held();
+        let second = shares.budget(&b);
+        assert!(ends(second.take(150)).await, "another registry's share");
+        let third = shares.budget(&a);
+        assert!(!third.try_take(51) && !ends(third.take(51)).await);
+        assert!(third.is_waiting(), "and says so");
+        drop(held);
+        let fourth = shares.budget(&a);
+        assert!(ends(fourth.take(250)).await);
+        assert!(!shares.budget(&b).try_take(1), "all of it is in use");
+        drop((second, fourth));
+        assert!(shares.budget(&b).try_take(300));
+    }
+
+    #[tokio::test]
+    async fn one_image_may_not_pass_the_share_of_its_registry() {
+        let shares = Shares::new(400);
+        let budget = shares.budget(&shares.lane("a"));
+        let problem = budget.reserve(301).await.unwrap_err();
+        assert_eq!(problem.to_string(), "there are more than 300 bytes in all");
+        assert!(budget.take(300).await.is_ok(), "nothing was taken");
+        assert!(budget.take(1).await.is_err() && !budget.try_take(1));
+    }
+
+    #[test]
+    fn lanes_are_kept_while_they_are_used() {
+        let shares = Shares::new(400);
+        let lane = shares.lane("a");
+        let budget = shares.budget(&lane);
+        assert!(budget.try_take(300));
+        drop(lane);
+        let held = budget.into_held();
+        assert!(!shares.budget(&shares.lane("a")).try_take(1));
+        drop(held);
+        shares.lane("b");
+        assert_eq!(lock(&shares.lanes).len(), 1);
+    }
+}

@@ -1,0 +1,122 @@
+//! What one image, and one registry, may take from the others: bundles, turns, memory.
+
+use std::time::{Duration, Instant};
+
+use lockmaster_core::facts::Cause;
+use lockmaster_core::release::{Digest, ImageReference};
+use serde_json::{Value, json};
+
+use super::super::lying::{
+    BUNDLE, LyingRegistry, MANIFEST, Reply, client, referrers_path, subject_path,
+};
+use super::{expect, failure, with_three};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// A carrier of bundles numbered `from..to`, annotated with a kind of its own; its descriptor.
+fn carrier(registry: &LyingRegistry, from: usize, to: usize) -> Value {
+    let layer = |number: usize| {
+        let bundle = format!("bundle {number}");
+        let digest = Digest::of(bundle.as_bytes());
+        let path = format!("/v2/shop/checkout/blobs/{digest}");
+        let size = bundle.len();
+        registry.set(&path, Reply::ok("x", bundle));
+        json!({"mediaType": BUNDLE, "digest": digest, "size": size})
+    };
+    let layers: Vec<_> = (from..to).map(layer).collect();
+    let kind = format!("https://invented.example/{from}");
+    let digest = registry.manifest(
+        &json!({"mediaType": MANIFEST, "config": {}, "layers": layers,
+        "annotations": {"dev.sigstore.bundle.predicateType": kind}}),
+    );
+    json!({"mediaType": MANIFEST, "digest": digest, "size": 10_000})
+}
+
+#[tokio::test]
+async fn invented_kinds_do_not_widen_the_cap() {
+    let registry = LyingRegistry::start().await;
+    let image = registry.image();
+    let mut carriers: Vec<_> = (0..4)
+        .map(|n| carrier(&registry, 32 * n, 32 * (n + 1)))
+        .collect();
+    registry.referrers(&image, &carriers);
+    let artifact = registry.client().fetch(&image).await.unwrap();
+    assert_eq!(artifact.bundles.len(), 128);
+    carriers.push(carrier(&registry, 128, 129));
+    registry.referrers(&image, &carriers);
+    registry.take_requests();
+    expect(
+        failure(&registry, &image).await,
+        Cause::Truncated,
+        "more than 128 bundles",
+    );
+    let asked = registry.take_requests();
+    assert!(asked.iter().all(|path| !path.contains("/blobs/")));
+}
+
+#[tokio::test]
+async fn a_registry_that_never_answers_delays_no_other() {
+    let (honest, image, _) = with_three().await;
+    let silent = LyingRegistry::start().await;
+    let client = client(&[&honest, &silent], LONG, 1 << 20, 32 << 20);
+    for number in 0..10_u8 {
+        let image = silent.image().with_digest(Digest::of(&[number]));
+        let delay = Duration::from_mins(1);
+        let never = Reply {
+            delay,
+            ..Reply::status(404)
+        };
+        silent.set(&subject_path(&image), never.clone());
+        silent.set(&referrers_path(&image), never);
+        let client = client.clone();
+        tokio::spawn(async move { client.fetch(&image).await });
+    }
+    while silent.take_requests().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let start = Instant::now();
+    let artifact = client.fetch(&image).await.unwrap();
+    assert_eq!(artifact.bundles.len(), 3);
+    assert!(start.elapsed() < LONG / 4, "{:?}", start.elapsed());
+}
+
+/// A registry with one image and one bundle of 100 kB.
+async fn with_large() -> (LyingRegistry, ImageReference) {
+    let registry = LyingRegistry::start().await;
+    let image = registry.image();
+    let large = registry.bundle(&vec![b' '; 100_000], "spdx");
+    registry.referrers(&image, &[large]);
+    (registry, image)
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_memory_beside_the_rest_is_unreachable_until_it_does() {
+    let (one, first) = with_large().await;
+    let (other, second) = with_large().await;
+    let client = client(&[&one, &other], Duration::from_secs(2), 1 << 20, 160_000);
+    let held = client.fetch(&first).await.unwrap();
+    let cached = [held.bundles[0].digest.clone()];
+    let error = client.fetch(&second).await.unwrap_err();
+    expect(
+        (error.cause(), error.to_string()),
+        Cause::Unreachable,
+        "for 2 seconds there was no memory for it",
+    );
+    assert!(client.read_cached(&first, &cached).is_none(), "not twice");
+    drop(held);
+    assert_eq!(client.fetch(&second).await.unwrap().bundles.len(), 1);
+    assert!(client.read_cached(&first, &cached).is_some());
+}
+
+#[tokio::test]
+async fn an_image_beyond_its_share_of_memory_is_truncated_before_its_bundles_are_read() {
+    let (registry, image) = with_large().await;
+    let client = client(&[&registry], LONG, 1 << 20, 120_000);
+    let error = client.fetch(&image).await.unwrap_err();
+    expect(
+        (error.cause(), error.to_string()),
+        Cause::Truncated,
+        "more than 90000 bytes in all",
+    );
+    assert_eq!(registry.take_requests().len(), 3, "no bundle");
+}
