@@ -234,7 +234,6 @@ impl Watch {
         error: &watcher::Error,
     ) -> bool {
         let (kind, namespace) = (K::plural(&()), &self.namespace);
-        tracing::warn!(namespace, kind = %kind, error = %error, "failed to watch");
         let problem = if code(error) == Some(FORBIDDEN) {
             Unavailable {
                 cause: Cause::Forbidden,
@@ -245,6 +244,7 @@ impl Watch {
                 ),
             }
         } else if seen.complete && seen.problem.is_none() {
+            tracing::warn!(namespace, kind = %kind, %error, "failed to watch");
             return false;
         } else {
             Unavailable {
@@ -253,6 +253,9 @@ impl Watch {
             }
         };
         let news = seen.problem.as_ref() != Some(&problem);
+        if news {
+            tracing::warn!(namespace, kind = %kind, %error, "failed to watch");
+        }
         seen.problem = Some(problem);
         news
     }

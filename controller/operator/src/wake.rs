@@ -84,15 +84,22 @@ impl Waker {
 
     fn is_placed(&self, promotion: &Promotion) -> bool {
         let namespace = promotion.namespace().unwrap_or_default();
-        self.stores
-            .environment(&namespace, &promotion.spec.environment)
-            .is_some_and(|environment| environment.0.is_ok())
+        self.is_readable(&namespace, &promotion.spec.environment)
     }
 
-    /// An Environment came, changed or went: itself, and the promotions that name it.
+    fn is_readable(&self, namespace: &str, environment: &str) -> bool {
+        let environment = self.stores.environment(namespace, environment);
+        environment.is_some_and(|environment| environment.0.is_ok())
+    }
+
+    /// An Environment came, changed or went: itself, and where it is gone or unreadable, the
+    /// promotions that name it.
     pub(crate) fn environment_changed(&self, object: &Guarded<Environment>) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         self.environment(&namespace, &name);
+        if self.is_readable(&namespace, &name) {
+            return;
+        }
         for promotion in self.stores.promotions_of(&namespace, &name) {
             let _ = self
                 .promotions
