@@ -91,7 +91,7 @@ async fn objects(bed: &Bed) -> anyhow::Result<()> {
         (
             "a version that is none",
             change(&release, "/spec/version", json!("v1"))?,
-            ["spec.version", "SemVer"],
+            ["spec.version", "1.42.0"],
         ),
         (
             "a Promotion that names nothing",

@@ -17,6 +17,7 @@ mod beds;
 mod guard_cases;
 mod memory;
 mod requests;
+mod rights;
 mod scenarios;
 mod start;
 
@@ -31,6 +32,7 @@ fn main() -> anyhow::Result<()> {
         guard_cases::tests(&beds),
         scenarios::tests(&beds),
         bad_input::tests(&beds),
+        rights::tests(&beds),
         requests::tests(&beds),
         memory::tests(&beds),
     ];

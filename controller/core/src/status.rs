@@ -289,21 +289,28 @@ pub fn intended(
     status
 }
 
-/// The status of a promotion that is over.
+/// The status of a promotion that is over. `gates` are what they say now, where that is to be said.
 #[must_use]
 pub fn concluded(
     previous: &PromotionStatus,
     generation: i64,
     record: RecordReference,
     message: String,
+    gates: &[GateReport],
     now: Timestamp,
 ) -> PromotionStatus {
+    let gates = if gates.is_empty() {
+        &previous.gates
+    } else {
+        gates
+    };
     let (state, reason) = State::of_outcome(record.outcome);
     let status = PromotionStatus {
         observed_generation: generation,
         state,
         summary: message,
         blocked_by: None,
+        gates: gates.to_vec(),
         rollout: Rollout { intent: None },
         record: Some(record),
         ..previous.clone()

@@ -56,6 +56,46 @@ pub(crate) enum Error {
     },
 }
 
+/// Longest answer of the API server that is repeated to people: webhooks may say anything.
+const ANSWER_LIMIT: usize = 512;
+
+impl Error {
+    /// What the API server said, where it understood the write and refused it: repeating it at once
+    /// would be refused as well.
+    pub(crate) fn refusal(&self) -> Option<&kube::core::Status> {
+        match self {
+            Self::Refused { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if is_refusal(status.code) => Some(status),
+                _ => None,
+            },
+            Self::Silent { .. } => None,
+        }
+    }
+}
+
+/// Client errors but for those that time mends: no identity yet (401), too slow (408), too much (429).
+fn is_refusal(code: u16) -> bool {
+    (400..500).contains(&code) && ![401, 408, 429].contains(&code)
+}
+
+/// The answer in one line, with the mend where rights are missing.
+pub(crate) fn refused(reference: &WorkloadReference, status: &kube::core::Status) -> String {
+    let answer: String = status.message.chars().take(ANSWER_LIMIT).collect();
+    let answer = answer.replace(char::is_control, " ");
+    if lacks_rights(status) {
+        return format!(
+            "the API server refuses to change {reference}: {answer}; its owner grants the Role that \
+             `kubectl promote init` prints (get, list, watch, patch on deployments), and it goes on"
+        );
+    }
+    format!("the API server refuses to change {reference}: {answer}; it is tried again")
+}
+
+/// Whether RBAC refused it, and no webhook or policy: those answer 403 as well.
+pub(crate) fn lacks_rights(status: &kube::core::Status) -> bool {
+    status.code == 403 && status.message.contains(" cannot ")
+}
+
 /// Writes, without retrying.
 #[derive(Clone)]
 pub(crate) struct Writer {

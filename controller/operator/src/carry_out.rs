@@ -4,12 +4,14 @@ use k8s_openapi::api::apps::v1::Deployment;
 use lockmaster_api::{Environment, Promotion};
 use lockmaster_core::decision::{Decision, Mutation};
 use lockmaster_core::environment::WorkloadReference;
-use lockmaster_core::promotion::{Claim, Intent, RecordReference};
+use lockmaster_core::facts::Refusal;
+use lockmaster_core::gate::GateReport;
+use lockmaster_core::promotion::{Claim, Intent, RecordReference, attempt_key};
 use lockmaster_core::record::Record;
 use lockmaster_core::status::{self, EnvironmentStatus, PromotionStatus};
 use lockmaster_observe::observation::Observation;
 
-use crate::act::{Written, version_of};
+use crate::act::{self, Written, version_of};
 use crate::context::Context;
 use crate::reconcile::Error;
 use crate::written::Kind;
@@ -23,6 +25,8 @@ pub(crate) enum Acted {
     Changed,
     /// The view was old.
     Raced,
+    /// The API server refused it, so often in a row.
+    Refused(u32),
 }
 
 /// Makes the one change that was decided on, if any.
@@ -41,6 +45,7 @@ pub(crate) async fn carry_out(
         }
         Mutation::Release { uid } => {
             context.first_seen.forget(uid);
+            context.refusals.forget(&seen.environment.key());
             hold(context, seen, decision, None).await
         }
         Mutation::Intent {
@@ -54,8 +59,14 @@ pub(crate) async fn carry_out(
             target,
         } => {
             let key = seen.environment.key();
-            let written = context.writer.apply(&key, uid, *attempt, target).await?;
-            Ok(changed_workload(context, &target.workload, written))
+            let written = context.writer.apply(&key, uid, *attempt, target).await;
+            let tried = Tried {
+                key: &key,
+                attempt: attempt_key(uid, *attempt),
+                workload: &target.workload,
+                is_fence: false,
+            };
+            Ok(tried.outcome(context, written)?)
         }
         Mutation::Fence {
             uid,
@@ -69,7 +80,11 @@ pub(crate) async fn carry_out(
             record,
             reason: _,
             message,
-        } => conclude(context, seen, uid, record.clone(), message.clone()).await,
+            gates,
+        } => {
+            let (record, message) = (record.clone(), message.clone());
+            conclude(context, seen, uid, record, message, gates).await
+        }
     }?;
     tracing::info!(step, raced = acted == Acted::Raced, "acted");
     Ok(acted)
@@ -88,17 +103,51 @@ fn settle<T>(written: Written<T>, done: impl FnOnce(&T)) -> Acted {
     }
 }
 
-fn changed_workload(
-    context: &Context,
-    reference: &WorkloadReference,
-    written: Written<Deployment>,
-) -> Acted {
-    let (namespace, name) = (&reference.namespace, &reference.name);
-    settle(written, |stored| {
-        context
-            .written
-            .remember(Kind::Workload, namespace, name, version_of(stored));
-    })
+/// A write to a workload, on behalf of an Environment.
+struct Tried<'a> {
+    key: &'a str,
+    attempt: String,
+    workload: &'a WorkloadReference,
+    is_fence: bool,
+}
+
+impl Tried<'_> {
+    /// What it came to. A refusal is kept, so that the next pass says it and the pauses grow.
+    fn outcome(
+        self,
+        context: &Context,
+        written: Result<Written<Deployment>, act::Error>,
+    ) -> Result<Acted, act::Error> {
+        let Self {
+            key,
+            attempt,
+            workload,
+            is_fence,
+        } = self;
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => {
+                let Some(status) = error.refusal() else {
+                    return Err(error);
+                };
+                let refusal = Refusal {
+                    attempt,
+                    // Where not even a fence may be written, nothing of ours can arrive late.
+                    forbidden: is_fence || act::lacks_rights(status),
+                    message: act::refused(workload, status),
+                };
+                tracing::warn!(key, why = refusal.message, "refused");
+                return Ok(Acted::Refused(context.refusals.note(key, refusal)));
+            }
+        };
+        context.refusals.forget(key);
+        let (namespace, name) = (&workload.namespace, &workload.name);
+        Ok(settle(written, |stored| {
+            context
+                .written
+                .remember(Kind::Workload, namespace, name, version_of(stored));
+        }))
+    }
 }
 
 /// Fences a workload off as it was when that was decided: on a newer one, perhaps our apply has
@@ -113,11 +162,14 @@ async fn fence(
     let Some(version) = seen.workload_versions.get(workload) else {
         return Ok(Acted::Raced);
     };
-    let written = context
-        .writer
-        .fence(uid, attempt, workload, version)
-        .await?;
-    Ok(changed_workload(context, workload, written))
+    let written = context.writer.fence(uid, attempt, workload, version).await;
+    let tried = Tried {
+        key: &seen.environment.key(),
+        attempt: attempt_key(uid, attempt),
+        workload,
+        is_fence: true,
+    };
+    Ok(tried.outcome(context, written)?)
 }
 
 async fn write_record(
@@ -208,13 +260,14 @@ async fn conclude(
     uid: &str,
     record: RecordReference,
     message: String,
+    gates: &[GateReport],
 ) -> Result<Acted, Error> {
     let Some(object) = seen.promotion_object(uid) else {
         return Ok(Acted::Raced);
     };
     let before = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or_default();
-    let after = status::concluded(&before, generation, record, message, seen.now);
+    let after = status::concluded(&before, generation, record, message, gates, seen.now);
     let written = context
         .writer
         .promotion_status(object, after.clone())

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use http::HeaderValue;
 use http::header::USER_AGENT;
+use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 
 /// A write that takes longer has an unknown outcome, and the next pass reads back what happened.
@@ -26,10 +27,7 @@ pub(crate) struct Clients {
 impl Clients {
     /// Clients for the cluster of the pod's ServiceAccount or of the kubeconfig.
     pub(crate) async fn connect() -> anyhow::Result<Self> {
-        let config = Config::infer().await.context(
-            "failed to find the cluster: run in a pod with a ServiceAccount token, or point \
-             KUBECONFIG at a readable kubeconfig",
-        )?;
+        let config = configuration().await?;
         let client = |purpose, retry| {
             Client::try_from(named(config.clone(), purpose, retry)?)
                 .context("failed to make a client from the cluster's configuration")
@@ -40,6 +38,24 @@ impl Clients {
             writer: client("writer", false)?,
             probe: named(config, "probe", false)?,
         })
+    }
+}
+
+/// What KUBECONFIG names and nothing else, where it is set: an unreadable file must not turn into
+/// another cluster. Otherwise that of the pod, or ~/.kube/config.
+async fn configuration() -> anyhow::Result<Config> {
+    let named = std::env::var_os("KUBECONFIG").filter(|files| !files.is_empty());
+    match named {
+        Some(files) => Config::from_kubeconfig(&KubeConfigOptions::default())
+            .await
+            .with_context(|| {
+                let files = files.display();
+                format!("failed to use KUBECONFIG={files}; point it at a readable kubeconfig, or unset it in a pod")
+            }),
+        None => Config::infer().await.context(
+            "failed to find the cluster: run in a pod with a ServiceAccount token, or point \
+             KUBECONFIG at a kubeconfig",
+        ),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use lockmaster_core::facts::Refusal;
 use lockmaster_observe::observation::Observer;
 
 use crate::act::Writer;
@@ -33,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) first_seen: FirstSeen,
     /// Failures in a row, by Environment.
     pub(crate) failures: Failures,
+    /// What the API server refused, by Environment.
+    pub(crate) refusals: Refusals,
 }
 
 /// When each promotion was seen first by this process.
@@ -58,6 +61,37 @@ impl FirstSeen {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(uid);
+    }
+}
+
+/// The last refused write to a workload, by Environment, and how often it was refused in a row.
+#[derive(Default)]
+pub(crate) struct Refusals(Mutex<HashMap<String, (Refusal, u32)>>);
+
+impl Refusals {
+    /// Keeps a refusal and returns how many there were in a row for the same attempt.
+    pub(crate) fn note(&self, key: &str, refusal: Refusal) -> u32 {
+        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = refusals
+            .get(key)
+            .filter(|(kept, _)| kept.attempt == refusal.attempt);
+        let count = before.map_or(1, |(_, count)| count.saturating_add(1));
+        refusals.insert(key.to_owned(), (refusal, count));
+        count
+    }
+
+    /// The last one of an Environment.
+    pub(crate) fn of(&self, key: &str) -> Option<Refusal> {
+        let refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.get(key).map(|(refusal, _)| refusal.clone())
+    }
+
+    /// Forgets that of an Environment: a write was taken, or nothing is under way any more.
+    pub(crate) fn forget(&self, key: &str) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
     }
 }
 

@@ -26,7 +26,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::act::Writer;
 use crate::args::Args;
-use crate::context::{Context, Failures, FirstSeen};
+use crate::context::{Context, Failures, FirstSeen, Refusals};
 use crate::events::Events;
 use crate::fresh::Freshness;
 use crate::guard::GuardWatch;
@@ -97,6 +97,7 @@ pub(crate) fn observation_with(promotions: &[&str]) -> Observation {
         policies: vec![],
         windows: BTreeMap::new(),
         workloads: vec![Observed::Pending],
+        refused: None,
         records: vec![],
         records_problem: None,
         upstream: BTreeMap::new(),
@@ -181,5 +182,6 @@ pub(crate) fn context(client: &Client, stores: Stores) -> Context {
         events: Events::new(client.clone()),
         first_seen: FirstSeen::default(),
         failures: Failures::default(),
+        refusals: Refusals::default(),
     }
 }

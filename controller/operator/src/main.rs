@@ -24,21 +24,30 @@ mod wake;
 mod watches;
 mod written;
 
-use anyhow::Context as _;
+use std::process::ExitCode;
+
 use clap::Parser;
 
 use crate::args::Args;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let args = Args::parse();
     args::start_logging();
+    match run(&args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %format!("{error:#}"), "the operator stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("failed to install the TLS provider: another one is there"))?;
-    let listeners = http::Listeners::bind(&args).await?;
+    let listeners = http::Listeners::bind(args).await?;
     let clients = clients::Clients::connect().await?;
-    watches::run(&args, clients, listeners)
-        .await
-        .context("the operator stopped")
+    watches::run(args, clients, listeners).await
 }

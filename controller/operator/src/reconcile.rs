@@ -77,9 +77,10 @@ async fn pass(
     let now = Timestamp::now();
     let guard = context.guard.state();
     let first_seen = |uid: &str| context.first_seen.of(uid, now);
-    let seen = context
+    let mut seen = context
         .observer
         .observe(object, &readable, guard, first_seen, now)?;
+    seen.facts.refused = context.refusals.of(&seen.environment.key());
     if !is_current(&context.written, &seen) {
         return Ok(Action::requeue(LOOK_AGAIN));
     }
@@ -96,6 +97,7 @@ async fn pass(
     }
     Ok(match (acted, reports, decision.next) {
         (Acted::Raced, ..) => Action::requeue(LOOK_AGAIN),
+        (Acted::Refused(count), _, next) => Action::requeue(after_refusal(count, next, now)),
         (_, Reports::MoreToCome, _) => Action::requeue(REPORT_AGAIN),
         (Acted::Changed, ..) | (Acted::Nothing, _, Next::AwaitChange) => Action::await_change(),
         (Acted::Nothing, _, Next::At(at)) => Action::requeue(until(at, now)),
@@ -121,6 +123,19 @@ async fn say_unreadable(context: &Context, seen: &Observation, problem: &str) ->
         write_environment(context, object, after).await?;
     }
     Ok(())
+}
+
+/// The pause after a refused write; the deadline of the roll-out is kept all the same.
+fn after_refusal(count: u32, next: Next, now: Timestamp) -> Duration {
+    match next {
+        Next::AwaitChange => doubling(count),
+        Next::At(at) => doubling(count).min(until(at, now)),
+    }
+}
+
+/// The pause after so many failures in a row: doubling from one second.
+fn doubling(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(LONGEST_PAUSE)
 }
 
 /// How long from `now` until `at`, and a little more, so that the clock has really passed it.
@@ -187,7 +202,7 @@ async fn report_environment(
     Ok(())
 }
 
-/// The pause after a failed pass: doubling from one second.
+/// The pause after a failed pass.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "kube's Controller hands over its own handles"
@@ -204,7 +219,7 @@ pub(crate) fn after_error(
         object.name_any()
     );
     let failures = context.failures.count(&key);
-    let pause = Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(LONGEST_PAUSE);
+    let pause = doubling(failures);
     tracing::warn!(environment = key, error = %chain(error), ?pause, "the pass failed");
     Action::requeue(pause)
 }

@@ -18,7 +18,7 @@ use crate::act::Writer;
 use crate::args::Args;
 use crate::caches::Caches;
 use crate::clients::Clients;
-use crate::context::{Context, Failures, FirstSeen};
+use crate::context::{Context, Failures, FirstSeen, Refusals};
 use crate::events::Events;
 use crate::fresh::Freshness;
 use crate::guard::GuardWatch;
@@ -66,6 +66,7 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
         metrics: metrics.clone(),
         first_seen: FirstSeen::default(),
         failures: Failures::default(),
+        refusals: Refusals::default(),
     });
     let ready = Arc::new(AtomicBool::new(false));
     let scraped = context.clone();

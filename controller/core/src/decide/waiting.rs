@@ -227,7 +227,13 @@ fn resumed(case: &Case<'_>, progress: &mut Progress, intent: &Intent) -> Option<
 fn ending(case: &Case<'_>, progress: &Progress, waiting: &[&Promotion]) -> Option<Mutation> {
     let promotion = case.promotion;
     if let Some(record) = recorded_before(promotion, case.facts) {
-        return Some(conclude(promotion, record));
+        let mut end = conclude(promotion, record);
+        if let Mutation::Conclude { gates, .. } = &mut end
+            && record.content.promotion.uid == promotion.uid
+        {
+            gates.clone_from(&progress.gates);
+        }
+        return Some(end);
     }
     let (outcome, reason, message) = if promotion.request.abort {
         (
@@ -299,6 +305,7 @@ pub(super) fn conclude(promotion: &Promotion, record: &Record) -> Mutation {
         },
         reason: record.content.reason,
         message: record.content.message.clone(),
+        gates: Vec::new(),
     }
 }
 
