@@ -64,10 +64,12 @@ impl Error {
     /// would be refused as well.
     pub(crate) fn refusal(&self) -> Option<&kube::core::Status> {
         match self {
-            Self::Refused { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) if is_refusal(status.code) => Some(status),
-                _ => None,
-            },
+            Self::Refused { source, .. } => {
+                let kube::Error::Api(status) = source.as_ref() else {
+                    return None;
+                };
+                is_refusal(status.code).then_some(status.as_ref())
+            }
             Self::Silent { .. } => None,
         }
     }

@@ -1,6 +1,6 @@
 //! What passes look at, for tests: one Environment with one Promotion and one workload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -163,7 +163,11 @@ pub(crate) fn stores() -> Stores {
 
 /// What passes share, over these caches and this API server.
 pub(crate) fn context(client: &Client, stores: Stores) -> Context {
-    let registry = RegistryClient::new(&registry::Config::default()).unwrap();
+    let config = registry::Config {
+        plain_http: BTreeSet::new(),
+        user_agent: "lockmaster/test".into(),
+    };
+    let registry = RegistryClient::new(&config).unwrap();
     let evidence = EvidenceStore::new(registry, unbounded_channel().0, Box::new(|_, _| {}));
     let workloads = Workloads::new(client.clone(), unbounded_channel().0);
     let guard = GuardWatch::new(

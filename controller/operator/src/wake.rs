@@ -175,3 +175,101 @@ impl Waker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+    use kube::runtime::reflector::store;
+    use kube::runtime::watcher::Event;
+    use lockmaster_core::release::Digest;
+    use serde_json::{Value, json};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    /// Knows these Environments; the receivers say which passes were woken.
+    fn waker(
+        environments: Vec<Value>,
+    ) -> (
+        Waker,
+        UnboundedReceiver<EnvironmentRef>,
+        UnboundedReceiver<PromotionRef>,
+    ) {
+        let (stored, mut writer) = store();
+        for object in environments {
+            writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
+        }
+        let (by_environment, woken) = unbounded_channel();
+        let (by_promotion, unplaced) = unbounded_channel();
+        let waker = Waker {
+            environments: by_environment,
+            promotions: by_promotion,
+            stores: Stores {
+                environments: stored,
+                ..fixtures::stores()
+            },
+        };
+        (waker, woken, unplaced)
+    }
+
+    fn environment() -> Value {
+        serde_json::to_value(fixtures::environment()).unwrap()
+    }
+
+    fn unreadable_promotion() -> Guarded<Promotion> {
+        let mut object = serde_json::to_value(fixtures::promotion("p")).unwrap();
+        object["spec"]["action"] = json!("Sideways");
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn an_unreadable_promotion_wakes_the_environment_that_it_holds() {
+        let mut held = environment();
+        held["status"] = json!({"active": {
+            "intent": {"attempt": 1, "at": "2026-11-24T10:00:00Z", "targets": []},
+            "account": {
+                "promotion": {
+                    "name": "p", "uid": "p-uid", "specHash": Digest::of(b"p"),
+                    "action": "Promote", "release": "checkout-1.0.0",
+                    "created": "2026-11-24T10:00:00Z",
+                    "requestedBy": {"name": "", "kind": "Unknown"},
+                },
+                "effectiveTier": "Development",
+            },
+        }});
+        let (waker, mut woken, _unplaced) = waker(vec![held]);
+        waker.promotion(&unreadable_promotion());
+        assert_eq!(woken.try_recv().unwrap().name, "prod");
+        let (waker, mut woken, _unplaced) = self::waker(vec![environment()]);
+        waker.promotion(&unreadable_promotion());
+        assert!(woken.try_recv().is_err(), "nobody's");
+    }
+
+    #[test]
+    fn an_unreadable_record_wakes_its_environment_and_those_after_it() {
+        let mut after = environment();
+        after["metadata"]["name"] = json!("after-prod");
+        after["spec"]["after"] = json!([{"environment": "prod"}]);
+        let (waker, mut woken, _unplaced) = waker(vec![environment(), after]);
+        let record = json!({
+            "apiVersion": "lockmaster.dev/v1alpha1", "kind": "PromotionRecord",
+            "metadata": {"name": "prod-000001", "namespace": "shop"},
+            "spec": {"outcome": "Perhaps"},
+        });
+        waker.record(&serde_json::from_value(record).unwrap());
+        assert_eq!(woken.try_recv().unwrap().name, "prod");
+        assert_eq!(woken.try_recv().unwrap().name, "after-prod");
+    }
+
+    #[test]
+    fn promotions_are_looked_at_alone_only_without_a_readable_environment() {
+        let promotion =
+            serde_json::from_value(serde_json::to_value(fixtures::promotion("p")).unwrap());
+        let promotion: Guarded<Promotion> = promotion.unwrap();
+        let (waker, _woken, mut unplaced) = waker(vec![environment()]);
+        waker.promotion(&promotion);
+        assert!(unplaced.try_recv().is_err());
+        let (waker, _woken, mut unplaced) = self::waker(vec![]);
+        waker.promotion(&promotion);
+        assert_eq!(unplaced.try_recv().unwrap().name, "p");
+    }
+}

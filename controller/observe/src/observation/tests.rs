@@ -1,6 +1,7 @@
 //! What one look makes of objects that are finished, unreadable or gone.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use http::{Request, Response};
@@ -35,7 +36,11 @@ fn observer(promotions: Vec<Value>) -> Observer {
         std::future::pending::<Result<Response<Body>, Infallible>>()
     });
     let workloads = Workloads::new(Client::new(silent, "default"), unbounded_channel().0);
-    let registry = RegistryClient::new(&Config::new("lockmaster/test")).unwrap();
+    let config = Config {
+        plain_http: BTreeSet::new(),
+        user_agent: "lockmaster/test".into(),
+    };
+    let registry = RegistryClient::new(&config).unwrap();
     let evidence = EvidenceStore::new(registry, unbounded_channel().0, Box::new(|_, _| {}));
     Observer::new(stores, Arc::new(workloads), Arc::new(evidence))
 }
