@@ -18,6 +18,7 @@ use lockmaster_core::facts::Workload;
 use lockmaster_core::promotion::{IntentTarget, attempt_key};
 use lockmaster_core::record::Record;
 use lockmaster_core::status::{EnvironmentStatus, PromotionStatus};
+use lockmaster_observe::records::ENVIRONMENT_LABEL;
 use lockmaster_observe::workload;
 use serde_json::{Value, json};
 
@@ -25,8 +26,6 @@ use crate::clients::WRITE_DEADLINE;
 
 /// Label of a record: uid of its promotion.
 pub(crate) const PROMOTION_LABEL: &str = "lockmaster.dev/promotion-uid";
-/// Label of a record: name of its Environment.
-pub(crate) const ENVIRONMENT_LABEL: &str = "lockmaster.dev/environment";
 
 /// How a write ended.
 #[derive(Debug)]
