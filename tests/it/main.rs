@@ -25,3 +25,5 @@ mod repository;
 mod scenarios;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod values;
