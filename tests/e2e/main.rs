@@ -19,6 +19,9 @@ mod memory;
 mod requests;
 mod scenarios;
 mod start;
+// One table for the parsers, the schemas and the API server.
+#[path = "../it/values.rs"]
+mod values;
 
 use beds::Beds;
 
