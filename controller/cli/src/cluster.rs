@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::core::NamespaceResourceScope;
+use kube::core::{ApiResource, DynamicObject, NamespaceResourceScope};
 use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::args::Connection;
 use crate::failure::{Attempt, Exit, Failure, of_api, one_line};
+use crate::read::{Listed, read};
 
 /// How long connecting may take: somebody is waiting at a prompt.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -93,9 +94,10 @@ impl Cluster {
 
     /// Reads one object of the namespace.
     pub(crate) async fn get<K: Namespaced>(&self, name: &str) -> anyhow::Result<K> {
-        let answer = self.namespaced::<K>().get(name).await;
+        let answer = self.untyped::<K>().get(name).await;
         let words = Words::of::<K>(true);
-        Ok(answer.map_err(|error| of_api(&error, &self.attempt(&words, "get", name)))?)
+        let object = answer.map_err(|error| of_api(&error, &self.attempt(&words, "get", name)))?;
+        Ok(read(object, &words.kind).map_err(|problem| Failure::unreadable(&problem))?)
     }
 
     /// Reads one object without a namespace.
@@ -106,8 +108,8 @@ impl Cluster {
     }
 
     /// Reads all objects of a kind in the namespace, page by page.
-    pub(crate) async fn list<K: Namespaced>(&self) -> anyhow::Result<Vec<K>> {
-        let api = self.namespaced::<K>();
+    pub(crate) async fn list<K: Namespaced>(&self) -> anyhow::Result<Listed<K>> {
+        let api = self.untyped::<K>();
         let words = Words::of::<K>(true);
         let mut parameters = ListParams::default().limit(PAGE);
         let mut items = Vec::new();
@@ -119,7 +121,7 @@ impl Cluster {
             items.extend(page.items);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => parameters = parameters.continue_token(&token),
-                None => return Ok(items),
+                None => return Ok(Listed::of(items, &words.kind)),
             }
         }
     }
@@ -171,6 +173,12 @@ impl Cluster {
         let answer = api.create(&PostParams::default(), question).await;
         let words = Words::of::<K>(false);
         Ok(answer.map_err(|error| of_api(&error, &self.attempt(&words, "create", "")))?)
+    }
+
+    /// For reading: the client would answer one unreadable object with nothing at all.
+    fn untyped<K: Namespaced>(&self) -> Api<DynamicObject> {
+        let resource = ApiResource::erase::<K>(&());
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
     }
 
     fn namespaced<K: Namespaced>(&self) -> Api<K> {
