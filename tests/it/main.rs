@@ -18,6 +18,8 @@ mod fixtures;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod manifests;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod repository;
