@@ -8,8 +8,7 @@ use lockmaster_core::release::clip;
 use crate::read::Unreadable;
 
 /// Why an object may be unreadable that the API server stored.
-const VERSIONS: &str =
-    "mend it, or take the kubectl promote that is of the version of the installed kinds";
+const VERSIONS: &str = "mend it, or use the plugin of the version that is installed in the cluster";
 
 /// The exit codes, as `docs/reference/exit-codes.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

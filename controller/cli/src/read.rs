@@ -24,7 +24,7 @@ impl<K: DeserializeOwned> Listed<K> {
     pub(crate) fn of(objects: Vec<DynamicObject>, kind: &str) -> Self {
         let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
         for object in objects {
-            match read(object, kind) {
+            match read(&object, kind) {
                 Ok(object) => readable.push(object),
                 Err(problem) => unreadable.push(problem),
             }
@@ -80,7 +80,7 @@ impl Unreadable {
 
 /// Reads one object.
 pub(crate) fn read<K: DeserializeOwned>(
-    object: DynamicObject,
+    object: &DynamicObject,
     kind: &str,
 ) -> Result<K, Unreadable> {
     let name = object.name_any();
@@ -96,7 +96,7 @@ pub(crate) fn read<K: DeserializeOwned>(
         product: product.clone(),
         stage: stage.clone(),
     };
-    let value = serde_json::to_value(&object).map_err(|error| unreadable(error.to_string()))?;
+    let value = serde_json::to_value(object).map_err(|error| unreadable(error.to_string()))?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let (path, problem) = (error.path().to_string(), error.inner());
         unreadable(format!("{path}: {problem}"))
@@ -128,7 +128,7 @@ pub(crate) mod tests {
 
     /// An Environment that cannot be read, and what is said of it.
     pub(crate) fn unreadable() -> Unreadable {
-        read::<Environment>(object("checkout-prod", "999h"), "Environment").unwrap_err()
+        read::<Environment>(&object("checkout-prod", "999h"), "Environment").unwrap_err()
     }
 
     #[test]
