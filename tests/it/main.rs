@@ -20,6 +20,8 @@ mod layering;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod repository;

@@ -187,7 +187,10 @@ fn each_crate_keeps_the_limits_of_the_workspace() {
             }
         }
     }
-    for expected in ["controller/core/clippy.toml", "controller/observe/clippy.toml"] {
+    for expected in [
+        "controller/core/clippy.toml",
+        "controller/observe/clippy.toml",
+    ] {
         assert!(crates.contains(expected), "there is no {expected}");
     }
     none("limits that do not hold everywhere", &problems);
