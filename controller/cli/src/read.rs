@@ -99,7 +99,11 @@ pub(crate) fn read<K: DeserializeOwned>(
     let value = serde_json::to_value(object).map_err(|error| unreadable(error.to_string()))?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let (path, problem) = (error.path().to_string(), error.inner());
-        unreadable(format!("{path}: {problem}"))
+        // Of the object as a whole there is no path to name.
+        unreadable(match path.as_str() {
+            "." => problem.to_string(),
+            path => format!("{path}: {problem}"),
+        })
     })
 }
 
@@ -143,6 +147,19 @@ pub(crate) mod tests {
             listed.unreadable[0].line(),
             "Environment checkout-prod cannot be read: spec.health.deadline: \"999h\" is not a \
              duration from 1s to 168h: write for example 30s, 10m or 1h30m"
+        );
+    }
+
+    #[test]
+    fn an_object_without_a_spec_is_named_as_well() {
+        let mut object = object("checkout-prod", "10m");
+        object.data = json!({});
+        let problem = read::<Environment>(&object, "Environment").unwrap_err();
+        let expect = "Environment checkout-prod cannot be read: missing field `spec`";
+        assert_eq!(problem.line(), expect);
+        assert!(
+            problem.may_be("search", "checkout-prod"),
+            "of which product, nobody knows"
         );
     }
 
