@@ -14,7 +14,7 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Pos
 use kube::core::ApiResource;
 use kube::{Api, Resource};
 use libtest_mimic::Trial;
-use lockmaster_api::{ChangeWindow, Environment, Promotion, PromotionRecord};
+use lockmaster_api::{ChangeWindow, Environment, Promotion, PromotionRecord, Release};
 use lockmaster_tests::cluster::{NAMESPACE, Person};
 use serde_json::{Value, json};
 
@@ -24,6 +24,7 @@ mod decisions;
 mod objects;
 mod probes;
 mod requests;
+mod stored;
 
 /// Every shipped guard.
 pub(crate) const GUARDS: [&str; 5] = ["approval", "promote", "delete", "status", "environment"];
@@ -38,11 +39,15 @@ pub(crate) fn tests(beds: &Beds) -> Vec<Trial> {
         beds.bare("guard_cases::requests", requests::requests),
         beds.bare("guard_cases::requesters", requests::requesters),
         beds.bare("guard_cases::deletion", requests::deletion),
+        beds.bare("guard_cases::rejection", requests::rejection),
         beds.bare("guard_cases::records", objects::records),
         beds.bare("guard_cases::environments", objects::environments),
+        beds.bare("guard_cases::held_environments", objects::held),
         beds.bare("guard_cases::policies", objects::policies),
         beds.bare("guard_cases::operator", probes::operator),
         beds.bare("guard_cases::probes", probes::probes),
+        beds.bare("guard_cases::stored_values", stored::values),
+        beds.bare("guard_cases::stored_tags", stored::tags),
     ]
 }
 
@@ -182,10 +187,26 @@ impl<'a> Story<'a> {
             .map(drop)
     }
 
-    /// Adds to the status of a Promotion, as the operator does: a whole status under its
-    /// resourceVersion.
+    /// Deletes the namespace with all that is in it, and waits until it is gone.
+    async fn delete_namespace(&self) -> anyhow::Result<()> {
+        let name = self.namespace;
+        let arguments = ["delete", "namespace", name, "--wait", "--timeout=60s"];
+        let admin = &self.bare.cluster.admin().kubeconfig;
+        let output = self.bare.cluster.kubectl(admin, &arguments, None).await?;
+        output.required("delete the namespace").map(drop)
+    }
+
+    /// Adds to the status of a Promotion.
     async fn report(&self, name: &str, status: Value) -> Answer {
-        let api = self.api::<Promotion>(&self.bare.account);
+        self.report_on::<Promotion>(name, status).await
+    }
+
+    /// Adds to a status, as the operator does: a whole status under its resourceVersion.
+    async fn report_on<K>(&self, name: &str, status: Value) -> Answer
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let api = self.api::<K>(&self.bare.account);
         let mut object = api.get(name).await?;
         if object.data["status"].is_object() && status.is_object() {
             merge(&mut object.data["status"], status);
@@ -233,6 +254,7 @@ async fn create(who: &Person, namespace: &str, body: Value, dry_run: bool) -> An
         Some("PromotionRecord") => ApiResource::erase::<PromotionRecord>(&()),
         Some("Environment") => ApiResource::erase::<Environment>(&()),
         Some("ChangeWindow") => ApiResource::erase::<ChangeWindow>(&()),
+        Some("Release") => ApiResource::erase::<Release>(&()),
         _ => ApiResource::erase::<Promotion>(&()),
     };
     let api = if resource.kind == "ChangeWindow" {

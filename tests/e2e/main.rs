@@ -20,6 +20,9 @@ mod requests;
 mod rights;
 mod scenarios;
 mod start;
+// One table for the parsers, the schemas and the API server.
+#[path = "../it/values.rs"]
+mod values;
 
 use beds::Beds;
 

@@ -328,3 +328,25 @@ fn the_chart_cannot_hold_up_a_cluster() {
     }
     none("what could hold up a cluster", &problems);
 }
+
+/// Whoever changes what an Environment promotes needs the verb promote. What people call it is free.
+#[test]
+fn every_field_of_an_environment_is_guarded() {
+    let guard = read("charts/lockmaster/files/guards/environment.yaml");
+    let definition = read("crds/lockmaster.dev_environments.yaml");
+    let definition: Value = serde_saphyr::from_str(definition).unwrap();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let fields = schema["properties"]["spec"]["properties"].as_object();
+    let problems: Vec<_> = fields
+        .unwrap()
+        .keys()
+        .filter(|field| *field != "stage")
+        .filter(|field| {
+            let new = format!("object.spec.{field} == oldObject.spec.{field}");
+            let optional = format!("has(object.spec.{field}) ? object.spec.{field} : ");
+            !guard.contains(&new) && !guard.contains(&optional)
+        })
+        .cloned()
+        .collect();
+    none("fields that anybody may change", &problems);
+}

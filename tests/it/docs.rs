@@ -8,7 +8,7 @@ use lockmaster_core::gates;
 use lockmaster_core::reason::Reason;
 use lockmaster_core::status::State;
 
-use crate::repository::{Source, all, below, is_generated, none, read};
+use crate::repository::{Source, all, below, is_generated, none, read, root};
 
 const GENERATED: &str = "<!-- Generated from the code; regenerate with: \
                          UPDATE=1 cargo test -p lockmaster-tests --test it docs -->\n";
@@ -245,4 +245,20 @@ fn every_command_that_is_named_exists() {
         }
     }
     none("commands that do not exist", &problems);
+}
+
+/// A path that a page names in backticks, from the root of the repository, is there.
+#[test]
+fn every_path_that_is_named_exists() {
+    let mut problems = Vec::new();
+    for page in ["CONTRIBUTING.md", "CHANGELOG.md"] {
+        for path in read(page).split('`').skip(1).step_by(2) {
+            let is_path = path.contains('/') && path.starts_with(|c: char| c.is_ascii_lowercase());
+            let plain = !path.contains([' ', '<', '*', ':']) && !path.starts_with("lockmaster.dev");
+            if is_path && plain && !root().join(path).exists() {
+                problems.push(format!("{page}: {path}"));
+            }
+        }
+    }
+    none("paths that do not exist", &problems);
 }

@@ -1,5 +1,7 @@
 //! Every object of ours that a reader may copy can be read by the product, field by field.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use lockmaster_api::{
     ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
 };
@@ -61,6 +63,32 @@ fn objects_in_examples_and_documentation_are_readable() {
 }
 
 #[test]
+fn each_example_has_its_objects() {
+    let mut kinds: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, text) in documents() {
+        if let Some(folder) = path.strip_suffix("/manifests.yaml") {
+            let object: Value = serde_saphyr::from_str(&text).unwrap();
+            let kind = object["kind"].as_str().unwrap().to_owned();
+            kinds.entry(folder.to_owned()).or_default().insert(kind);
+        }
+    }
+    let snapshots = below("examples/").filter(|file| file.stem() == "snapshot");
+    let folders: Vec<_> = snapshots
+        .filter_map(|file| file.path.strip_suffix("/snapshot.yaml"))
+        .collect();
+    assert!(!folders.is_empty(), "there are no examples");
+    let mut problems = Vec::new();
+    for folder in folders {
+        for kind in ["Release", "Environment", "Promotion"] {
+            if !kinds.get(folder).is_some_and(|kinds| kinds.contains(kind)) {
+                problems.push(format!("{folder}/manifests.yaml has no {kind}"));
+            }
+        }
+    }
+    none("examples without their objects", &problems);
+}
+
+#[test]
 fn an_unknown_field_is_noticed() {
     let object = |field: &str| {
         format!(
@@ -104,7 +132,8 @@ fn read_back<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(), Stri
     }
 }
 
-fn lost(before: &Value, after: &Value, path: &str) -> Option<String> {
+/// The first field that was there before and is not there now.
+pub(crate) fn lost(before: &Value, after: &Value, path: &str) -> Option<String> {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => before.iter().find_map(|(key, value)| {
             let path = if path.is_empty() {

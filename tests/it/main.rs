@@ -18,6 +18,10 @@ mod fixtures;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod manifests;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod repository;
@@ -25,3 +29,5 @@ mod repository;
 mod scenarios;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod values;

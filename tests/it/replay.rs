@@ -13,9 +13,9 @@ use lockmaster_core::gates;
 use lockmaster_core::report::{Marks, Report};
 use lockmaster_core::snapshot::Snapshot;
 
-use crate::scenarios;
+use crate::{examples, scenarios};
 
-fn examples() -> PathBuf {
+fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
 }
 
@@ -37,7 +37,7 @@ fn to_yaml(purpose: &str, snapshot: &Snapshot) -> String {
 
 /// Every example with a snapshot, by the name of its folder.
 fn all() -> BTreeMap<String, Snapshot> {
-    let folders = fs::read_dir(examples()).expect("the folder examples/ is there");
+    let folders = fs::read_dir(folder()).expect("the folder examples/ is there");
     let mut all = BTreeMap::new();
     for folder in folders {
         let folder = folder.unwrap().path();
@@ -46,8 +46,11 @@ fn all() -> BTreeMap<String, Snapshot> {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        let snapshot = serde_saphyr::from_str(&text)
+        let snapshot: Snapshot = serde_saphyr::from_str(&text)
             .unwrap_or_else(|error| panic!("{} cannot be read: {error}", path.display()));
+        let written = serde_json::to_value(&snapshot).unwrap();
+        let lost = examples::lost(&serde_saphyr::from_str(&text).unwrap(), &written, "");
+        assert_eq!(lost, None, "unknown field in {}", path.display());
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         all.insert(name, snapshot);
     }
@@ -76,13 +79,13 @@ fn difference(expected: &str, found: &str) -> String {
 /// Writes the snapshots and reports that the scenarios give.
 fn update() {
     for scenario in scenarios::all() {
-        let folder = examples().join(scenario.name);
+        let folder = folder().join(scenario.name);
         fs::create_dir_all(&folder).unwrap();
         let yaml = to_yaml(scenario.purpose, &scenario.snapshot);
         fs::write(folder.join("snapshot.yaml"), yaml).unwrap();
     }
     for (name, snapshot) in all() {
-        let report = examples().join(name).join("report.txt");
+        let report = folder().join(name).join("report.txt");
         fs::write(report, snapshot.render(Marks::Unicode)).unwrap();
     }
 }
@@ -94,7 +97,7 @@ fn replay_gives_the_report_beside_each_snapshot() {
     }
     let mut wrong = String::new();
     for (name, snapshot) in all() {
-        let report = examples().join(&name).join("report.txt");
+        let report = folder().join(&name).join("report.txt");
         let expected = fs::read_to_string(&report).unwrap_or_default();
         let found = snapshot.render(Marks::Unicode);
         if expected != found {

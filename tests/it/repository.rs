@@ -60,12 +60,10 @@ pub(crate) fn below(folder: &'static str) -> impl Iterator<Item = &'static Sourc
         .filter(move |file| file.path.starts_with(folder))
 }
 
-/// The text of one file, empty where there is none.
+/// The text of one file. Where there is none, nothing can be said about it.
 pub(crate) fn read(path: &str) -> &'static str {
-    all()
-        .iter()
-        .find(|file| file.path == path)
-        .map_or("", |file| &file.text)
+    let file = all().iter().find(|file| file.path == path);
+    file.map_or_else(|| panic!("there is no {path}"), |file| &file.text)
 }
 
 fn collect(folder: &Path, root: &Path, files: &mut Vec<Source>) {
@@ -91,6 +89,11 @@ pub(crate) fn is_generated(path: &str, expected: &str) {
         fs::write(root().join(path), expected).unwrap();
         return;
     }
+    let written = all().iter().any(|file| file.path == path);
+    assert!(
+        written,
+        "there is no {path}; write it with: UPDATE=1 cargo test -p lockmaster-tests --test it"
+    );
     let first = read(path)
         .lines()
         .map(Some)
@@ -100,8 +103,14 @@ pub(crate) fn is_generated(path: &str, expected: &str) {
     assert!(
         read(path) == expected,
         "{path} is not what the code says; write it with: UPDATE=1 cargo test -p lockmaster-tests \
-         --test it docs\nfirst difference (file, code): {first:#?}"
+         --test it\nfirst difference (file, code): {first:#?}"
     );
+}
+
+#[test]
+#[should_panic(expected = "there is no docs/nowhere.md")]
+fn a_file_that_is_not_there_is_named() {
+    let _ = read("docs/nowhere.md");
 }
 
 /// Fails with all problems at once.

@@ -172,3 +172,26 @@ fn no_path_of_one_machine_is_in_the_repository() {
     }
     none("paths of one machine", &problems);
 }
+
+/// Clippy takes the nearest file and no other: what one leaves out is not checked in its crate.
+#[test]
+fn each_crate_keeps_the_limits_of_the_workspace() {
+    let root = read(".clippy.toml");
+    let mut crates = BTreeSet::new();
+    let mut problems = Vec::new();
+    for file in all().iter().filter(|f| f.path.ends_with("/clippy.toml")) {
+        crates.insert(file.path.as_str());
+        for line in root.lines().filter(|line| !line.starts_with('#')) {
+            if !file.text.lines().any(|own| own == line) {
+                problems.push(format!("{}: without {line}", file.path));
+            }
+        }
+    }
+    for expected in [
+        "controller/core/clippy.toml",
+        "controller/observe/clippy.toml",
+    ] {
+        assert!(crates.contains(expected), "there is no {expected}");
+    }
+    none("limits that do not hold everywhere", &problems);
+}

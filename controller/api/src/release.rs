@@ -32,7 +32,11 @@ use serde::{Deserialize, Serialize};
 )]
 #[x_kube(
     validation = Rule::new("self == oldSelf")
-        .message("a Release never changes: create one with a new version")
+        .message("a Release never changes: create one with a new version"),
+    validation = Rule::new(
+        "!has(self.source) || !has(self.source.tag) || self.source.tag == 'v' + self.version"
+    )
+    .message("spec.source.tag is v and spec.version, or is left out")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReleaseSpec {

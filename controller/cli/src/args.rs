@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockmaster_core::environment::Span;
 use lockmaster_core::release::{ImageReference, Version};
 
-use self::parse::{account, image, name, role, span, target, version, window};
+use self::parse::{account, image, name, registry, role, span, target, version, window};
 
 /// Promote signed images from one environment to the next.
 ///
@@ -276,7 +276,7 @@ pub(crate) struct Verify {
     #[arg(long = "version", id = "release_version", value_name = "VERSION", value_parser = version, requires = "repository")]
     pub(crate) version: Option<Version>,
     /// Registry to reach by plain HTTP, also on a private address; repeatable
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = registry)]
     pub(crate) plain_http_registry: Vec<String>,
     /// Write this instead of text
     #[arg(short, long, value_enum, value_name = "FORMAT")]
@@ -459,6 +459,16 @@ mod tests {
             "without a tag",
         );
         refused(&format!("{line} --commit abc"), "--repository");
+        let registry = format!("{line} --plain-http-registry");
+        assert!(parse(&format!("{registry} 127.0.0.1:5000")).is_ok());
+        for wrong in [
+            "Registry:5000",
+            "registry",
+            "http://127.0.0.1:5000",
+            "127.0.0.1:5000/shop",
+        ] {
+            refused(&format!("{registry} {wrong}"), "host:port in lower case");
+        }
         refused(
             &format!("{line} --release r.yaml --version 1.0.0"),
             "--version",

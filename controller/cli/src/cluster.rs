@@ -1,18 +1,20 @@
 //! The cluster: which one, as whom, and every request with a message that says what to mend.
 
+use std::ffi::OsStr;
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::core::NamespaceResourceScope;
+use kube::core::{ApiResource, DynamicObject, NamespaceResourceScope};
 use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::args::Connection;
 use crate::failure::{Attempt, Exit, Failure, of_api, one_line};
+use crate::read::{Listed, read};
 
 /// How long connecting may take: somebody is waiting at a prompt.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -34,7 +36,8 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Reads the kubeconfig; asks nobody yet.
     pub(crate) async fn connect(connection: &Connection) -> anyhow::Result<Self> {
-        let mut config = configuration(connection).await?;
+        let listed = std::env::var_os("KUBECONFIG");
+        let mut config = configuration(connection, listed.as_deref()).await?;
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(ANSWER);
         config.reset_reader_on_write = true;
@@ -93,9 +96,10 @@ impl Cluster {
 
     /// Reads one object of the namespace.
     pub(crate) async fn get<K: Namespaced>(&self, name: &str) -> anyhow::Result<K> {
-        let answer = self.namespaced::<K>().get(name).await;
+        let answer = self.untyped::<K>().get(name).await;
         let words = Words::of::<K>(true);
-        Ok(answer.map_err(|error| of_api(&error, &self.attempt(&words, "get", name)))?)
+        let object = answer.map_err(|error| of_api(&error, &self.attempt(&words, "get", name)))?;
+        Ok(read(&object, &words.kind).map_err(|problem| Failure::unreadable(&problem))?)
     }
 
     /// Reads one object without a namespace.
@@ -106,8 +110,8 @@ impl Cluster {
     }
 
     /// Reads all objects of a kind in the namespace, page by page.
-    pub(crate) async fn list<K: Namespaced>(&self) -> anyhow::Result<Vec<K>> {
-        let api = self.namespaced::<K>();
+    pub(crate) async fn list<K: Namespaced>(&self) -> anyhow::Result<Listed<K>> {
+        let api = self.untyped::<K>();
         let words = Words::of::<K>(true);
         let mut parameters = ListParams::default().limit(PAGE);
         let mut items = Vec::new();
@@ -119,7 +123,7 @@ impl Cluster {
             items.extend(page.items);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => parameters = parameters.continue_token(&token),
-                None => return Ok(items),
+                None => return Ok(Listed::of(items, &words.kind)),
             }
         }
     }
@@ -173,6 +177,12 @@ impl Cluster {
         Ok(answer.map_err(|error| of_api(&error, &self.attempt(&words, "create", "")))?)
     }
 
+    /// For reading: the client would answer one unreadable object with nothing at all.
+    fn untyped<K: Namespaced>(&self) -> Api<DynamicObject> {
+        let resource = ApiResource::erase::<K>(&());
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
     fn namespaced<K: Namespaced>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
@@ -217,17 +227,24 @@ impl Words {
     }
 }
 
-async fn configuration(connection: &Connection) -> anyhow::Result<Config> {
+/// `listed` is the value of `$KUBECONFIG`.
+async fn configuration(connection: &Connection, listed: Option<&OsStr>) -> anyhow::Result<Config> {
     let Connection {
         context,
         kubeconfig,
         namespace: _,
         timeout: _,
     } = connection;
-    let chosen = context.is_some() || kubeconfig.is_some();
-    let read = match kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
+    let merged = match (kubeconfig, listed) {
+        (None, Some(value)) => merged(value)?,
+        (Some(_), _) | (None, None) => None,
+    };
+    // A pod's own account is for where nobody named anything.
+    let chosen = context.is_some() || kubeconfig.is_some() || merged.is_some();
+    let read = match (kubeconfig, merged) {
+        (Some(path), _) => Kubeconfig::read_from(path),
+        (None, Some(merged)) => Ok(merged),
+        (None, None) => standing(),
     };
     let options = KubeConfigOptions {
         context: context.clone(),
@@ -245,6 +262,43 @@ async fn configuration(connection: &Connection) -> anyhow::Result<Config> {
         }
         Err(error) => Err(unreadable(&error, kubeconfig.as_deref()).into()),
     }
+}
+
+/// What `$KUBECONFIG` lists, first come first served. As kubectl does, a file that does not exist is
+/// passed over; that none of them exists is a mistake, and never a reason to be somebody else.
+fn merged(listed: &OsStr) -> Result<Option<Kubeconfig>, Failure> {
+    let paths: Vec<PathBuf> = std::env::split_paths(listed)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let mut merged: Option<Kubeconfig> = None;
+    for path in &paths {
+        let problem = |error: KubeconfigError| unreadable(&error, Some(path));
+        let read = match Kubeconfig::read_from(path) {
+            Err(error) if is_absent(&error) => continue,
+            read => read.map_err(problem)?,
+        };
+        merged = Some(match merged {
+            Some(before) => before.merge(read).map_err(problem)?,
+            None => read,
+        });
+    }
+    if merged.is_none() {
+        return Err(Failure::usage(format!(
+            "$KUBECONFIG lists no file that exists: {}; mend it, or name one with --kubeconfig",
+            listed.display()
+        )));
+    }
+    Ok(merged)
+}
+
+/// The file in the home directory.
+fn standing() -> Result<Kubeconfig, KubeconfigError> {
+    let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+    let home = home.ok_or(KubeconfigError::FindPath)?;
+    Kubeconfig::read_from(home.join(".kube").join("config"))
 }
 
 #[expect(
@@ -328,5 +382,57 @@ mod tests {
             text.contains("/nonexistent/config cannot be read"),
             "{text}"
         );
+    }
+
+    /// A kubeconfig file with one context, in a directory of its own.
+    fn file(directory: &Path, name: &str, server: &str, current: bool) -> PathBuf {
+        let current = if current { name } else { "\"\"" };
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: {current}\n\
+             clusters: [{{name: {name}, cluster: {{server: 'https://{server}'}}}}]\n\
+             users: [{{name: {name}, user: {{}}}}]\n\
+             contexts: [{{name: {name}, context: {{cluster: {name}, user: {name}}}}}]\n"
+        );
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_listed_file_that_is_not_there_is_passed_over() {
+        let directory =
+            std::env::temp_dir().join(format!("lockmaster-list-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let first = file(&directory, "first", "first.example", true);
+        let second = file(&directory, "second", "second.example", false);
+        let missing = directory.join("missing");
+        let asked = |context: Option<&str>| Connection {
+            context: context.map(str::to_owned),
+            ..Connection::default()
+        };
+        let list = |paths: &[&PathBuf]| std::env::join_paths(paths).unwrap();
+        let some = list(&[&missing, &first, &second]);
+        let config = configuration(&asked(None), Some(&some)).await.unwrap();
+        assert_eq!(config.cluster_url.host(), Some("first.example"));
+        let config = configuration(&asked(Some("second")), Some(&some))
+            .await
+            .unwrap();
+        assert_eq!(config.cluster_url.host(), Some("second.example"));
+
+        let none = list(&[&missing]);
+        let error = configuration(&asked(None), Some(&none)).await.unwrap_err();
+        let text = crate::failure::of(&error).message;
+        assert!(
+            text.starts_with("$KUBECONFIG lists no file that exists: "),
+            "{text}"
+        );
+        // A directory exists and cannot be read.
+        let unreadable = list(&[&directory, &first]);
+        let error = configuration(&asked(None), Some(&unreadable))
+            .await
+            .unwrap_err();
+        let text = crate::failure::of(&error).message;
+        assert!(text.contains("cannot be read"), "{text}");
+        std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -5,6 +5,11 @@ use std::process::ExitCode;
 
 use lockmaster_core::release::clip;
 
+use crate::read::Unreadable;
+
+/// Why an object may be unreadable that the API server stored.
+const VERSIONS: &str = "mend it, or use the plugin of the version that is installed in the cluster";
+
 /// The exit codes, as `docs/reference/exit-codes.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
@@ -62,6 +67,11 @@ impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { exit, message }
+    }
+
+    /// An object that is needed cannot be read.
+    pub(crate) fn unreadable(problem: &Unreadable) -> Self {
+        Self::usage(format!("{}; {VERSIONS}", problem.line()))
     }
 
     /// Wrong usage, or something that cannot be done as things are: exit code 1.
@@ -139,8 +149,7 @@ pub(crate) fn of_api(error: &kube::Error, attempt: &Attempt<'_>) -> Failure {
     match error {
         kube::Error::Api(status) => of_status(status, attempt),
         kube::Error::SerdeError(problem) => Failure::usage(format!(
-            "{} cannot be read: {}; this kubectl promote and the installed kinds may be of \
-             different versions",
+            "{} cannot be read: {}; {VERSIONS}",
             attempt.object(),
             clip(&problem.to_string())
         )),

@@ -8,13 +8,37 @@ use k8s_openapi::api::authorization::v1::{
 
 use crate::cluster::Cluster;
 
+/// Who calls, as the API server authenticated it.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// User name.
+    pub(crate) name: String,
+    /// Its groups.
+    pub(crate) groups: Vec<String>,
+}
+
+impl Caller {
+    /// Whether the guard takes decisions from it: not from accounts of the system, and not from the
+    /// group that no right is ever denied to.
+    pub(crate) fn is_a_person(&self) -> bool {
+        let superuser = self.groups.iter().any(|group| group == "system:masters");
+        !self.name.starts_with("system:") && !superuser
+    }
+}
+
+/// Who calls.
+pub(crate) async fn caller(cluster: &Cluster) -> anyhow::Result<Caller> {
+    let review = cluster.ask(&SelfSubjectReview::default()).await?;
+    let info = review.status.and_then(|status| status.user_info);
+    let (name, groups) = info
+        .and_then(|info| Some((info.username?, info.groups.unwrap_or_default())))
+        .context("the API server did not say who you are")?;
+    Ok(Caller { name, groups })
+}
+
 /// The user name that the API server authenticated.
 pub(crate) async fn whoami(cluster: &Cluster) -> anyhow::Result<String> {
-    let review = cluster.ask(&SelfSubjectReview::default()).await?;
-    review
-        .status
-        .and_then(|status| status.user_info?.username)
-        .context("the API server did not say who you are")
+    Ok(caller(cluster).await?.name)
 }
 
 /// Whether the caller may `approve` in a role of an Environment: what the guard asks as well.

@@ -11,6 +11,7 @@ mod failure;
 mod identity;
 mod output;
 mod plan;
+mod read;
 mod slot;
 mod stage;
 

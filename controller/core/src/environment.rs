@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -63,7 +62,8 @@ impl fmt::Display for Tier {
     }
 }
 
-/// A duration as people write it: `30s`, `10m`, `1h30m`. From one second to seven days.
+/// A duration as people write it: `30s`, `10m`, `1h30m`. Hours, minutes and seconds in this order,
+/// from one second to seven days: what the schema admits, and no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Span(SignedDuration);
@@ -92,18 +92,35 @@ impl Span {
 /// Seven days: longer than any roll-out that still means anything.
 const LONGEST_SPAN_SECONDS: i64 = 7 * 24 * 3600;
 
+/// Longest text of a duration.
+const SPAN_LIMIT: usize = 16;
+
+/// The seconds that hours, minutes and seconds in this order make; each part may be left out.
+fn seconds_of(text: &str) -> Option<i64> {
+    let mut rest = text;
+    let mut total: i64 = 0;
+    for (unit, seconds) in [('h', 3600), ('m', 60), ('s', 1)] {
+        let Some((number, after)) = rest.split_once(unit) else {
+            continue;
+        };
+        // Digits alone: parsing would take a sign as well.
+        if !number.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let number: i64 = number.parse().ok()?;
+        total = total.checked_add(number.checked_mul(seconds)?)?;
+        rest = after;
+    }
+    (rest.is_empty() && text.len() <= SPAN_LIMIT).then_some(total)
+}
+
 impl TryFrom<String> for Span {
     type Error = SpanError;
     fn try_from(text: String) -> Result<Self, SpanError> {
-        let error = || SpanError(crate::release::clip(&text));
-        let duration = SignedDuration::from_str(&text).map_err(|_| error())?;
-        let allowed =
-            SignedDuration::from_secs(1)..=SignedDuration::from_secs(LONGEST_SPAN_SECONDS);
-        if allowed.contains(&duration) {
-            Ok(Self(duration))
-        } else {
-            Err(error())
-        }
+        seconds_of(&text)
+            .filter(|seconds| (1..=LONGEST_SPAN_SECONDS).contains(seconds))
+            .map(Self::seconds)
+            .ok_or_else(|| SpanError(crate::release::clip(&text)))
     }
 }
 
@@ -135,7 +152,14 @@ impl JsonSchema for Span {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "type": "string", "maxLength": 16, "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+            "type": "string",
+            "maxLength": SPAN_LIMIT,
+            "pattern": "^([0-9]+h([0-9]+m)?([0-9]+s)?|[0-9]+m([0-9]+s)?|[0-9]+s)$",
+            // What no pattern can say. A number too large for a duration is an error, so refused.
+            "x-kubernetes-validations": [{
+                "rule": "duration(self) >= duration('1s') && duration(self) <= duration('168h')",
+                "message": "expected a duration from 1s to 168h, such as 90s, 10m or 1h30m"
+            }]
         })
     }
 }
@@ -351,7 +375,11 @@ pub(crate) mod tests {
         let span = |text: &str| Span::try_from(text.to_owned());
         assert_eq!(span("1h30m").unwrap().to_string(), "1h30m");
         assert_eq!(span("90s").unwrap().to_string(), "1m30s");
-        for wrong in ["", "0s", "-5m", "10", "8d", "169h"] {
+        assert_eq!(span("604800s").unwrap().to_string(), "168h");
+        let wrong = [
+            "", "0s", "-5m", "+5m", "10", "8d", "169h", "1000ms", "30m1h", "PT10M", "1h 30m", "h",
+        ];
+        for wrong in wrong {
             assert!(span(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,5 +1,7 @@
 //! What must be true before something is promoted: the rules a policy states.
 
+mod contradictions;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -287,65 +289,6 @@ impl Policy {
             .iter()
             .find(|authority| authority.name == name)
     }
-
-    /// The names that the policy uses but does not define, or defines twice, and rules that
-    /// contradict themselves: a policy with any is invalid as a whole.
-    #[must_use]
-    pub fn contradictions(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut names: Vec<&str> = self.authorities.iter().map(|a| a.name.as_str()).collect();
-        names.sort_unstable();
-        for pair in names.windows(2) {
-            if let [first, second] = pair
-                && first == second
-            {
-                found.push(format!(
-                    "spec.authorities: the name \"{first}\" stands twice"
-                ));
-            }
-        }
-        for (field, name) in self.authorities_used() {
-            if self.authority(name).is_none() {
-                found.push(format!("{field}: no authority is called \"{name}\""));
-            }
-        }
-        if let Some(rule) = &self.evidence.signatures
-            && rule.threshold as usize > rule.authorities.len()
-        {
-            found.push(format!(
-                "spec.evidence.signatures.threshold: {} of {} authorities can never be met",
-                rule.threshold,
-                rule.authorities.len()
-            ));
-        }
-        if self.evidence.asks() && self.sources.is_empty() {
-            found.push(
-                "spec.sources: evidence is asked for, so say which namespaces may use which image \
-                 repositories"
-                    .into(),
-            );
-        }
-        found
-    }
-
-    fn authorities_used(&self) -> Vec<(&'static str, &str)> {
-        let EvidenceRules {
-            signatures,
-            provenance,
-            sbom,
-        } = &self.evidence;
-        let signatures = signatures.iter().flat_map(|rule| &rule.authorities);
-        let sbom = sbom.iter().flat_map(|rule| &rule.authorities);
-        signatures
-            .map(|name| ("spec.evidence.signatures.authorities", name.as_str()))
-            .chain(
-                provenance
-                    .iter()
-                    .map(|rule| ("spec.evidence.provenance", rule.authority.as_str())),
-            )
-            .chain(sbom.map(|name| ("spec.evidence.sbom.authorities", name.as_str())))
-            .collect()
-    }
 }
 
 /// A policy object as it was seen.
@@ -442,19 +385,5 @@ mod tests {
         assert!(expression(LabelOperator::NotIn, &["shop"]).selects(&BTreeMap::new()));
         assert!(!expression(LabelOperator::Exists, &[]).selects(&BTreeMap::new()));
         assert!(expression(LabelOperator::DoesNotExist, &[]).selects(&BTreeMap::new()));
-    }
-
-    #[test]
-    fn a_policy_that_contradicts_itself_says_where() {
-        let mut policy = Policy::default();
-        assert!(policy.contradictions().is_empty());
-        policy.evidence.signatures = Some(SignatureRule {
-            authorities: vec!["ci".into()],
-            threshold: 2,
-        });
-        let found = policy.contradictions().join("\n");
-        assert!(found.contains("no authority is called \"ci\""), "{found}");
-        assert!(found.contains("can never be met"), "{found}");
-        assert!(found.contains("spec.sources"), "{found}");
     }
 }

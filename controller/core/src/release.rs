@@ -3,222 +3,12 @@
 //! A digest is parsed once, here, and never travels as a bare string afterwards (M06: no floating
 //! references in promotion flows).
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::canonical::{self, Domain};
 
-/// Why a text is not the value it should be; the message says what was expected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ParseError {
-    /// Not `sha256:` and 64 lower-case hexadecimal characters.
-    #[error("\"{0}\" is not a digest: expected sha256: and 64 lower-case hexadecimal characters")]
-    Digest(String),
-    /// Not `registry/repository@sha256:…`.
-    #[error(
-        "\"{0}\" is not an image by digest: expected registry/repository@sha256:…, without a tag \
-         (resolve the tag first, for example: crane digest IMAGE:TAG)"
-    )]
-    Image(String),
-    /// Not a semantic version without a leading v.
-    #[error("\"{0}\" is not a version: expected SemVer without a leading v, such as 1.42.0")]
-    Version(String),
-}
-
-/// An OCI digest: `sha256:` and 64 lower-case hexadecimal characters. Other algorithms are refused:
-/// every comparison of this product is on SHA-256.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Digest(String);
-
-impl Digest {
-    /// Parses `sha256:<64 hex>`.
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let hexadecimal = text.strip_prefix("sha256:").unwrap_or_default();
-        let valid = hexadecimal.len() == 64
-            && hexadecimal
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if valid {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ParseError::Digest(clip(text)))
-        }
-    }
-
-    /// The digest of 32 bytes that a SHA-256 computation returned.
-    #[must_use]
-    pub fn from_sha256(bytes: &[u8; 32]) -> Self {
-        Self(format!("sha256:{}", hex::encode(bytes)))
-    }
-
-    /// The digest of `bytes`.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        Self::from_sha256(&Sha256::digest(bytes).into())
-    }
-
-    /// The whole text, `sha256:…`.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The 64 hexadecimal characters.
-    #[must_use]
-    pub fn hexadecimal(&self) -> &str {
-        self.0.strip_prefix("sha256:").unwrap_or(&self.0)
-    }
-
-    /// The first 12 hexadecimal characters: what people read.
-    #[must_use]
-    pub fn short(&self) -> &str {
-        self.hexadecimal().get(..12).unwrap_or_default()
-    }
-}
-
-/// An image by digest: `registry/repository@sha256:…`. No tag, no user information, and the
-/// registry is always spelled out, so that nobody's default registry decides what is meant.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ImageReference {
-    repository: String,
-    digest: Digest,
-}
-
-impl ImageReference {
-    /// Parses `registry/repository@sha256:…`.
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let error = || ParseError::Image(clip(text));
-        let (repository, digest) = text.split_once('@').ok_or_else(error)?;
-        let digest = Digest::parse(digest).map_err(|_| error())?;
-        if !valid_repository(repository) {
-            return Err(error());
-        }
-        Ok(Self {
-            repository: repository.to_owned(),
-            digest,
-        })
-    }
-
-    /// The same repository with another digest.
-    #[must_use]
-    pub fn with_digest(&self, digest: Digest) -> Self {
-        Self {
-            repository: self.repository.clone(),
-            digest,
-        }
-    }
-
-    /// Registry and repository, `registry.example/shop/checkout`.
-    #[must_use]
-    pub fn repository(&self) -> &str {
-        &self.repository
-    }
-
-    /// Host and port of the registry.
-    #[must_use]
-    pub fn registry(&self) -> &str {
-        self.repository.split('/').next().unwrap_or_default()
-    }
-
-    /// The repository's path on its registry.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        self.repository
-            .split_once('/')
-            .map(|(_, path)| path)
-            .unwrap_or_default()
-    }
-
-    /// The digest.
-    #[must_use]
-    pub fn digest(&self) -> &Digest {
-        &self.digest
-    }
-}
-
-/// At most this many characters of a repository (the distribution specification asks clients to
-/// keep host and path together below 256).
-const REPOSITORY_LIMIT: usize = 255;
-
-/// The grammar of the OCI distribution specification, with the registry required.
-pub(crate) const REPOSITORY_PATTERN: &str =
-    "[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)+";
-
-fn valid_repository(text: &str) -> bool {
-    let mut parts = text.split('/');
-    let registry = parts.next().unwrap_or_default();
-    let mut paths = parts.peekable();
-    text.len() <= REPOSITORY_LIMIT
-        && valid_registry(registry)
-        && paths.peek().is_some()
-        && paths.all(valid_path_component)
-}
-
-fn valid_registry(text: &str) -> bool {
-    let (host, port) = text
-        .split_once(':')
-        .map_or((text, None), |(host, port)| (host, Some(port)));
-    let host_valid = !host.is_empty()
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b))
-        && host.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && host.ends_with(|c: char| c.is_ascii_alphanumeric())
-        && (host.contains('.') || host == "localhost" || port.is_some());
-    host_valid && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
-}
-
-fn valid_path_component(text: &str) -> bool {
-    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let mut separators = text.split(alphanumeric).filter(|s| !s.is_empty());
-    text.starts_with(alphanumeric)
-        && text.ends_with(alphanumeric)
-        && separators.all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
-}
-
-/// A version in SemVer without a leading v (M07). `1.42.0-rc.1` is a version of its own and comes
-/// before `1.42.0`; build metadata is refused, because it has no order.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Version(semver::Version);
-
-impl Version {
-    /// Parses `MAJOR.MINOR.PATCH[-PRERELEASE]`.
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
-        semver::Version::parse(text)
-            .ok()
-            .filter(|version| version.build.is_empty() && text.len() <= 64)
-            .map(Self)
-            .ok_or_else(|| ParseError::Version(clip(text)))
-    }
-
-    /// Whether this is a pre-release such as `1.42.0-rc.1`.
-    #[must_use]
-    pub fn is_pre_release(&self) -> bool {
-        !self.0.pre.is_empty()
-    }
-}
-
-/// Hostile input may be long and may hold control characters; a message repeats neither.
-#[must_use]
-pub fn clip(text: &str) -> String {
-    const SHOWN: usize = 120;
-    let mut clipped: String = text
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(SHOWN)
-        .collect();
-    if text.chars().count() > SHOWN {
-        clipped.push('…');
-    }
-    clipped
-}
-
+/// What every value that is written as text has: conversions, how it is shown, and its schema.
 macro_rules! text_value {
     ($name:ident, $show:expr, $schema:expr) => {
         impl TryFrom<String> for $name {
@@ -257,31 +47,48 @@ macro_rules! text_value {
     };
 }
 
-text_value!(
-    Digest,
-    |digest, f| f.write_str(&digest.0),
-    schemars::json_schema!({
-        "type": "string", "maxLength": 71, "pattern": "^sha256:[a-f0-9]{64}$"
-    })
-);
-text_value!(
-    ImageReference,
-    |image, f| write!(f, "{}@{}", image.repository, image.digest),
-    schemars::json_schema!({
-        "type": "string",
-        "maxLength": 327,
-        "pattern": format!("^{REPOSITORY_PATTERN}@sha256:[a-f0-9]{{64}}$")
-    })
-);
-text_value!(
-    Version,
-    |version, f| fmt::Display::fmt(&version.0, f),
-    schemars::json_schema!({
-        "type": "string",
-        "maxLength": 64,
-        "pattern": "^(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)(-[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*)?$"
-    })
-);
+mod digest;
+mod image;
+mod version;
+
+pub use digest::Digest;
+pub use image::{ImageReference, parse_registry_address};
+pub use version::Version;
+
+/// Why a text is not the value it should be; the message says what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Not `sha256:` and 64 lower-case hexadecimal characters.
+    #[error("\"{0}\" is not a digest: expected sha256: and 64 lower-case hexadecimal characters")]
+    Digest(String),
+    /// Not `registry/repository@sha256:…`.
+    #[error(
+        "\"{0}\" is not an image by digest: expected registry/repository@sha256:…, without a tag \
+         (resolve the tag first, for example: crane digest IMAGE:TAG)"
+    )]
+    Image(String),
+    /// Not `host:port` in lower case.
+    #[error("\"{0}\" is not a registry: expected host:port in lower case, such as 127.0.0.1:5000")]
+    RegistryAddress(String),
+    /// Not a semantic version without a leading v.
+    #[error("\"{0}\" is not a version: expected SemVer without a leading v, such as 1.42.0")]
+    Version(String),
+}
+
+/// Hostile input may be long and may hold control characters; a message repeats neither.
+#[must_use]
+pub fn clip(text: &str) -> String {
+    const SHOWN: usize = 120;
+    let mut clipped: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(SHOWN)
+        .collect();
+    if text.chars().count() > SHOWN {
+        clipped.push('…');
+    }
+    clipped
+}
 
 /// One image of a Release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -306,7 +113,8 @@ pub struct Source {
     /// The commit that was built: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal characters.
     #[schemars(length(max = 64), regex(pattern = "^([a-f0-9]{40}|[a-f0-9]{64})$"))]
     pub commit: String,
-    /// The release tag, `v` and the version.
+    /// The release tag: `v` and the version, and nothing else. It may be left out, since the version
+    /// tells it; verified provenance must name it either way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub tag: Option<String>,
@@ -344,6 +152,12 @@ impl Release {
     #[must_use]
     pub fn component_name<'a>(&'a self, component: &'a Component) -> &'a str {
         component.name.as_deref().unwrap_or(&self.product)
+    }
+
+    /// The tag of its version: `v1.42.0`.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        format!("v{}", self.version)
     }
 
     /// The component called `name`.
@@ -464,7 +278,10 @@ mod tests {
             !check(&format!("registry.example/a___b@{DIGEST}")),
             "three underscores"
         );
-        assert!(!check(&format!("registry.example:0/a@{DIGEST}")), "port 0");
+        for port in ["0", "65536", "+80", "080", ""] {
+            let image = format!("registry.example:{port}/a@{DIGEST}");
+            assert!(!check(&image), "port {port}");
+        }
         assert!(
             !check(&format!("registry.example/a@{}", DIGEST.to_uppercase())),
             "upper digest"
@@ -481,8 +298,33 @@ mod tests {
         assert!(version("1.42.0-rc.1") < version("1.42.0"));
         assert!(version("1.9.0") < version("1.10.0"));
         assert!(version("1.42.0-rc.1").is_pre_release());
-        for wrong in ["v1.2.3", "1.2", "1.2.3+build", "latest", ""] {
+        let too_large = "18446744073709551615.0.0";
+        let wrong = ["v1.2.3", "1.2", "1.2.3+build", "1.2.3-01", "latest", ""];
+        for wrong in wrong.into_iter().chain([too_large]) {
             assert!(Version::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_registry_is_listed_as_images_name_it() {
+        for right in ["127.0.0.1:5000", "registry:80", "registry.example:443"] {
+            assert_eq!(parse_registry_address(right).as_deref(), Ok(right));
+        }
+        let wrong = [
+            "registry.example",
+            "Registry.example:443",
+            "http://127.0.0.1:5000",
+            "127.0.0.1:5000/shop",
+            "127.0.0.1:",
+            "127.0.0.1:70000",
+            "",
+        ];
+        for wrong in wrong {
+            let message = parse_registry_address(wrong).unwrap_err().to_string();
+            assert!(
+                message.contains("expected host:port in lower case"),
+                "{message}"
+            );
         }
     }
 

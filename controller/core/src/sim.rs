@@ -200,6 +200,10 @@ fn configuration() -> ProptestConfig {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a test looks is no decision"
+)]
 fn option_env_cases() -> Option<u32> {
     std::env::var("PROPTEST_CASES").ok()?.parse().ok()
 }

@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use super::{INSTANT, Story, digest};
 use crate::beds::Bare;
 
-const SLOT: &str = "approval.lockmaster.dev/release-manager";
+pub(super) const SLOT: &str = "approval.lockmaster.dev/release-manager";
 const SECOND: &str = "approval.lockmaster.dev/release-manager.2";
 
 /// A decision in the grammar, about the plan that [`planned`] publishes.
-fn decision(verb: &str, by: &str, reason: &str) -> String {
+pub(super) fn decision(verb: &str, by: &str, reason: &str) -> String {
     let plan = digest("ab");
     format!("{verb};by={by};plan={plan};ref=CHG-1;reason={reason}")
 }
 
 /// A plan, and who requested it.
-fn planned() -> Value {
+pub(super) fn planned() -> Value {
     let other = digest("c1");
     json!({
         "requestedBy": {"name": "bob@corp", "kind": "Person"},
@@ -31,7 +31,8 @@ fn planned() -> Value {
     })
 }
 
-fn latched(verbs: &[&str]) -> Value {
+/// Decisions of alice, recorded.
+pub(super) fn latched(verbs: &[&str]) -> Value {
     let approval = |verb: &&str| {
         json!({
             "by": "alice@corp", "slot": "release-manager", "role": "release-manager",

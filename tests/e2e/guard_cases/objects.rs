@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams};
 use lockmaster_api::{ChangeWindow, Environment, PromotionRecord};
 use serde_json::{Value, json};
 
-use super::{Story, create, environment, record, target, wait_for_right};
+use super::{INSTANT, Story, create, digest, environment, record, target, wait_for_right};
 use crate::beds::Bare;
 
 const ONLY: &str = "only the operator writes this";
@@ -42,7 +42,8 @@ pub(super) async fn environments(bare: &Bare) -> anyhow::Result<()> {
     let mut story = Story::begin(bare, "guard-environments").await?;
     let Bare { alice, bob, .. } = bare;
     let admin = bare.cluster.admin();
-    let rule = "user alice@corp may not change what prod promotes (targets, after, tier)";
+    let rule = "user alice@corp may not change what prod promotes (product, targets, after, tier, \
+                health, rollback)";
     let answer = story.create(alice, environment("prod")).await;
     story.guard("environment", rule, "made without promote", answer);
     let answer = story.create(bob, environment("prod")).await;
@@ -57,6 +58,9 @@ pub(super) async fn environments(bare: &Bare) -> anyhow::Result<()> {
         ("after", Value::Null),
         ("after", json!([])),
         ("targets", json!([target("other")])),
+        ("product", json!("search")),
+        ("health", json!({"deadline": "5m"})),
+        ("rollback", json!({"automatic": true})),
     ];
     for (field, value) in changes {
         let body = json!({"spec": {field: value}});
@@ -66,13 +70,62 @@ pub(super) async fn environments(bare: &Bare) -> anyhow::Result<()> {
     let body = json!({"spec": {"targets": [target("other")]}});
     let answer = story.patch::<Environment>(bob, "prod", body).await;
     story.allow("target with promote", answer);
-    let body = json!({"spec": {"health": {"deadline": "5m"}}});
+    let body = json!({"spec": {"health": {"deadline": "5m"}, "rollback": {"automatic": true}}});
+    let answer = story.patch::<Environment>(bob, "prod", body).await;
+    story.allow("health and rollback with promote", answer);
+    // What is left out is what the API server fills in; leaving it out is a change as well.
+    let body = json!({"spec": {"health": null}});
     let answer = story.patch::<Environment>(alice, "prod", body).await;
-    story.allow("health without promote", answer);
+    story.guard("environment", rule, "health left out", answer);
+    let body = json!({"spec": {"stage": "production"}});
+    let answer = story.patch::<Environment>(alice, "prod", body).await;
+    story.allow("stage without promote", answer);
     let body = json!({"metadata": {"labels": {"a": "b"}}});
     let answer = story.patch::<Environment>(alice, "prod", body).await;
     story.allow("label without promote", answer);
-    story.end(12)
+    story.end(17)
+}
+
+/// The claim of a promotion that holds an Environment.
+fn claimed() -> Value {
+    let promotion = json!({
+        "name": "p1", "uid": "u", "specHash": digest("ab"), "action": "Promote", "release": "r",
+        "created": INSTANT, "requestedBy": {"name": "bob@corp", "kind": "Person"},
+    });
+    json!({"active": {
+        "intent": {"attempt": 1, "at": INSTANT, "targets": []},
+        "account": {"promotion": promotion, "effectiveTier": "Production"},
+    }})
+}
+
+/// Deleting an Environment: not while a promotion holds it, unless the whole namespace goes.
+pub(super) async fn held(bare: &Bare) -> anyhow::Result<()> {
+    let mut story = Story::begin(bare, "guard-held").await?;
+    let Bare { alice, bob, .. } = bare;
+    let admin = bare.cluster.admin();
+    let rule = "a promotion holds this Environment";
+    let answer = story.create(bob, environment("prod")).await;
+    story.allow("made", answer);
+    let answer = story.report_on::<Environment>("prod", claimed()).await;
+    story.allow("claimed", answer);
+    for who in [alice, bob, admin] {
+        let answer = story.delete::<Environment>(who, "prod").await;
+        story.guard("environment", rule, "deleted while held", answer);
+    }
+    let answer = story.delete_all::<Environment>(bob).await;
+    story.guard("environment", rule, "deleted as a collection", answer);
+    let free = json!({"active": null});
+    let answer = story.report_on::<Environment>("prod", free).await;
+    story.allow("released", answer);
+    let answer = story.delete::<Environment>(alice, "prod").await;
+    story.allow("deleted when nothing holds it", answer);
+    let answer = story.create(bob, environment("prod")).await;
+    story.allow("made again", answer);
+    let answer = story.report_on::<Environment>("prod", claimed()).await;
+    story.allow("claimed again", answer);
+    let answer = story.delete_namespace().await;
+    story.allow("the namespace with an Environment that is held", answer);
+    story.end(11)
 }
 
 /// Whoever may write windows still does not write their status.

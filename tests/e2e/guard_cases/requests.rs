@@ -3,7 +3,8 @@
 use lockmaster_api::Promotion;
 use serde_json::{Value, json};
 
-use super::{INSTANT, Story};
+use super::decisions::{SLOT, decision, latched, planned};
+use super::{INSTANT, Story, digest};
 use crate::beds::Bare;
 
 const REQUESTED_BY: &str = "lockmaster.dev/requested-by";
@@ -114,18 +115,53 @@ pub(super) async fn deletion(bare: &Bare) -> anyhow::Result<()> {
     let answer = story.create(&bare.account, super::record("r1")).await;
     story.allow("record by the operator", answer);
 
-    let arguments = [
-        "delete",
-        "namespace",
-        story.namespace,
-        "--wait",
-        "--timeout=60s",
-    ];
-    let output = bare
-        .cluster
-        .kubectl(&admin.kubeconfig, &arguments, None)
-        .await?;
-    let answer = output.required("delete the namespace");
+    let answer = story.delete_namespace().await;
     story.allow("the namespace with a record and an open roll-out", answer);
     story.end(9)
+}
+
+/// Deleting what was rejected, and creating it again, is no second try: it stays until there is a
+/// record.
+pub(super) async fn rejection(bare: &Bare) -> anyhow::Result<()> {
+    let mut story = Story::begin(bare, "guard-rejection").await?;
+    let Bare { alice, bob, .. } = bare;
+    let admin = bare.cluster.admin();
+    let rule = "it was rejected, and that is not recorded yet";
+    for name in ["approved", "annotated", "latched"] {
+        let answer = story.promote(bob, name, json!({}), Value::Null).await;
+        story.allow("created", answer);
+        let answer = story.report(name, planned()).await;
+        story.allow("planned", answer);
+    }
+    let yes = json!({SLOT: decision("approve", "alice@corp", "CHG-1042 go")});
+    let answer = story.annotate(alice, "approved", yes).await;
+    story.allow("approved", answer);
+    let answer = story.delete::<Promotion>(bob, "approved").await;
+    story.allow("an approval is no reason to stay", answer);
+
+    let no = json!({SLOT: decision("reject", "alice@corp", "not today")});
+    let answer = story.annotate(alice, "annotated", no).await;
+    story.allow("rejected", answer);
+    let answer = story
+        .report("latched", latched(&["approve", "reject"]))
+        .await;
+    story.allow("a rejection that is latched", answer);
+    for name in ["annotated", "latched"] {
+        for who in [bob, alice, admin] {
+            let answer = story.delete::<Promotion>(who, name).await;
+            story.guard("delete", rule, name, answer);
+        }
+    }
+    let answer = story.delete_all::<Promotion>(bob).await;
+    story.guard("delete", rule, "deleted as a collection", answer);
+    let record = json!({"record": {
+        "name": "prod-000001", "hash": digest("ab"), "outcome": "Rejected",
+    }});
+    let answer = story.report("latched", record).await;
+    story.allow("recorded", answer);
+    let answer = story.delete::<Promotion>(bob, "latched").await;
+    story.allow("deleted after it is recorded", answer);
+    let answer = story.delete_namespace().await;
+    story.allow("the namespace with a rejection", answer);
+    story.end(20)
 }

@@ -1,7 +1,7 @@
 //! From words of the command line to values; each refusal says what was expected.
 
 use lockmaster_core::environment::Span;
-use lockmaster_core::release::{ImageReference, Version};
+use lockmaster_core::release::{ImageReference, Version, parse_registry_address};
 
 use super::{InitTarget, NamespacedName};
 
@@ -47,6 +47,10 @@ pub(super) fn window(text: &str) -> Result<String, String> {
 
 pub(super) fn image(text: &str) -> Result<ImageReference, String> {
     ImageReference::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn registry(text: &str) -> Result<String, String> {
+    parse_registry_address(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn version(text: &str) -> Result<Version, String> {

@@ -6,21 +6,22 @@ use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use lockmaster_api::{Environment, Promotion, PromotionSpec, Release};
 use lockmaster_core::promotion::{Action, REQUESTED_BY_ANNOTATION, WINDOW_ANNOTATION};
+use lockmaster_core::status::State;
 
 use super::{FIELD_MANAGER, wait};
 use crate::args::{Create, DryRun, Format, ObjectFormat};
 use crate::cluster::Cluster;
 use crate::failure::{Exit, Failure};
 use crate::output;
+use crate::read::Listed;
 use crate::{identity, stage};
 
 /// Runs it.
 pub(super) async fn run(arguments: Create) -> anyhow::Result<Exit> {
     let cluster = Cluster::connect(&arguments.connection).await?;
     let release: Release = cluster.get(&arguments.release).await?;
-    let environments: Vec<Environment> = cluster.list().await?;
-    let environment = stage::resolve(&environments, &release.spec.product, &arguments.to)
-        .map_err(Failure::usage)?;
+    let environments: Listed<Environment> = cluster.list().await?;
+    let environment = needed(&environments, &release.spec.product, &arguments.to)?;
     let mut promotion = promotion(&arguments, environment, cluster.namespace());
     let name = promotion.name_any();
     if arguments.dry_run == DryRun::Client {
@@ -38,6 +39,9 @@ pub(super) async fn run(arguments: Create) -> anyhow::Result<Exit> {
     } else {
         let existing: Promotion = cluster.get(&name).await?;
         same_request(&existing, &promotion)?;
+        if let Some(state) = ended(&existing) {
+            going_on_from(&existing, state)?;
+        }
         print_or_say(arguments.output, &existing, "unchanged")?;
     }
     if arguments.wait {
@@ -48,6 +52,56 @@ pub(super) async fn run(arguments: Create) -> anyhow::Result<Exit> {
         "see how it stands: kubectl promote explain {name} -n {namespace}"
     ));
     Ok(Exit::Done)
+}
+
+/// The Environment that is meant. One that cannot be read is in the way only if it may be that one.
+fn needed<'a>(
+    environments: &'a Listed<Environment>,
+    product: &str,
+    wanted: &str,
+) -> Result<&'a Environment, Failure> {
+    let mut unreadable = environments.unreadable.iter();
+    if let Some(problem) = unreadable.find(|problem| problem.may_be(product, wanted)) {
+        return Err(Failure::unreadable(problem));
+    }
+    stage::resolve(&environments.readable, product, wanted).map_err(Failure::usage)
+}
+
+/// How a Promotion ended, or is about to: nothing more will come of it.
+fn ended(existing: &Promotion) -> Option<State> {
+    let status = existing.status.clone().unwrap_or_default();
+    if let Some(record) = status.record {
+        return Some(State::of_outcome(record.outcome).0);
+    }
+    // Going back is told by its own code; all other ways to an abort end as one.
+    let going_back = status.state == State::RollingBack;
+    let aborted = existing.spec.abort == Some(true);
+    aborted.then_some(if going_back {
+        status.state
+    } else {
+        State::Aborted
+    })
+}
+
+/// Asking again for what is over changes nothing. Where it succeeded, that is what was asked for.
+fn going_on_from(existing: &Promotion, state: State) -> Result<(), Failure> {
+    let meaning = state.meaning();
+    let summary = existing
+        .status
+        .as_ref()
+        .map(|status| status.summary.as_str());
+    let why = summary.filter(|text| !text.is_empty());
+    let why = why.map_or_else(String::new, |text| format!(" ({text})"));
+    let text = format!(
+        "Promotion {} is over: {}{why}; to try again, create another one with --name",
+        existing.name_any(),
+        meaning.word
+    );
+    if state == State::Succeeded {
+        output::note(&text);
+        return Ok(());
+    }
+    Err(Failure::new(Exit::State(meaning.exit_code), text))
 }
 
 /// The object that is asked for.
@@ -235,10 +289,72 @@ mod tests {
         existing
             .annotations_mut()
             .insert(REQUESTED_BY_ANNOTATION.into(), "bob".into());
-        existing.spec.abort = Some(true);
         assert_eq!(same_request(&existing, &wanted), Ok(()));
+        assert_eq!(ended(&existing), None);
         let other = asked(&["--reason", "another"]);
         let failure = same_request(&existing, &other).unwrap_err();
         assert!(failure.message.contains("--name"), "{failure}");
+    }
+
+    #[test]
+    fn asking_for_what_is_over_says_how_it_ended() {
+        let over = |abort: bool, status: serde_json::Value| {
+            let mut existing = asked(&[]);
+            existing.spec.abort = abort.then_some(true);
+            existing.status = serde_json::from_value(status).unwrap();
+            let state = ended(&existing)?;
+            let failure = going_on_from(&existing, state).err();
+            failure.map(|failure| (failure.exit.code(), failure.message))
+        };
+        let recorded = |outcome: &str| {
+            let hash = format!("sha256:{}", "0".repeat(64));
+            serde_json::json!({
+                "state": outcome, "summary": "because",
+                "record": {"name": "checkout-prod-000001", "hash": hash, "outcome": outcome},
+            })
+        };
+        assert_eq!(
+            over(false, serde_json::json!({"state": "AwaitingWindow"})),
+            None
+        );
+        assert_eq!(over(false, recorded("Succeeded")), None);
+        for (outcome, code) in [
+            ("Rejected", 4),
+            ("Superseded", 4),
+            ("Failed", 5),
+            ("RolledBack", 5),
+        ] {
+            let text = format!(
+                "Promotion checkout-1.42.0-prod is over: {outcome} (because); to try again, create \
+                 another one with --name"
+            );
+            assert_eq!(over(false, recorded(outcome)), Some((code, text)));
+        }
+        let code = |status| over(true, status).map(|(code, _)| code);
+        assert_eq!(code(serde_json::Value::Null), Some(4));
+        assert_eq!(code(serde_json::json!({"state": "RollingOut"})), Some(4));
+        assert_eq!(code(serde_json::json!({"state": "RollingBack"})), Some(5));
+        assert_eq!(code(recorded("Succeeded")), None);
+    }
+
+    #[test]
+    fn an_unreadable_environment_is_in_the_way_of_itself_alone() {
+        let environments = Listed {
+            readable: vec![stage::tests::environment(
+                "checkout-dev",
+                "checkout",
+                Some("dev"),
+            )],
+            unreadable: vec![crate::read::tests::unreadable()],
+        };
+        let dev = needed(&environments, "checkout", "dev").unwrap();
+        assert_eq!(dev.name_any(), "checkout-dev");
+        let failure = needed(&environments, "checkout", "prod").unwrap_err();
+        assert!(
+            failure
+                .message
+                .contains("checkout-prod cannot be read: spec.health"),
+            "{failure}"
+        );
     }
 }

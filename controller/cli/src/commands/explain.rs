@@ -59,7 +59,9 @@ async fn live(
         None => None,
     };
     let you = match &plan {
-        Some((_, plan)) if you::is_asked(&report) => Some(you::ask(cluster, &report, plan).await?),
+        Some((published, plan)) if you::is_asked(&report) => {
+            Some(you::ask(cluster, &report, plan, &published.content).await?)
+        }
         Some(_) | None => None,
     };
     if let Some(format) = format {
@@ -141,14 +143,55 @@ fn replay(
     Ok(codes.max().map_or(Exit::Done, Exit::State))
 }
 
+/// Reads a snapshot, and refuses a field that nobody reads, however deep: a fact that is misspelt
+/// would be a fact that is missing.
 fn parse(text: &str, file: &Path) -> Result<Snapshot, Failure> {
-    serde_saphyr::from_str(text).map_err(|error| {
-        let problem = crate::failure::one_line(&error.without_snippet().to_string());
+    let refuse = |problem: &str| {
         Failure::usage(format!(
-            "{} is no snapshot that this version can replay: {problem}",
-            file.display()
+            "{} is no snapshot that this version can replay: {}",
+            file.display(),
+            crate::failure::one_line(problem)
         ))
-    })
+    };
+    let malformed = |error: serde_saphyr::Error| refuse(&error.without_snippet().to_string());
+    let snapshot: Snapshot = serde_saphyr::from_str(text).map_err(malformed)?;
+    let given: serde_json::Value = serde_saphyr::from_str(text).map_err(malformed)?;
+    let read = serde_json::to_value(&snapshot).map_err(|error| refuse(&error.to_string()))?;
+    match unread(&given, &read, "") {
+        None => Ok(snapshot),
+        Some(path) => Err(refuse(&format!("unknown field {path}"))),
+    }
+}
+
+/// The path of the first field that was given and that nobody read.
+fn unread(given: &serde_json::Value, read: &serde_json::Value, path: &str) -> Option<String> {
+    use serde_json::Value;
+    match (given, read) {
+        (Value::Object(given), Value::Object(read)) => given.iter().find_map(|(key, value)| {
+            let dot = if path.is_empty() { "" } else { "." };
+            let path = format!("{path}{dot}{key}");
+            match read.get(key) {
+                Some(read) => unread(value, read, &path),
+                None => (!is_absence(value)).then_some(path),
+            }
+        }),
+        (Value::Array(given), Value::Array(read)) => {
+            let mut pairs = given.iter().zip(read).enumerate();
+            pairs.find_map(|(at, (given, read))| unread(given, read, &format!("{path}[{at}]")))
+        }
+        _ => None,
+    }
+}
+
+/// Values that mean the same as leaving the field out.
+fn is_absence(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -259,5 +302,34 @@ mod tests {
             .message;
         assert!(text.starts_with("snapshot.yaml is no snapshot"), "{text}");
         assert!(!text.contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn a_misspelt_field_is_an_error_however_deep() {
+        let path = Path::new("snapshot.yaml");
+        let good = include_str!("../../../../examples/ready-to-go/snapshot.yaml");
+        assert!(parse(good, path).is_ok());
+        for (right, wrong, named) in [
+            ("  consent: ", "  consemt: ", ".consemt"),
+            (
+                "  firstSeen: ",
+                "  abort: yes\n  firstSeen: ",
+                "promotions[0].abort",
+            ),
+            (
+                "      tag: v1.42.0",
+                "      tga: v1.42.0",
+                "checkout-1.42.0.known.source",
+            ),
+        ] {
+            let text = parse(&good.replacen(right, wrong, 1), path)
+                .unwrap_err()
+                .message;
+            assert!(text.contains("unknown field"), "{wrong}: {text}");
+            assert!(
+                text.contains(named) || text.contains("tga"),
+                "{wrong}: {text}"
+            );
+        }
     }
 }

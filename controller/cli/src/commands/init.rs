@@ -3,6 +3,7 @@
 mod policy;
 mod rights;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
@@ -10,7 +11,8 @@ use kube::api::ObjectMeta;
 use lockmaster_api::environment::{After, Health, Rollback};
 use lockmaster_api::{Environment, EnvironmentSpec};
 use lockmaster_core::environment::{
-    CONSENT_ANNOTATION, Span, Target, Tier, WorkloadApiVersion, WorkloadKind, WorkloadReference,
+    CONSENT_ANNOTATION, Span, TIER_LABEL, Target, Tier, WorkloadApiVersion, WorkloadKind,
+    WorkloadReference,
 };
 use serde::Serialize;
 
@@ -90,11 +92,49 @@ fn introduction(arguments: &Init, environments: &[Environment]) -> String {
             target.deployment.namespace, target.deployment.name, arguments.namespace
         );
     }
+    text.push_str(&tier_labels(arguments, environments));
     if arguments.key.is_none() {
         text.push_str(
             "Without a ClusterPromotionPolicy only tier Development is open: add one with --key,\n\
              --image-repository and --source.\n",
         );
+    }
+    text
+}
+
+/// How the platform's owners say that production is production: without their label, the tier is
+/// only what the Environment says of itself.
+fn tier_labels(arguments: &Init, environments: &[Environment]) -> String {
+    let places = || environments.iter().zip(&arguments.target);
+    let namespaces = |production: bool| -> BTreeSet<&str> {
+        places()
+            .filter(|(environment, _)| (environment.spec.tier == Tier::Production) == production)
+            .map(|(_, target)| target.deployment.namespace.as_str())
+            .collect()
+    };
+    let (production, others) = (namespaces(true), namespaces(false));
+    let mut text = String::new();
+    if !production.is_empty() {
+        text.push_str(
+            "Without its label, a namespace is of the tier that an Environment gives itself. Whoever \
+             runs\nthe platform runs:\n",
+        );
+    }
+    for namespace in production {
+        // Writing to a String cannot fail.
+        let _ = if others.contains(namespace) {
+            writeln!(
+                text,
+                "  (nothing for {namespace}: another stage runs there too, and would become \
+                 production with it)"
+            )
+        } else {
+            writeln!(
+                text,
+                "  kubectl label namespace {namespace} {TIER_LABEL}={}",
+                Tier::Production
+            )
+        };
     }
     text
 }

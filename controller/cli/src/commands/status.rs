@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use kube::ResourceExt;
 use lockmaster_api::{Environment, Promotion};
 use lockmaster_core::environment::{Running, Tier};
-use lockmaster_core::gate::GateReport;
+use lockmaster_core::gate::{GateReport, Verdict};
 use lockmaster_core::report::Report;
 use lockmaster_core::status::State;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use crate::args::Status;
 use crate::cluster::Cluster;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, API_VERSION, Style};
+use crate::read::{Listed, Unreadable};
 use crate::stage;
 
 /// Runs it.
@@ -31,20 +32,8 @@ pub(super) async fn run(arguments: Status) -> anyhow::Result<Exit> {
         tokio::try_join!(cluster.list::<Environment>(), cluster.list::<Promotion>())?;
     let product = product.as_deref();
     let view = View::of(cluster.namespace(), product, &environments, &promotions);
-    if let (Some(product), []) = (product, view.environments.as_slice()) {
-        let known: BTreeSet<_> = environments
-            .iter()
-            .map(|e| e.spec.product.as_str())
-            .collect();
-        let known: Vec<_> = known.into_iter().collect();
-        let known = match known.as_slice() {
-            [] => "it has none at all".to_owned(),
-            names => format!("it has those of {}", names.join(", ")),
-        };
-        let namespace = cluster.namespace();
-        let text =
-            format!("namespace {namespace} has no Environment of product {product}; {known}");
-        return Err(Failure::usage(text).into());
+    if let Some(product) = product.filter(|_| view.is_empty()) {
+        return Err(unknown(product, cluster.namespace(), &environments.readable).into());
     }
     match output {
         Some(format) => output::value(format, &view)?,
@@ -62,6 +51,21 @@ pub(super) async fn run(arguments: Status) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+fn unknown(product: &str, namespace: &str, environments: &[Environment]) -> Failure {
+    let known: BTreeSet<_> = environments
+        .iter()
+        .map(|e| e.spec.product.as_str())
+        .collect();
+    let known: Vec<_> = known.into_iter().collect();
+    let known = match known.as_slice() {
+        [] => "it has none at all".to_owned(),
+        names => format!("it has those of {}", names.join(", ")),
+    };
+    Failure::usage(format!(
+        "namespace {namespace} has no Environment of product {product}; {known}"
+    ))
+}
+
 /// Everything that is shown, as JSON and YAML have it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,9 +74,12 @@ struct View {
     kind: &'static str,
     namespace: String,
     environments: Vec<Place>,
-    /// Promotions into Environments that do not exist.
+    /// Promotions into Environments that do not exist, or cannot be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unplaced: Vec<Moving>,
+    /// Environments and Promotions that cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<Unreadable>,
 }
 
 /// An Environment.
@@ -110,9 +117,16 @@ impl View {
     fn of(
         namespace: &str,
         product: Option<&str>,
-        environments: &[Environment],
-        promotions: &[Promotion],
+        environments: &Listed<Environment>,
+        promotions: &Listed<Promotion>,
     ) -> Self {
+        let unreadable = environments.unreadable.iter();
+        let unreadable = unreadable.chain(&promotions.unreadable);
+        let unreadable: Vec<_> = unreadable
+            .filter(|object| product.is_none_or(|name| object.may_be_of(name)))
+            .cloned()
+            .collect();
+        let (environments, promotions) = (&environments.readable, &promotions.readable);
         let shown: Vec<_> = environments
             .iter()
             .filter(|environment| product.is_none_or(|name| name == environment.spec.product))
@@ -132,11 +146,12 @@ impl View {
                 .map(|environment| Place::of(environment, promotions))
                 .collect(),
             unplaced,
+            unreadable,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.environments.is_empty() && self.unplaced.is_empty()
+        self.environments.is_empty() && self.unplaced.is_empty() && self.unreadable.is_empty()
     }
 
     fn render(&self, style: Style) -> String {
@@ -161,8 +176,19 @@ impl View {
             push_promotions(&mut text, &place.promotions, style);
         }
         if !self.unplaced.is_empty() {
-            text.push_str("\nInto Environments that do not exist:\n");
+            text.push_str("\nInto Environments that do not exist, or cannot be read:\n");
             push_promotions(&mut text, &self.unplaced, style);
+        }
+        if !self.unreadable.is_empty() {
+            text.push('\n');
+        }
+        for object in &self.unreadable {
+            let _ = writeln!(
+                text,
+                "{} {}",
+                style.verdict(Verdict::Unknown),
+                object.line()
+            );
         }
         text
     }

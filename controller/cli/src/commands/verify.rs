@@ -7,7 +7,8 @@ mod policy;
 use lockmaster_core::evidence::{Evidence, PublicKey};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::gate::{GateReport, Verdict};
-use lockmaster_core::release::ImageReference;
+use lockmaster_core::reason::Reason;
+use lockmaster_core::release::{ImageReference, parse_registry_address};
 use lockmaster_observe::registry::{Config, FetchError, Problem, RegistryClient};
 use lockmaster_verify::{Subject, judge};
 use serde::Serialize;
@@ -42,6 +43,7 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
         kind: "Verification",
         image: arguments.image.clone(),
         namespace: subjects.namespace().to_owned(),
+        product: subjects.product().to_owned(),
         policies: names.collect(),
         bundles,
         gates,
@@ -52,6 +54,9 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
     } else {
         let style = Style::of(&arguments.display);
         style.print(&view.render(style))?;
+    }
+    if let Some(hint) = view.hint(arguments.release.is_some()) {
+        output::note(&hint);
     }
     Ok(exit)
 }
@@ -86,13 +91,13 @@ async fn fetch(arguments: &Verify, keys: &[PublicKey]) -> anyhow::Result<Observe
 
 fn unreadable(error: &FetchError, image: &ImageReference) -> Failure {
     let private = matches!(error.problem, Problem::Address(_));
-    let mend = if private {
-        format!(
-            "; if it is yours: --plain-http-registry {}",
-            image.registry()
-        )
-    } else {
-        String::new()
+    let listed = parse_registry_address(image.registry());
+    let mend = match (private, listed) {
+        (false, _) => String::new(),
+        (true, Ok(registry)) => format!("; if it is yours: --plain-http-registry {registry}"),
+        (true, Err(_)) => "; if it is yours, name it with its port, and list that with \
+                           --plain-http-registry HOST:PORT"
+            .to_owned(),
     };
     Failure::usage(format!("{error}{mend}"))
 }
@@ -105,6 +110,7 @@ struct View {
     kind: &'static str,
     image: ImageReference,
     namespace: String,
+    product: String,
     policies: Vec<String>,
     /// How many bundles the registry has attached to the image.
     bundles: usize,
@@ -113,6 +119,26 @@ struct View {
 }
 
 impl View {
+    /// Where the policy does not know the place, perhaps another one was meant.
+    fn hint(&self, from_file: bool) -> Option<String> {
+        let Self {
+            namespace, product, ..
+        } = self;
+        let mut gates = self.gates.iter();
+        let unknown = gates.any(|gate| gate.reason == Reason::SourceNotAllowed);
+        let flags = if from_file {
+            "-n, or another product in the file of --release"
+        } else {
+            "--product and -n"
+        };
+        unknown.then(|| {
+            format!(
+                "the sources of the policy were compared with product {product} in namespace \
+                 {namespace}; if others are meant, name them with {flags}"
+            )
+        })
+    }
+
     fn render(&self, style: Style) -> String {
         let policies = self.policies.join(", ");
         let noun = if self.policies.len() == 1 {
@@ -121,9 +147,10 @@ impl View {
             "policies"
         };
         let mut text = format!(
-            "{}@{}\n{noun} {policies}, for namespace {}; attached: {}\n\n",
+            "{}@{}\n{noun} {policies}, for product {} in namespace {}; attached: {}\n\n",
             self.image.repository(),
             self.image.digest(),
+            self.product,
             self.namespace,
             self.bundles
         );
@@ -162,9 +189,37 @@ fn exit_of(gates: &[GateReport]) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use lockmaster_core::reason::Reason;
+    use lockmaster_core::release::Digest;
 
     use super::*;
+
+    #[test]
+    fn where_the_policy_knows_nothing_the_place_is_named() {
+        let view = |reason| View {
+            api_version: API_VERSION,
+            kind: "Verification",
+            image: ImageReference::parse(&format!("registry.example/a@{}", Digest::of(b"a")))
+                .unwrap(),
+            namespace: "shop".into(),
+            product: "a".into(),
+            policies: vec!["p".into()],
+            bundles: 0,
+            gates: vec![GateReport {
+                name: "signature".into(),
+                verdict: Verdict::Deny,
+                reason,
+                message: String::new(),
+                next_change: None,
+                evidence: vec![],
+            }],
+            exit_code: 7,
+        };
+        let hint = view(Reason::SourceNotAllowed).hint(false).unwrap();
+        for words in ["product a in namespace shop", "--product and -n"] {
+            assert!(hint.contains(words), "{hint}");
+        }
+        assert_eq!(view(Reason::SignatureInvalid).hint(false), None);
+    }
 
     #[test]
     fn wrong_is_told_from_missing_and_from_unknown() {

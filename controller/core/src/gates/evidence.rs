@@ -54,8 +54,11 @@ pub(super) fn ask_all(
                 None => Finding::deny(
                     Reason::SourceNotAllowed,
                     format!(
-                        "{} is not asked for evidence: no policy gives it to this namespace",
-                        image.repository()
+                        "{} is not asked for evidence: no policy gives it to product {} in \
+                         namespace {}",
+                        image.repository(),
+                        case.environment.product,
+                        case.environment.namespace
                     ),
                 ),
             });

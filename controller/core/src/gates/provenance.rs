@@ -6,6 +6,7 @@ use crate::evidence::{Bundle, Content, KeyId, Provenance as Statement, SLSA_PROV
 use crate::gate::{Finding, Gate};
 use crate::policy::ProvenanceRule;
 use crate::reason::Reason;
+use crate::release::clip;
 
 /// See the module.
 #[derive(Debug)]
@@ -213,7 +214,22 @@ fn same_source(question: &Question<'_>, statement: &Statement) -> Result<(), Ref
             ),
         );
     };
-    let tag = format!("refs/tags/v{}", release.version);
+    if let Some(tag) = &source.tag
+        && *tag != release.tag()
+    {
+        return refused(
+            6,
+            Reason::ProvenanceMismatch,
+            format!(
+                "Release {} names tag {}, and its version belongs to tag {}; create one that \
+                 agrees with itself",
+                release.name,
+                clip(tag),
+                release.tag()
+            ),
+        );
+    }
+    let tag = format!("refs/tags/{}", release.tag());
     let comparisons = [
         (
             "repository",
@@ -275,6 +291,12 @@ mod tests {
         }
     }
 
+    fn tagged(snapshot: &mut Snapshot, tag: &str) {
+        released(snapshot, |release| {
+            release.source.as_mut().unwrap().tag = Some(tag.into());
+        });
+    }
+
     fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
         let message = "GET https://registry.example: 503".into();
         let why = Observed::Unavailable(Unavailable { cause, message });
@@ -328,6 +350,18 @@ mod tests {
                     Deny,
                     Reason::ProvenanceMismatch,
                     "has no spec.source",
+                ),
+                (
+                    |s| tagged(s, "v1.41.3"),
+                    Deny,
+                    Reason::ProvenanceMismatch,
+                    "names tag v1.41.3, and its version belongs to tag v1.42.0",
+                ),
+                (
+                    |s| tagged(s, "v1.42.0"),
+                    Pass,
+                    Reason::EvidenceValid,
+                    "refs/tags/v1.42.0",
                 ),
                 (
                     |s| {

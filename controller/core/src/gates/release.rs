@@ -159,8 +159,9 @@ fn sources(case: &Case<'_>, release: &release::Release) -> Option<Finding> {
             return Some(Finding::deny(
                 Reason::SourceNotAllowed,
                 format!(
-                    "policy {} does not give image repository {} to product {product} in namespace \
-                     {namespace}; its owners would add it to spec.sources[].imageRepositories",
+                    "policy {0} does not give image repository {1} to product {product} in namespace \
+                     {namespace}; a policy never changes, so its owners would create one that \
+                     lists it in spec.sources[].imageRepositories, and delete {0}",
                     fact.name,
                     component.image.repository()
                 ),
@@ -303,7 +304,7 @@ mod tests {
                     |s| with_policy(s, |p| p.sources[0].namespaces = vec!["other".into()]),
                     Deny,
                     Reason::SourceNotAllowed,
-                    "does not give image repository registry.example/shop/checkout",
+                    "a policy never changes, so its owners would create one that lists it",
                 ),
                 (
                     |s| s.facts.policies.clear(),

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use lockmaster_api::ClusterPromotionPolicy;
 use lockmaster_core::plan::Plan;
 use lockmaster_core::reason::Reason;
+use lockmaster_core::release::Digest;
 use lockmaster_core::report::Report;
 use serde::Serialize;
 
 use super::view::RoleView;
 use crate::cluster::Cluster;
-use crate::identity;
+use crate::identity::{self, Caller};
 
 /// The caller.
 #[derive(Debug, Serialize)]
@@ -28,15 +29,22 @@ pub(super) fn is_asked(report: &Report) -> bool {
     gates.any(|gate| gate.reason == Reason::AwaitingApproval)
 }
 
-/// Asks the API server who calls and what that person may.
-pub(super) async fn ask(cluster: &Cluster, report: &Report, plan: &Plan) -> anyhow::Result<You> {
-    let name = identity::whoami(cluster).await?;
+/// Asks the API server who calls and what that person may. `content` is the hash of the plan that a
+/// decision now would be about.
+pub(super) async fn ask(
+    cluster: &Cluster,
+    report: &Report,
+    plan: &Plan,
+    content: &Digest,
+) -> anyhow::Result<You> {
+    let caller = identity::caller(cluster).await?;
     let mut roles = Vec::new();
     for role in asked_for(cluster, report, plan).await {
         let held = identity::may_approve(cluster, &report.environment, &role).await?;
-        let (may, why) = judge(&name, &role, held, report);
+        let (may, why) = judge(&caller, &role, held, report, content);
         roles.push(RoleView { role, may, why });
     }
+    let name = caller.name;
     Ok(You { name, roles })
 }
 
@@ -64,15 +72,27 @@ fn named(report: &Report) -> Option<String> {
     rest.split_whitespace().next().map(str::to_owned)
 }
 
-/// Whether `name` may decide, and why. The guard decides in the end; this says beforehand.
-fn judge(name: &str, role: &str, held: bool, report: &Report) -> (bool, String) {
-    let decided = report.approvals.iter().any(|approval| approval.by == name);
-    if name.starts_with("system:") {
-        (
-            false,
-            "you cannot decide: decisions come from people".to_owned(),
-        )
-    } else if report.requested_by.as_ref().is_some_and(|r| r.name == name) {
+/// Whether the caller may decide, and why. The guard decides in the end; this says beforehand.
+fn judge(
+    caller: &Caller,
+    role: &str,
+    held: bool,
+    report: &Report,
+    content: &Digest,
+) -> (bool, String) {
+    let name = &caller.name;
+    let mut own = report.approvals.iter().filter(|a| a.by == *name).peekable();
+    let decided_before = own.peek().is_some();
+    let decided = own.any(|approval| approval.content == *content);
+    if !caller.is_a_person() {
+        let text = "you cannot decide: decisions come from people, not from service accounts or \
+                    the superuser group (system:masters)";
+        (false, text.to_owned())
+    } else if report
+        .requested_by
+        .as_ref()
+        .is_some_and(|r| r.name == *name)
+    {
         let text = "you cannot decide: you requested this promotion";
         (false, text.to_owned())
     } else if !held {
@@ -87,6 +107,9 @@ fn judge(name: &str, role: &str, held: bool, report: &Report) -> (bool, String) 
             true,
             "you decided already; you may change your mind".to_owned(),
         )
+    } else if decided_before {
+        let text = "you may decide; what you decided before was about an older plan";
+        (true, text.to_owned())
     } else {
         (true, "you may decide".to_owned())
     }
@@ -94,11 +117,19 @@ fn judge(name: &str, role: &str, held: bool, report: &Report) -> (bool, String) 
 
 #[cfg(test)]
 mod tests {
+    use lockmaster_core::approval::{Approval, ApprovalSource, Vote};
     use lockmaster_core::gate::{GateReport, Verdict};
     use lockmaster_core::promotion::Requester;
     use lockmaster_core::status::State;
 
     use super::*;
+
+    fn caller(name: &str, groups: &[&str]) -> Caller {
+        Caller {
+            name: name.into(),
+            groups: groups.iter().map(|group| (*group).into()).collect(),
+        }
+    }
 
     fn report() -> Report {
         let message = "release-manager needs 1, has 0; runs: kubectl promote approve p -n shop \
@@ -129,7 +160,9 @@ mod tests {
     #[test]
     fn the_requester_a_robot_and_a_stranger_cannot_decide() {
         let check = |name: &str, held, may, expect: &str| {
-            let (answer, why) = judge(name, "release-manager", held, &report());
+            let caller = caller(name, &["release-managers"]);
+            let content = Digest::of(b"plan");
+            let (answer, why) = judge(&caller, "release-manager", held, &report(), &content);
             assert_eq!(answer, may, "{name}: {why}");
             assert!(why.contains(expect), "{why}");
         };
@@ -137,6 +170,44 @@ mod tests {
         check("alice@corp", false, false, "--subresource=release-manager");
         check("bob@corp", true, false, "you requested");
         check("system:serviceaccount:ci:ci", true, false, "people");
+    }
+
+    #[test]
+    fn a_superuser_cannot_decide() {
+        let admin = caller("alice@corp", &["system:authenticated", "system:masters"]);
+        let content = Digest::of(b"plan");
+        let (may, why) = judge(&admin, "release-manager", true, &report(), &content);
+        assert!(!may && why.contains("system:masters"), "{why}");
+    }
+
+    #[test]
+    fn a_decision_about_an_older_plan_is_none_about_this_one() {
+        let mut report = report();
+        let content = Digest::of(b"plan");
+        report.approvals = vec![Approval {
+            role: "release-manager".into(),
+            slot: "release-manager".into(),
+            decision: Vote::Approve,
+            by: "alice@corp".into(),
+            reference: String::new(),
+            reason: "go".into(),
+            content: Digest::of(b"older"),
+            at: "2026-12-02T10:15:00Z".parse().unwrap(),
+            source: ApprovalSource::Annotation,
+        }];
+        let alice = caller("alice@corp", &[]);
+        let why = |report: &Report| judge(&alice, "release-manager", true, report, &content).1;
+        assert!(
+            why(&report).contains("about an older plan"),
+            "{}",
+            why(&report)
+        );
+        report.approvals[0].content = content.clone();
+        assert!(
+            why(&report).contains("you decided already"),
+            "{}",
+            why(&report)
+        );
     }
 
     #[test]

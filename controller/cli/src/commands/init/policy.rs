@@ -31,9 +31,15 @@ pub(super) fn add(arguments: &Init, pem: &str, documents: &mut Documents) -> any
     if !problems.is_empty() {
         return Err(Failure::usage(problems.join("; ")).into());
     }
-    let mut comment = "What must be attached to every image. Policies only ever add up, and none \
-                       ever changes:\nto change one, create another and delete this one."
-        .to_owned();
+    let (namespace, name) = (&arguments.namespace, evidence.metadata.name.as_deref());
+    let name = name.unwrap_or_default();
+    let mut comment = format!(
+        "What must be attached to every image, of every product in namespace {namespace}: a product \
+         that\nspec.sources does not name is refused. A policy never changes, so a further product \
+         is added in\na copy with another name, such as {name}-2, and one more entry in \
+         spec.sources: create that, then\ndelete this one. Until then both must be satisfied, and \
+         nothing is open that was closed."
+    );
     if arguments.builder.is_empty() {
         comment.push_str("\nProvenance is not asked for: add --builder to do so.");
     }
@@ -89,10 +95,10 @@ fn evidence(arguments: &Init, pem: &str) -> ClusterPromotionPolicy {
         approvals: vec![],
         windows: vec![],
     };
-    policy(
-        format!("{}-{}-evidence", arguments.namespace, arguments.product),
-        spec,
-    )
+    // One for the namespace: with one for each product, each would refuse all the others. Another
+    // product's starter policy has the same name and other sources, so the API server refuses it in
+    // words, and this product goes on as before.
+    policy(format!("{}-evidence", arguments.namespace), spec)
 }
 
 fn production(arguments: &Init, windows: Vec<String>) -> ClusterPromotionPolicy {
@@ -107,10 +113,7 @@ fn production(arguments: &Init, windows: Vec<String>) -> ClusterPromotionPolicy 
         }],
         windows,
     };
-    policy(
-        format!("{}-{}-production", arguments.namespace, arguments.product),
-        spec,
-    )
+    policy(format!("{}-production", arguments.namespace), spec)
 }
 
 /// The namespace of the Environments, by the label that the API server itself puts there.
@@ -146,10 +149,21 @@ fn window(arguments: &Init, zone: &str) -> Result<ChangeWindow, Failure> {
     Window::new(&spec.clone().into())
         .map_err(|error| Failure::usage(format!("--zone: {error}")))?;
     Ok(ChangeWindow {
-        metadata: global(format!("{}-{}", arguments.namespace, arguments.product)),
+        metadata: global(window_name(&arguments.namespace, zone)),
         spec,
         status: None,
     })
+}
+
+/// A window may change, unlike a policy: another zone is another window, so that the starter of one
+/// product never moves the hours of another.
+fn window_name(namespace: &str, zone: &str) -> String {
+    let zone: String = zone
+        .to_ascii_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    format!("{namespace}-{}", zone.trim_matches('-'))
 }
 
 fn global(name: String) -> ObjectMeta {

@@ -1,5 +1,7 @@
 //! What `init` prints.
 
+use std::collections::BTreeMap;
+
 use clap::Parser as _;
 
 use super::*;
@@ -95,6 +97,62 @@ fn all_of_it_can_be_read_again() {
     assert_eq!(count("ChangeWindow"), 1);
     assert_eq!(count("Role"), 3 + 2);
     assert_eq!(count("RoleBinding"), 3 + 3 + 3);
+}
+
+fn documents(init: &Init) -> Vec<serde_json::Value> {
+    serde_saphyr::from_multiple(&manifests(init, Some(KEY)).unwrap()).unwrap()
+}
+
+/// Two policies for one namespace, each with the sources of one product, would close both products.
+#[test]
+fn a_second_product_meets_the_same_policy() {
+    let mut second = all();
+    second.product = "search".into();
+    let global = |init: &Init| -> BTreeMap<String, serde_json::Value> {
+        let documents = documents(init).into_iter();
+        documents
+            .filter(|document| document["metadata"]["namespace"].is_null())
+            .map(|document| {
+                let name = document["metadata"]["name"].as_str().unwrap().to_owned();
+                (name, document)
+            })
+            .collect()
+    };
+    let (first, second) = (global(&all()), global(&second));
+    let names: Vec<_> = first.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["shop-europe-berlin", "shop-evidence", "shop-production"]
+    );
+    assert!(first.keys().eq(second.keys()), "{:?}", second.keys());
+    assert_eq!(first["shop-production"], second["shop-production"]);
+    assert_ne!(first["shop-evidence"], second["shop-evidence"]);
+    let mut other_zone = all();
+    other_zone.zone = Some("America/New_York".into());
+    assert!(global(&other_zone).contains_key("shop-america-new-york"));
+}
+
+#[test]
+fn namespaces_of_production_get_their_label_alone() {
+    let text = manifests(&arguments(&THREE), None).unwrap();
+    let labels: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("kubectl label"))
+        .collect();
+    let expect = "#   kubectl label namespace shop-prod lockmaster.dev/tier=Production";
+    assert_eq!(labels, [expect]);
+    let shared = ["--target=dev=shop/a", "--target=prod=shop/b"];
+    let text = manifests(&arguments(&shared), None).unwrap();
+    assert!(!text.contains("kubectl label"), "{text}");
+    assert!(
+        text.contains("nothing for shop: another stage runs there too"),
+        "{text}"
+    );
+    let text = manifests(&arguments(&THREE[..2]), None).unwrap();
+    assert!(
+        !text.contains("tier that an Environment gives itself"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -71,6 +71,13 @@ fn promotions() -> Vec<Promotion> {
     ]
 }
 
+fn listed<K>(readable: Vec<K>) -> Listed<K> {
+    Listed {
+        readable,
+        unreadable: vec![],
+    }
+}
+
 fn style(words: &[&str]) -> Style {
     let words = ["kubectl-promote", "status", "--color=never"]
         .iter()
@@ -84,7 +91,7 @@ fn style(words: &[&str]) -> Style {
 
 #[test]
 fn the_tree_shows_what_runs_and_what_waits() {
-    let view = View::of("shop", None, &places(), &promotions());
+    let view = View::of("shop", None, &listed(places()), &listed(promotions()));
     let expect = "\
 PRODUCT   STAGE    ENVIRONMENT       TIER         RUNNING              SINCE
 checkout  dev      checkout-dev      Development  1.42.0@9f2c41d07a11  2026-12-02T10:14:00Z
@@ -99,7 +106,7 @@ checkout  prod     checkout-prod     Production   -
    └─ ✘ signature  SignerNotTrusted
 search    search   search            Development  -
 
-Into Environments that do not exist:
+Into Environments that do not exist, or cannot be read:
 └─ ◷ checkout-1.42.0-moon  -  Pending
    it does not exist
 ";
@@ -108,19 +115,25 @@ Into Environments that do not exist:
 
 #[test]
 fn one_product_in_ascii() {
-    let view = View::of("shop", Some("search"), &places(), &promotions());
+    let view = View::of(
+        "shop",
+        Some("search"),
+        &listed(places()),
+        &listed(promotions()),
+    );
     let expect = "\
 PRODUCT  STAGE   ENVIRONMENT  TIER         RUNNING  SINCE
 search   search  search       Development  -
 ";
     assert_eq!(view.render(style(&["--ascii"])), expect);
-    let all = View::of("shop", None, &places(), &promotions()).render(style(&["--ascii"]));
+    let all = View::of("shop", None, &listed(places()), &listed(promotions()))
+        .render(style(&["--ascii"]));
     assert!(all.is_ascii(), "{all}");
 }
 
 #[test]
 fn json_is_versioned() {
-    let view = View::of("shop", None, &places(), &promotions());
+    let view = View::of("shop", None, &listed(places()), &listed(promotions()));
     let value = serde_json::to_value(view).unwrap();
     let at = |pointer: &str| value.pointer(pointer).unwrap().clone();
     assert_eq!(at("/apiVersion"), "cli.lockmaster.dev/v1");
@@ -142,4 +155,24 @@ fn a_circle_of_environments_is_shown_all_the_same() {
             serde_json::from_value(serde_json::json!([{"environment": "checkout-prod"}])).unwrap();
     }
     assert_eq!(in_order(environments.iter().collect()).len(), 4);
+}
+
+#[test]
+fn what_cannot_be_read_is_shown_with_its_problem() {
+    let mut environments = listed(places());
+    environments
+        .readable
+        .retain(|e| e.name_any() != "checkout-prod");
+    environments.unreadable = vec![crate::read::tests::unreadable()];
+    let promotions = listed(promotions());
+    let view = View::of("shop", None, &environments, &promotions);
+    let text = view.render(style(&["--ascii"]));
+    let expect = "? Environment checkout-prod cannot be read: spec.health.deadline: \"999h\" is";
+    assert!(text.contains(expect), "{text}");
+    let (_, unplaced) = text.split_once("or cannot be read:").unwrap();
+    assert!(unplaced.contains("checkout-1.42.0-prod"), "{text}");
+    let value = serde_json::to_value(&view).unwrap();
+    assert_eq!(value["unreadable"][0]["name"], "checkout-prod");
+    let search = View::of("shop", Some("search"), &environments, &promotions);
+    assert!(search.unreadable.is_empty(), "it is of another product");
 }

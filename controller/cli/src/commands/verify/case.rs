@@ -60,6 +60,11 @@ impl Subjects {
         &self.namespace
     }
 
+    /// The product whose sources count.
+    pub(super) fn product(&self) -> &str {
+        &self.release.product
+    }
+
     /// What the policies want looked up, and under which keys.
     pub(super) fn needs(
         &self,

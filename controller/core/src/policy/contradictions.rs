@@ -1,0 +1,161 @@
+//! What makes a policy invalid as a whole: names that nobody defines, and rules that cannot mean what
+//! they say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{EvidenceRules, KeyText, Policy, SignatureRule};
+
+impl Policy {
+    /// The names that the policy uses but does not define, or defines twice, and rules that
+    /// contradict themselves: a policy with any is invalid as a whole.
+    #[must_use]
+    pub fn contradictions(&self) -> Vec<String> {
+        let names = self.authorities.iter().map(|a| a.name.as_str());
+        let mut found: Vec<String> = repeated(names)
+            .into_iter()
+            .map(|name| format!("spec.authorities: the name \"{name}\" stands twice"))
+            .collect();
+        for (field, name) in self.authorities_used() {
+            if self.authority(name).is_none() {
+                found.push(format!("{field}: no authority is called \"{name}\""));
+            }
+        }
+        if let Some(rule) = &self.evidence.signatures {
+            found.extend(self.counted_twice(rule));
+            if rule.threshold as usize > rule.authorities.len() {
+                found.push(format!(
+                    "spec.evidence.signatures.threshold: {} of {} authorities can never be met",
+                    rule.threshold,
+                    rule.authorities.len()
+                ));
+            }
+        }
+        if self.evidence.asks() && self.sources.is_empty() {
+            found.push(
+                "spec.sources: evidence is asked for, so say which namespaces may use which image \
+                 repositories"
+                    .into(),
+            );
+        }
+        found
+    }
+
+    /// What would let one signature count for two authorities, and so meet a threshold alone.
+    fn counted_twice(&self, rule: &SignatureRule) -> Vec<String> {
+        const FIELD: &str = "spec.evidence.signatures.authorities";
+        let mut found: Vec<String> = repeated(rule.authorities.iter().map(String::as_str))
+            .into_iter()
+            .map(|name| format!("{FIELD}: \"{name}\" stands twice, and would count twice"))
+            .collect();
+        let signers: BTreeSet<&str> = rule.authorities.iter().map(String::as_str).collect();
+        let mut owners: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for name in signers {
+            for key in self.authority(name).iter().flat_map(|a| &a.keys) {
+                owners.entry(key.body()).or_default().insert(name);
+            }
+        }
+        for names in owners.into_values().filter(|names| names.len() > 1) {
+            let names: Vec<_> = names.into_iter().collect();
+            found.push(format!(
+                "{FIELD}: {} have a key in common, so one signature would count for each of them",
+                names.join(" and ")
+            ));
+        }
+        found
+    }
+
+    fn authorities_used(&self) -> Vec<(&'static str, &str)> {
+        let EvidenceRules {
+            signatures,
+            provenance,
+            sbom,
+        } = &self.evidence;
+        let signatures = signatures.iter().flat_map(|rule| &rule.authorities);
+        let sbom = sbom.iter().flat_map(|rule| &rule.authorities);
+        signatures
+            .map(|name| ("spec.evidence.signatures.authorities", name.as_str()))
+            .chain(
+                provenance
+                    .iter()
+                    .map(|rule| ("spec.evidence.provenance", rule.authority.as_str())),
+            )
+            .chain(sbom.map(|name| ("spec.evidence.sbom.authorities", name.as_str())))
+            .collect()
+    }
+}
+
+impl KeyText {
+    /// What is encoded, without the lines around it and however it is broken into lines: equal for
+    /// two texts of one key.
+    fn body(&self) -> String {
+        let lines = self.pem.lines().map(str::trim);
+        lines.filter(|line| !line.starts_with("-----")).collect()
+    }
+}
+
+/// The names that stand more than once, each once.
+fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.filter(|name| !seen.insert(*name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Authority;
+    use super::*;
+
+    #[test]
+    fn a_policy_that_contradicts_itself_says_where() {
+        let mut policy = Policy::default();
+        assert!(policy.contradictions().is_empty());
+        policy.evidence.signatures = Some(SignatureRule {
+            authorities: vec!["ci".into()],
+            threshold: 2,
+        });
+        let found = policy.contradictions().join("\n");
+        assert!(found.contains("no authority is called \"ci\""), "{found}");
+        assert!(found.contains("can never be met"), "{found}");
+        assert!(found.contains("spec.sources"), "{found}");
+    }
+
+    #[test]
+    fn one_signature_never_counts_twice() {
+        let authority = |name: &str, pem: &str| Authority {
+            name: name.into(),
+            keys: vec![KeyText { pem: pem.into() }],
+            predicate_types: vec!["https://sigstore.dev/cosign/sign/v1".into()],
+        };
+        let found = |authorities: &[&str], other: &str| {
+            let mut policy = Policy {
+                authorities: vec![
+                    authority(
+                        "ci",
+                        "-----BEGIN PUBLIC KEY-----\nab\ncd\n-----END PUBLIC KEY-----\n",
+                    ),
+                    authority("qa", other),
+                ],
+                ..Policy::default()
+            };
+            policy.evidence.signatures = Some(SignatureRule {
+                authorities: authorities.iter().map(|name| (*name).into()).collect(),
+                threshold: 2,
+            });
+            policy.contradictions().join("\n")
+        };
+        let two = found(&["ci", "qa"], "ef");
+        assert!(!two.contains("count"), "{two}");
+        let twice = found(&["ci", "ci"], "ef");
+        assert!(twice.contains("\"ci\" stands twice"), "{twice}");
+        let shared = found(
+            &["ci", "qa"],
+            "-----BEGIN PUBLIC KEY-----\r\nabcd\r\n-----END PUBLIC KEY-----",
+        );
+        assert!(
+            shared.contains("ci and qa have a key in common"),
+            "{shared}"
+        );
+        // Who signs other things with that key takes no part in the count.
+        let elsewhere = found(&["ci"], "abcd");
+        assert!(!elsewhere.contains("in common"), "{elsewhere}");
+    }
+}

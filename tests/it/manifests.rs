@@ -1,0 +1,197 @@
+//! The objects behind each example, as people write them: made from the facts of its snapshot.
+//! `UPDATE=1 cargo test -p lockmaster-tests --test it` writes them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use kube::api::ObjectMeta;
+use lockmaster_api::environment::{After, Health, Rollback};
+use lockmaster_api::{
+    ChangeWindow, ChangeWindowSpec, ClusterPromotionPolicy, ClusterPromotionPolicySpec,
+    Environment, EnvironmentSpec, Promotion, PromotionSpec, Release, ReleaseSpec,
+};
+use lockmaster_core::promotion::WINDOW_ANNOTATION;
+use lockmaster_core::snapshot::Snapshot;
+use lockmaster_core::{environment, policy, promotion, release};
+use serde::Serialize;
+
+use crate::repository::is_generated;
+use crate::scenarios::{self, Scenario};
+
+/// A key that can be read, in place of the names that snapshots have instead of keys.
+const KEY: &str = include_str!("../../controller/verify/test_data/cosign-3.1.3/cosign.pub");
+
+fn meta(name: &str, namespace: Option<&str>) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: namespace.map(str::to_owned),
+        ..ObjectMeta::default()
+    }
+}
+
+fn of_release(release: &release::Release, namespace: &str) -> Release {
+    let release::Release {
+        name,
+        product,
+        version,
+        components,
+        source,
+    } = release.clone();
+    let spec = ReleaseSpec {
+        product,
+        version,
+        components,
+        source,
+    };
+    Release {
+        metadata: meta(&name, Some(namespace)),
+        spec,
+    }
+}
+
+fn of_environment(environment: &environment::Environment) -> Environment {
+    let environment::Environment {
+        namespace,
+        name,
+        uid: _,
+        generation: _,
+        product,
+        stage,
+        tier,
+        after,
+        targets,
+        deadline,
+        automatic_rollback,
+        active: _,
+    } = environment.clone();
+    let after = after.into_iter().map(|environment| After { environment });
+    let spec = EnvironmentSpec {
+        product,
+        stage: Some(stage),
+        tier,
+        after: after.collect(),
+        targets,
+        health: Health { deadline },
+        rollback: Rollback {
+            automatic: automatic_rollback,
+        },
+    };
+    Environment {
+        metadata: meta(&name, Some(&namespace)),
+        spec,
+        status: None,
+    }
+}
+
+/// As it is asked for: decisions and the requester's name are never part of a new object.
+fn of_promotion(promotion: &promotion::Promotion) -> Promotion {
+    let promotion::Request {
+        release,
+        environment,
+        action,
+        reason,
+        incident,
+        abort: _,
+    } = promotion.request.clone();
+    let window = promotion.annotations.get(WINDOW_ANNOTATION).cloned();
+    let annotations = window.map(|window| BTreeMap::from([(WINDOW_ANNOTATION.to_owned(), window)]));
+    Promotion {
+        metadata: ObjectMeta {
+            annotations,
+            ..meta(&promotion.name, Some(&promotion.namespace))
+        },
+        spec: PromotionSpec {
+            release,
+            environment,
+            action,
+            reason,
+            incident,
+            abort: None,
+        },
+        status: None,
+    }
+}
+
+fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
+    let policy::Policy {
+        matches,
+        sources,
+        mut authorities,
+        evidence,
+        approvals,
+        windows,
+    } = policy.clone();
+    for key in authorities.iter_mut().flat_map(|a| &mut a.keys) {
+        KEY.clone_into(&mut key.pem);
+    }
+    let spec = ClusterPromotionPolicySpec {
+        matches,
+        sources,
+        authorities,
+        evidence,
+        approvals,
+        windows,
+    };
+    ClusterPromotionPolicy {
+        metadata: meta(name, None),
+        spec,
+        status: None,
+    }
+}
+
+/// The documents of one example.
+fn manifests(scenario: &Scenario) -> String {
+    let Snapshot {
+        environment,
+        promotions,
+        facts,
+        ..
+    } = &scenario.snapshot;
+    let mut text = format!(
+        "# {}\n# The objects that are asked about in snapshot.yaml. A policy names your own keys.\n",
+        scenario.purpose
+    );
+    for (name, fact) in &facts.windows {
+        if let Ok(calendar) = &fact.content {
+            let (zone, ranges) = (calendar.zone.clone(), calendar.ranges.clone());
+            let spec = ChangeWindowSpec { zone, ranges };
+            let metadata = meta(name, None);
+            let status = None;
+            add(
+                &mut text,
+                &ChangeWindow {
+                    metadata,
+                    spec,
+                    status,
+                },
+            );
+        }
+    }
+    for fact in &facts.policies {
+        if let Ok(content) = &fact.content {
+            add(&mut text, &of_policy(&fact.name, &content.policy));
+        }
+    }
+    add(&mut text, &of_environment(environment));
+    for release in facts.releases.values().filter_map(|seen| seen.known()) {
+        add(&mut text, &of_release(release, &environment.namespace));
+    }
+    for promotion in promotions {
+        add(&mut text, &of_promotion(promotion));
+    }
+    text
+}
+
+fn add<T: Serialize>(text: &mut String, object: &T) {
+    let yaml = serde_saphyr::to_string(object).unwrap();
+    // Writing to a String cannot fail.
+    let _ = write!(text, "---\n{}\n", yaml.trim_end());
+}
+
+#[test]
+fn manifests_are_those_of_the_scenarios() {
+    for scenario in scenarios::all() {
+        let path = format!("examples/{}/manifests.yaml", scenario.name);
+        is_generated(&path, &manifests(&scenario));
+    }
+}
