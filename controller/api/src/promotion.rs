@@ -75,7 +75,8 @@ pub struct PromotionSpec {
     #[schemars(length(min = 1, max = 56))]
     pub environment: String,
     /// Promote moves forward. Rollback goes back to a Release that has a record of success in this
-    /// Environment; it needs reason and incident, and skips the SBOM, upstream and window gates.
+    /// Environment; it needs reason and incident. It need not pass the SBOM, upstream and window
+    /// gates, and is told what they say.
     #[serde(default)]
     pub action: Action,
     /// Why; required for a rollback.

@@ -1,8 +1,9 @@
 //! What the operator is told when it starts.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use clap::Parser;
+use lockmaster_core::release::parse_registry_address;
 use tracing_subscriber::EnvFilter;
 
 /// Carries OCI digests through environments: verifies, asks the gates, rolls out, records.
@@ -23,31 +24,8 @@ pub(crate) struct Args {
     pub(crate) health_address: SocketAddr,
     /// A registry that is spoken to in plain HTTP and may have a private or loopback address. May
     /// be given several times.
-    #[arg(long, value_name = "HOST:PORT", value_parser = registry)]
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_registry_address)]
     pub(crate) plain_http_registry: Vec<String>,
-}
-
-/// A registry as image references name it; anything else would never match one.
-fn registry(text: &str) -> Result<String, String> {
-    let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
-    let named = text.rsplit_once(':').is_some_and(|(host, port)| {
-        let host = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .map_or(!host.is_empty() && host.chars().all(part), |address| {
-                address.parse::<Ipv6Addr>().is_ok()
-            });
-        host && port.bytes().all(|byte| byte.is_ascii_digit())
-            && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    if named {
-        return Ok(text.to_owned());
-    }
-    Err(
-        "write it as image references do: a host in lower case and a port, such as \
-         registry.example:5000, without http:// and without a path"
-            .to_owned(),
-    )
 }
 
 /// Logs as JSON lines on standard error; RUST_LOG chooses what.
@@ -72,37 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_http_registry_is_a_host_in_lower_case_and_a_port() {
-        for good in [
-            "127.0.0.1:5000",
-            "registry.example:5000",
-            "r-1:1",
-            "[::1]:5000",
-        ] {
-            assert_eq!(registry(good).as_deref(), Ok(good));
-        }
-        for bad in [
-            "http://registry.example:5000",
-            "registry.example",
-            "Registry.example:5000",
-            "registry.example:5000/shop",
-            "registry.example:0",
-            "registry.example:65536",
-            "registry.example:+80",
-            ":5000",
-            "[x]:5000",
-            "",
-        ] {
-            assert!(registry(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn the_refusal_names_the_flag_and_what_is_wanted() {
         let arguments = ["lockmaster", "--plain-http-registry", "http://host:5000"];
         let text = Args::try_parse_from(arguments).unwrap_err().to_string();
         assert!(
-            text.contains("--plain-http-registry") && text.contains("without http://"),
+            text.contains("--plain-http-registry") && text.contains("http://host:5000"),
             "{text}"
         );
     }

@@ -98,7 +98,8 @@ fn claimed() -> Value {
     }})
 }
 
-/// Deleting an Environment: not while a promotion holds it, unless the whole namespace goes.
+/// While a promotion holds an Environment, what it promotes stays as approvers read it, and nobody
+/// deletes it, unless the whole namespace goes.
 pub(super) async fn held(bare: &Bare) -> anyhow::Result<()> {
     let mut story = Story::begin(bare, "guard-held").await?;
     let Bare { alice, bob, .. } = bare;
@@ -114,6 +115,14 @@ pub(super) async fn held(bare: &Bare) -> anyhow::Result<()> {
     }
     let answer = story.delete_all::<Environment>(bob).await;
     story.guard("environment", rule, "deleted as a collection", answer);
+    for who in [bob, admin] {
+        let body = json!({"spec": {"health": {"deadline": "5m"}}});
+        let answer = story.patch::<Environment>(who, "prod", body).await;
+        story.guard("environment", rule, "deadline while held", answer);
+    }
+    let body = json!({"metadata": {"labels": {"a": "b"}}});
+    let answer = story.patch::<Environment>(alice, "prod", body).await;
+    story.allow("label while held", answer);
     let free = json!({"active": null});
     let answer = story.report_on::<Environment>("prod", free).await;
     story.allow("released", answer);
@@ -125,7 +134,7 @@ pub(super) async fn held(bare: &Bare) -> anyhow::Result<()> {
     story.allow("claimed again", answer);
     let answer = story.delete_namespace().await;
     story.allow("the namespace with an Environment that is held", answer);
-    story.end(11)
+    story.end(14)
 }
 
 /// Whoever may write windows still does not write their status.
