@@ -379,8 +379,8 @@ impl World {
                 attempt,
                 target,
             } => {
-                // After a start the promotion's record is looked up live, and later a pass that has
-                // not seen what was just created ends at once.
+                // At a start every cache is listed anew before the first pass, and later a pass that
+                // has not seen what this process created ends at once.
                 if self.now.facts.record_of(&uid) != seen.facts.record_of(&uid) {
                     return false;
                 }
