@@ -35,8 +35,8 @@ fn reasons_are_documented() {
 #[test]
 fn gates_are_documented() {
     let mut page = format!(
-        "# Gates\n\n{GENERATED}\nEvery gate is asked about every Promotion, each time anything \
-         changes, in this order; `kubectl promote explain` shows all the answers.\n\n| Verdict | \
+        "# Gates\n\n{GENERATED}\nEvery gate is asked about every waiting Promotion, each time \
+         anything changes, in this order, and a last time right before the roll-out begins; `kubectl promote explain` shows all the answers.\n\n| Verdict | \
          Means |\n|---|---|\n| `Pass` | satisfied |\n| `Hold` | time, a person or another promotion \
          can satisfy it |\n| `Deny` | not for this release under these rules; somebody must change \
          something |\n| `Unknown` | what it depends on could not be seen: closed, and looked up \

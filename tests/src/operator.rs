@@ -12,7 +12,7 @@ use crate::product::Product;
 /// The name of the operator's ServiceAccount, as the chart has it.
 pub const SERVICE_ACCOUNT: &str = "lockmaster";
 
-/// How long the operator may take to get ready: it lists and probes before it says so.
+/// How long the operator may take to get ready: it fills its caches before it says so.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long it may take to end after SIGTERM.

@@ -6,7 +6,7 @@ use lockmaster_core::status::PromotionStatus;
 use serde::{Deserialize, Serialize};
 
 /// A request to move one Release into one Environment; its status tells how it stands and why.
-/// Deleting one never changes a workload.
+/// Deleting one never changes what a workload runs.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "lockmaster.dev",
@@ -76,7 +76,7 @@ pub struct PromotionSpec {
     pub environment: String,
     /// Promote moves forward. Rollback goes back to a Release that has a record of success in this
     /// Environment; it needs reason and incident. It need not pass the SBOM, upstream and window
-    /// gates, and is told what they say.
+    /// gates, and is told what they say; a window of its own (annotation) holds.
     #[serde(default)]
     pub action: Action,
     /// Why; required for a rollback.
@@ -88,7 +88,7 @@ pub struct PromotionSpec {
     #[schemars(length(min = 1, max = 128))]
     pub incident: Option<String>,
     /// Set to true to end it: before anything was changed it just ends; during the roll-out what
-    /// ran before is brought back. Never goes back to false.
+    /// ran before is brought back, if it has a record of success here. Never goes back to false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abort: Option<bool>,
 }

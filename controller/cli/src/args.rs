@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Approve(Decide),
     /// Reject the plan of one or more Promotions
     Reject(Decide),
-    /// End a Promotion; during its roll-out, what ran before is brought back
+    /// End a Promotion; during its roll-out, what is known to be good is brought back
     Abort(Abort),
     /// Judge an image by a policy file, without a cluster
     Verify(Verify),

@@ -67,7 +67,7 @@ pub struct Progress {
     pub reason: Reason,
     /// Why, for a person.
     pub summary: String,
-    /// The gate or role that is in the way.
+    /// The gate that is in the way.
     pub blocked_by: Option<String>,
     /// What is promoted: version and short digest, once known.
     pub artifact: Option<String>,

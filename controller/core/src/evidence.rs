@@ -80,7 +80,8 @@ pub struct Bundle {
     pub key_hint: Option<KeyId>,
     /// The keys, of those asked about, under which the signature verifies over this content.
     pub verified_by: BTreeSet<KeyId>,
-    /// The digests the statement is about. For a message signature that verifies: the subject.
+    /// The digests the statement is about: the artifact, where it is one of them, and at most three
+    /// others. For a message signature that verifies: the subject.
     pub subjects: Vec<Digest>,
     /// What it says.
     pub content: Content,

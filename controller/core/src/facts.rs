@@ -84,7 +84,7 @@ pub struct Workload {
     pub available: i32,
     /// Replicas of any template.
     pub total: i32,
-    /// Pods that its selector selects and that are not being deleted.
+    /// Pods that its selector selects, but for those that are over or being deleted.
     pub pods: Vec<Pod>,
 }
 
@@ -137,7 +137,8 @@ pub struct Guard {
 pub struct Refusal {
     /// The attempt whose write it was, `<uid of the Promotion>/<attempt>`.
     pub attempt: String,
-    /// Whether we may not write there at all (403), so that nothing of ours can arrive late either.
+    /// Whether not even a fence can be written there: RBAC refused a write, or the fence itself was
+    /// refused by anything. Waiting for one would hold the Environment for ever.
     pub forbidden: bool,
     /// What it answered: one line.
     pub message: String,

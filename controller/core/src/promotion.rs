@@ -303,7 +303,7 @@ pub struct Memory {
     /// Decisions of people, latched, append-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Approval>,
-    /// What the gates said when the intent was written.
+    /// What the gates said last: from the intent on, what they said then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateReport>,
     /// The open intent.

@@ -111,7 +111,7 @@ reasons! {
     TargetReady,
     /// The workload does not exist.
     TargetNotFound,
-    /// The operator may not read the workload or its pods: grant the Role shown.
+    /// The workload or its pods cannot be read: not yet, not right now, or the operator may not; then grant the Role shown.
     TargetNotReadable,
     /// The workload does not carry the consent annotation.
     NotAuthorizedByTarget,
@@ -149,7 +149,7 @@ reasons! {
     Aborted,
     /// A newer Promotion of the same Release into the same Environment replaced it.
     Superseded,
-    /// The roll-out was not healthy before its deadline.
+    /// The image could not be set, or its pods were not healthy, before the deadline.
     Timeout,
     /// The image was changed by somebody else during the roll-out.
     Raced,
@@ -157,7 +157,7 @@ reasons! {
     OwnershipConflict,
     /// There is nothing known to be good to go back to.
     NoKnownGood,
-    /// Going back was not healthy before its deadline either.
+    /// Going back did not succeed either: not set or not healthy before its deadline, or not allowed any more.
     RollbackFailed,
     /// The Promotion object vanished while it held the Environment.
     PromotionDeleted,

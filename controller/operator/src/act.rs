@@ -1,7 +1,7 @@
 //! Carries out a decision: at most one change to the world, under exactly its preconditions.
 //!
-//! The write verbs of this file, of `report.rs`, `acceptance.rs` and `guard.rs` are what the chart
-//! grants; a test compares them.
+//! The write verbs of this file, of `events.rs` and of `guard.rs` are what the chart grants; a test
+//! compares them.
 
 use std::future::Future;
 

@@ -132,7 +132,7 @@ impl Tried<'_> {
                 };
                 let refusal = Refusal {
                     attempt,
-                    // Where not even a fence may be written, nothing of ours can arrive late.
+                    // Where not even a fence can be written, none is waited for.
                     forbidden: is_fence || act::lacks_rights(status),
                     message: act::refused(workload, status),
                 };

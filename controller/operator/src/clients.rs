@@ -1,4 +1,4 @@
-//! Three clients, told apart by their User-Agent, so that an audit log can count what each costs.
+//! Four clients under three User-Agents, so that an audit log can count what each costs.
 
 use std::time::Duration;
 

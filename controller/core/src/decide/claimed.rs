@@ -130,8 +130,8 @@ fn begin(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
     }))
 }
 
-/// The Promotion object is gone without a record. Deleting one never changes a workload: nothing is
-/// applied or undone, an apply still under way is fenced off, and the end is recorded.
+/// The Promotion object is gone without a record. Deleting one never changes what a workload runs:
+/// nothing is applied or undone, an apply still under way is fenced off, and the end is recorded.
 fn vanished(input: &Input<'_>, claim: &Claim) -> Step {
     let seen = landings(input, claim);
     if let Some(mutation) = fence(input, claim, &seen) {

@@ -59,8 +59,9 @@ pub(super) fn refusal<'a>(input: &Input<'a>, claim: &Claim) -> Option<&'a Refusa
     refused.filter(|refusal| refusal.attempt == key)
 }
 
-/// The owner of the workload took our rights there back: nobody can see what runs, and nothing of
-/// ours can arrive any more.
+/// The owner of the workload took our rights there back: nobody can see what runs, and the record
+/// says just that (`left` is empty). An apply that is still under way may be the last thing that
+/// happened there; until the rights are given back, no other promotion passes its target gate.
 pub(super) fn hidden(input: &Input<'_>, claim: &Claim, why: &str) -> Option<Mutation> {
     let text = format!("the roll-out cannot be watched to its end: {why}");
     let reason = if claim.intent.undo.is_some() {
@@ -170,7 +171,7 @@ pub(super) fn turn_back(
 
 /// The fence that is still missing at a target which our apply has not reached. A workload that does
 /// not consent any more is not written to: see [`withdrawn`]. Where we may not write at all, no fence
-/// is possible and none is needed: an apply that is still under way is refused as well.
+/// is possible; what was refused for an apply is refused for one that is still under way as well.
 pub(super) fn fence(input: &Input<'_>, claim: &Claim, seen: &[Landing<'_>]) -> Option<Mutation> {
     let uid = &claim.account.promotion.uid;
     let key = attempt_key(uid, claim.intent.attempt);

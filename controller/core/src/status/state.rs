@@ -47,7 +47,7 @@ pub struct Meaning {
     pub word: &'static str,
     /// The metric label.
     pub label: &'static str,
-    /// Exit code of `kubectl promote explain` and `status`.
+    /// Exit code of `kubectl promote explain` and of `create --wait`.
     pub exit_code: u8,
     /// Whether the promotion is over.
     pub finished: bool,
