@@ -50,7 +50,11 @@ pub fn decide(input: &Input<'_>) -> Decision {
     }
     if input.facts.records_problem.is_some() {
         // What was done, and what is over already, cannot be known: nothing is done on top of it.
+        // That is said of each, also of those that would have ended just now.
         mutation = None;
+        for progress in &mut promotions {
+            progress.report = true;
+        }
     }
     promotions.sort_by(|a, b| a.name.cmp(&b.name));
     let current = current_record(&input.facts.records);

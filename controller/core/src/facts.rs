@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
@@ -142,6 +143,10 @@ pub struct Refusal {
     pub forbidden: bool,
     /// What it answered: one line.
     pub message: String,
+    /// When it was refused first, in a row.
+    pub since: Timestamp,
+    /// When it is tried again.
+    pub retry_at: Timestamp,
 }
 
 /// A ChangeWindow as it was seen.

@@ -129,7 +129,7 @@ reasons! {
     GateFailed,
     /// Evidence could not be seen.
     EvidenceUnavailable,
-    /// A record of the Environment, or of one before it, cannot be read, is not intact or breaks the chain: nobody can tell what ran, so nothing moves until it is looked into.
+    /// A record of the Environment, or of one before it, cannot be read, is not intact or breaks the chain: nobody can tell what ran, so nothing moves until that is mended (docs/how-to/mend-records.md).
     RecordsUnreadable,
     /// The Environment named by the Promotion does not exist in its namespace: create it.
     EnvironmentNotFound,

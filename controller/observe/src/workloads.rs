@@ -58,6 +58,15 @@ struct Seen<T> {
     complete: bool,
     /// Why it cannot be read.
     problem: Option<Unavailable>,
+    /// Since when every attempt to read it was refused by RBAC.
+    forbidden_since: Option<Instant>,
+}
+
+impl<T> Seen<T> {
+    fn readable(&mut self) {
+        self.problem = None;
+        self.forbidden_since = None;
+    }
 }
 
 impl<T> Default for Seen<T> {
@@ -68,6 +77,7 @@ impl<T> Default for Seen<T> {
             listing,
             complete: false,
             problem: None,
+            forbidden_since: None,
         }
     }
 }
@@ -235,8 +245,9 @@ impl Watch {
     ) -> bool {
         let (kind, namespace) = (K::plural(&()), &self.namespace);
         let problem = if code(error) == Some(FORBIDDEN) {
+            let since = *seen.forbidden_since.get_or_insert_with(Instant::now);
             Unavailable {
-                cause: Cause::Forbidden,
+                cause: cause_of_refusal(since.elapsed()),
                 message: format!(
                     "the operator may not read {kind} in namespace {namespace}; its owner grants \
                      it with the Role that `kubectl promote init` prints (get, list, watch, patch \
@@ -258,6 +269,19 @@ impl Watch {
         }
         seen.problem = Some(problem);
         news
+    }
+}
+
+/// How long reading must be refused before it counts as the owner's will. An API server that has
+/// just started answers 403 for a moment, while it reads the roles; a roll-out must not end on that.
+/// And a write that is still under way is over by then: the API server gives a request a minute.
+const REFUSED_FOR_GOOD: Duration = Duration::from_mins(1);
+
+fn cause_of_refusal(refused_for: Duration) -> Cause {
+    if refused_for >= REFUSED_FOR_GOOD {
+        Cause::Forbidden
+    } else {
+        Cause::Unreachable
     }
 }
 
@@ -294,12 +318,12 @@ fn absorb<K: Resource, T>(
     let name = |object: &K| object.meta().name.clone().unwrap_or_default();
     match event {
         watcher::Event::Apply(object) => {
-            seen.problem = None;
+            seen.readable();
             seen.objects.insert(name(&object), reduce(object));
             true
         }
         watcher::Event::Delete(object) => {
-            seen.problem = None;
+            seen.readable();
             seen.objects.remove(&name(&object));
             true
         }
@@ -314,7 +338,7 @@ fn absorb<K: Resource, T>(
         watcher::Event::InitDone => {
             seen.objects = std::mem::take(&mut seen.listing);
             seen.complete = true;
-            seen.problem = None;
+            seen.readable();
             true
         }
     }

@@ -94,7 +94,7 @@ pub(crate) fn refused(reference: &WorkloadReference, status: &kube::core::Status
 
 /// Whether RBAC refused it, and no webhook or policy: those answer 403 as well.
 pub(crate) fn lacks_rights(status: &kube::core::Status) -> bool {
-    status.code == 403 && status.message.contains(" cannot ")
+    status.code == 403 && status.message.contains("is forbidden: User \"")
 }
 
 /// Writes, without retrying.

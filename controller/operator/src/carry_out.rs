@@ -1,10 +1,10 @@
 //! Carries out the one change that a pass decided on, and remembers what was written.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use lockmaster_api::{Environment, Promotion};
 use lockmaster_core::decision::{Decision, Mutation};
 use lockmaster_core::environment::WorkloadReference;
-use lockmaster_core::facts::Refusal;
 use lockmaster_core::gate::GateReport;
 use lockmaster_core::promotion::{Claim, Intent, RecordReference, attempt_key};
 use lockmaster_core::record::Record;
@@ -12,7 +12,7 @@ use lockmaster_core::status::{self, EnvironmentStatus, PromotionStatus};
 use lockmaster_observe::observation::Observation;
 
 use crate::act::{self, Written, version_of};
-use crate::context::Context;
+use crate::context::{Context, Refused};
 use crate::reconcile::Error;
 use crate::written::Kind;
 
@@ -25,8 +25,11 @@ pub(crate) enum Acted {
     Changed,
     /// The view was old.
     Raced,
-    /// The API server refused it, so often in a row.
-    Refused(u32),
+    /// The API server refused it.
+    Refused {
+        /// When it is tried again.
+        retry_at: Timestamp,
+    },
 }
 
 /// Makes the one change that was decided on, if any.
@@ -130,14 +133,16 @@ impl Tried<'_> {
                 let Some(status) = error.refusal() else {
                     return Err(error);
                 };
-                let refusal = Refusal {
+                let refused = Refused {
                     attempt,
                     // Where not even a fence can be written, none is waited for.
                     forbidden: is_fence || act::lacks_rights(status),
                     message: act::refused(workload, status),
                 };
-                tracing::warn!(key, why = refusal.message, "refused");
-                return Ok(Acted::Refused(context.refusals.note(key, refusal)));
+                tracing::warn!(key, why = refused.message, "refused");
+                let refusal = context.refusals.note(key, refused, Timestamp::now());
+                let retry_at = refusal.retry_at;
+                return Ok(Acted::Refused { retry_at });
             }
         };
         context.refusals.forget(key);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use lockmaster_core::facts::Refusal;
@@ -69,15 +70,28 @@ impl FirstSeen {
 pub(crate) struct Refusals(Mutex<HashMap<String, (Refusal, u32)>>);
 
 impl Refusals {
-    /// Keeps a refusal and returns how many there were in a row for the same attempt.
-    pub(crate) fn note(&self, key: &str, refusal: Refusal) -> u32 {
+    /// Keeps a refusal of an attempt and returns it with what is known of those before it: since
+    /// when there are any, and when the write is tried again. The pauses double.
+    pub(crate) fn note(&self, key: &str, refused: Refused, now: Timestamp) -> Refusal {
+        let Refused {
+            attempt,
+            forbidden,
+            message,
+        } = refused;
         let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = refusals
             .get(key)
-            .filter(|(kept, _)| kept.attempt == refusal.attempt);
+            .filter(|(kept, _)| kept.attempt == attempt);
         let count = before.map_or(1, |(_, count)| count.saturating_add(1));
-        refusals.insert(key.to_owned(), (refusal, count));
-        count
+        let refusal = Refusal {
+            attempt,
+            forbidden,
+            message,
+            since: before.map_or(now, |(kept, _)| kept.since),
+            retry_at: now.checked_add(doubling(count)).unwrap_or(now),
+        };
+        refusals.insert(key.to_owned(), (refusal.clone(), count));
+        refusal
     }
 
     /// The last one of an Environment.
@@ -93,6 +107,24 @@ impl Refusals {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
     }
+}
+
+/// A write that was just refused.
+pub(crate) struct Refused {
+    /// Key of the attempt.
+    pub(crate) attempt: String,
+    /// Whether not even a fence can be written.
+    pub(crate) forbidden: bool,
+    /// What the API server answered.
+    pub(crate) message: String,
+}
+
+/// The longest pause between two attempts at what fails.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// The pause after so many failures in a row: doubling from one second.
+pub(crate) fn doubling(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(LONGEST_PAUSE)
 }
 
 /// Failures in a row, by key: how long the next pause is.
@@ -130,5 +162,30 @@ mod tests {
         seen.keep_only(&HashSet::from(["here".to_owned()]));
         assert_eq!(seen.of("here", later), first);
         assert_eq!(seen.of("gone", later), later);
+    }
+
+    #[test]
+    fn refusals_in_a_row_are_tried_again_later_and_later() {
+        let refusals = Refusals::default();
+        let refuse = |attempt: &str, second: i64| {
+            let refused = Refused {
+                attempt: attempt.into(),
+                forbidden: false,
+                message: "no".into(),
+            };
+            let refusal = refusals.note("shop/prod", refused, at(second));
+            let pause = refusal.retry_at.duration_since(at(second)).as_secs();
+            (refusal.since, pause)
+        };
+        assert_eq!(refuse("uid/1", 0), (at(0), 1));
+        assert_eq!(refuse("uid/1", 1), (at(0), 2));
+        assert_eq!(refuse("uid/1", 3), (at(0), 4));
+        assert_eq!(refuse("uid/2", 7), (at(7), 1), "another attempt");
+        refusals.forget("shop/prod");
+        assert_eq!(refusals.of("shop/prod"), None);
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
     }
 }

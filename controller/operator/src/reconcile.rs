@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use crate::act;
 use crate::carry_out::{Acted, carry_out, hold, write_environment};
-use crate::context::Context;
+use crate::context::{Context, doubling};
 use crate::current::is_current;
 use crate::report::Reports;
 use crate::{fresh, report};
@@ -41,8 +41,6 @@ pub(crate) enum Error {
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Reports that did not fit into a pass are written in the next one.
 const REPORT_AGAIN: Duration = Duration::from_millis(100);
-/// The longest pause between two attempts of an Environment whose passes fail.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// One pass.
 pub(crate) async fn reconcile(
@@ -97,7 +95,11 @@ async fn pass(
     }
     Ok(match (acted, reports, decision.next) {
         (Acted::Raced, ..) => Action::requeue(LOOK_AGAIN),
-        (Acted::Refused(count), _, next) => Action::requeue(after_refusal(count, next, now)),
+        // The deadline of the roll-out is kept all the same.
+        (Acted::Refused { retry_at }, _, next) => match next.earlier(Some(retry_at)) {
+            Next::AwaitChange => Action::await_change(),
+            Next::At(at) => Action::requeue(until(at, now)),
+        },
         (_, Reports::MoreToCome, _) => Action::requeue(REPORT_AGAIN),
         (Acted::Changed, ..) | (Acted::Nothing, _, Next::AwaitChange) => Action::await_change(),
         (Acted::Nothing, _, Next::At(at)) => Action::requeue(until(at, now)),
@@ -123,19 +125,6 @@ async fn say_unreadable(context: &Context, seen: &Observation, problem: &str) ->
         write_environment(context, object, after).await?;
     }
     Ok(())
-}
-
-/// The pause after a refused write; the deadline of the roll-out is kept all the same.
-fn after_refusal(count: u32, next: Next, now: Timestamp) -> Duration {
-    match next {
-        Next::AwaitChange => doubling(count),
-        Next::At(at) => doubling(count).min(until(at, now)),
-    }
-}
-
-/// The pause after so many failures in a row: doubling from one second.
-fn doubling(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(LONGEST_PAUSE)
 }
 
 /// How long from `now` until `at`, and a little more, so that the clock has really passed it.

@@ -21,7 +21,8 @@ type Key = (Kind, String, String);
 
 /// How long a write is waited for at most. A watch that is further behind, or an object that went
 /// before the watch showed our write, must not stop an Environment for ever; the preconditions of
-/// the writes protect then.
+/// the writes protect then. Records are waited for without an end: no later write depends on one, and
+/// a pass that does not know that a promotion is over would go on with it.
 const WAITED_FOR: Duration = Duration::from_secs(30);
 
 /// resourceVersions of writes whose effect the watch caches may not show yet, and since when.
@@ -36,7 +37,9 @@ impl Written {
             let key = (kind, namespace.to_owned(), name.to_owned());
             let now = Instant::now();
             let mut written = self.locked();
-            written.retain(|_, (_, at)| now.duration_since(*at) < WAITED_FOR);
+            written.retain(|(kind, ..), (_, at)| {
+                *kind == Kind::Record || now.duration_since(*at) < WAITED_FOR
+            });
             written.insert(key, (version, now));
         }
     }
@@ -68,7 +71,7 @@ impl Written {
         };
         let seen = version.and_then(|version| version.parse::<u64>().ok());
         let caught_up = seen.is_some_and(|seen| seen >= expected);
-        let given_up = now.duration_since(at) >= WAITED_FOR;
+        let given_up = kind != Kind::Record && now.duration_since(at) >= WAITED_FOR;
         if given_up && !caught_up {
             tracing::warn!(
                 ?kind,

@@ -161,7 +161,25 @@ pub(super) async fn rejection(bare: &Bare) -> anyhow::Result<()> {
     story.allow("recorded", answer);
     let answer = story.delete::<Promotion>(bob, "latched").await;
     story.allow("deleted after it is recorded", answer);
+    // Without its Environment it would never be recorded.
+    let ready = json!({
+        "type": "Ready", "status": "False", "reason": "EnvironmentNotFound", "message": "create it",
+        "lastTransitionTime": INSTANT, "observedGeneration": 1,
+    });
+    let answer = story
+        .report("annotated", json!({"conditions": [ready]}))
+        .await;
+    story.allow("its Environment is gone", answer);
+    let answer = story.delete::<Promotion>(bob, "annotated").await;
+    story.allow("deleted where nothing will be recorded", answer);
+    let answer = story
+        .promote(bob, "once-more", json!({}), Value::Null)
+        .await;
+    story.allow("created in its place", answer);
+    let rejected = latched(&["reject"]);
+    let answer = story.report("once-more", rejected).await;
+    story.allow("rejected in its place", answer);
     let answer = story.delete_namespace().await;
     story.allow("the namespace with a rejection", answer);
-    story.end(20)
+    story.end(24)
 }

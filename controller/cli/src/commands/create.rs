@@ -92,8 +92,14 @@ fn going_on_from(existing: &Promotion, state: State) -> Result<(), Failure> {
         .map(|status| status.summary.as_str());
     let why = summary.filter(|text| !text.is_empty());
     let why = why.map_or_else(String::new, |text| format!(" ({text})"));
+    let again = if state == State::Rejected {
+        "that holds for the same artifacts and requester for 24 hours; after that, create another one \
+         with --name"
+    } else {
+        "to try again, create another one with --name"
+    };
     let text = format!(
-        "Promotion {} is over: {}{why}; to try again, create another one with --name",
+        "Promotion {} is over: {}{why}; {again}",
         existing.name_any(),
         meaning.word
     );
@@ -324,10 +330,14 @@ mod tests {
             ("Failed", 5),
             ("RolledBack", 5),
         ] {
-            let text = format!(
-                "Promotion checkout-1.42.0-prod is over: {outcome} (because); to try again, create \
+            let again = if outcome == "Rejected" {
+                "that holds for the same artifacts and requester for 24 hours; after that, create \
                  another one with --name"
-            );
+            } else {
+                "to try again, create another one with --name"
+            };
+            let text =
+                format!("Promotion checkout-1.42.0-prod is over: {outcome} (because); {again}");
             assert_eq!(over(false, recorded(outcome)), Some((code, text)));
         }
         let code = |status| over(true, status).map(|(code, _)| code);

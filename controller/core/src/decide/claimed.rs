@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::Input;
 use super::ending::{
-    close_unlanded, end, fence, finished, give_up, hidden, refusal, turn_back, withdrawn,
+    UNDER_WAY, close_unlanded, end, fence, finished, give_up, hidden, refusal, silent_from,
+    turn_back, withdrawn,
 };
 use super::landing::{self, Landing, consents, is_fenced, landings, trouble};
 use super::waiting::{conclude, is_pending, look};
@@ -52,7 +53,9 @@ pub(super) fn step(input: &Input<'_>, claim: &Claim) -> Step {
         .find(|promotion| promotion.uid == *uid);
     let holder = Some(uid.clone());
     if let Some(problem) = &input.facts.records_problem {
-        let text = format!("nothing is done until the records can be relied on: {problem}");
+        let text = format!(
+            "nothing is done until the records can be relied on: {problem}; the cluster's administrators mend it (docs/how-to/mend-records.md)"
+        );
         let said = promotion.map(|promotion| rolling_progress(promotion, claim, text));
         let still = Step {
             promotion: holder,
@@ -140,6 +143,12 @@ fn vanished(input: &Input<'_>, claim: &Claim) -> Step {
     if let Some(why) = landing::hidden(&seen) {
         return Step::change(hidden(input, claim, why));
     }
+    if let Some(until) = unsettled(input, claim, &seen).filter(|until| input.now < *until) {
+        return Step {
+            wake: Some(until),
+            ..Step::change(None)
+        };
+    }
     if seen
         .iter()
         .any(|landing| matches!(landing, Landing::Unseen(_)))
@@ -154,6 +163,18 @@ fn vanished(input: &Input<'_>, claim: &Claim) -> Step {
         Reason::PromotionDeleted,
         text.into(),
     ))
+}
+
+/// Until when it may still turn out that a write of this attempt, or of a later one, was made.
+fn unsettled(input: &Input<'_>, claim: &Claim, seen: &[Landing<'_>]) -> Option<Timestamp> {
+    let later = seen
+        .iter()
+        .any(|landing| matches!(landing, Landing::Later(_)));
+    let later = later
+        .then(|| claim.intent.at.checked_add(UNDER_WAY).ok())
+        .flatten();
+    let refused = refusal(input, claim).filter(|refusal| refusal.forbidden);
+    later.max(refused.map(silent_from))
 }
 
 /// The open intent is carried out, watched, undone or closed.
@@ -210,6 +231,7 @@ impl Attempt<'_> {
                 Some(Step::change(hidden(input, claim, why)))
             }
             Landing::Hidden(why) => Some(self.report(why.clone()).aloud()),
+            Landing::Later(why) => Some(self.later(why)),
             Landing::Gone => {
                 let text = "the workload was deleted during the roll-out; nothing is re-created";
                 let (outcome, reason) = (Outcome::Failed, Reason::TargetNotFound);
@@ -235,6 +257,25 @@ impl Attempt<'_> {
         })
     }
 
+    /// A later attempt than the claimed one seems to have been made. Where the claim was read as it
+    /// was before, the newer one shows within seconds; where it does not, somebody else wrote that.
+    fn later(&self, why: &str) -> Step {
+        let (input, claim) = (self.input, self.claim);
+        let waited = if self.aborting {
+            claim.intent.at
+        } else {
+            self.deadline
+        };
+        let believed_until = waited.checked_add(UNDER_WAY).unwrap_or(waited);
+        if input.now < believed_until {
+            let mut said = self.report(why.to_owned());
+            said.wake = Some(believed_until);
+            return said;
+        }
+        let text = format!("somebody else wrote what only the operator writes: {why}");
+        Step::change(end(input, claim, Outcome::Failed, Reason::Raced, text))
+    }
+
     /// A workload does not carry the image yet: it is set, or the attempt is closed.
     fn unlanded(&self) -> Option<Step> {
         let (input, claim) = (self.input, self.claim);
@@ -244,11 +285,20 @@ impl Attempt<'_> {
             Landing::NotYet(workload) => Some((*workload, target)),
             Landing::Unseen(_)
             | Landing::Hidden(_)
+            | Landing::Later(_)
             | Landing::Gone
             | Landing::Landed(_)
             | Landing::Foreign(..) => None,
         })?;
+        let refused = refusal(input, claim);
         if self.aborting || self.is_overdue() {
+            let forbidden = refused.filter(|refusal| refusal.forbidden);
+            let silent = forbidden.map(|refusal| (refusal, silent_from(refusal)));
+            if let Some((refusal, silent)) = silent.filter(|(_, silent)| input.now < *silent) {
+                let mut said = self.report(refusal.message.clone()).aloud();
+                said.wake = Some(silent);
+                return Some(said);
+            }
             let fence = fence(input, claim, &self.seen);
             let closed = fence.or_else(|| close_unlanded(input, claim, self.aborting));
             return Some(Step::change(closed));
@@ -266,11 +316,16 @@ impl Attempt<'_> {
             attempt,
             target,
         });
-        let refused = refusal(input, claim).map(|refusal| Step {
-            mutation: apply.clone(),
-            ..self.report(refusal.message.clone()).aloud()
-        });
-        Some(refused.unwrap_or_else(|| Step::change(apply)))
+        let Some(refusal) = refused else {
+            return Some(Step::change(apply));
+        };
+        let mut said = self.report(refusal.message.clone()).aloud();
+        if input.now < refusal.retry_at {
+            said.wake = Some(refusal.retry_at.min(self.deadline));
+        } else {
+            said.mutation = apply;
+        }
+        Some(said)
     }
 
     /// Every workload carries the image: it is watched until it is healthy, or too late.

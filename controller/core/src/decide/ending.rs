@@ -1,5 +1,7 @@
 //! How an attempt ends: with success, with the way back, or closed by a fence; and its record.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::landing::{Landing, consents, seen};
 use super::{Input, recorded};
 use crate::decision::{Cleared, Mutation};
@@ -57,6 +59,18 @@ pub(super) fn refusal<'a>(input: &Input<'a>, claim: &Claim) -> Option<&'a Refusa
     let key = attempt_key(&claim.account.promotion.uid, claim.intent.attempt);
     let refused = input.facts.refused.as_ref();
     refused.filter(|refusal| refusal.attempt == key)
+}
+
+/// How long a write may be under way: the API server gives a request a minute, webhooks included.
+pub(super) const UNDER_WAY: SignedDuration = SignedDuration::from_mins(1);
+
+/// From when on nothing of this attempt can arrive any more where not even a fence may be written:
+/// all that was sent since then was refused.
+pub(super) fn silent_from(refusal: &Refusal) -> Timestamp {
+    refusal
+        .since
+        .checked_add(UNDER_WAY)
+        .unwrap_or(refusal.since)
 }
 
 /// The owner of the workload took our rights there back: nobody can see what runs, and the record
@@ -170,8 +184,8 @@ pub(super) fn turn_back(
 }
 
 /// The fence that is still missing at a target which our apply has not reached. A workload that does
-/// not consent any more is not written to: see [`withdrawn`]. Where we may not write at all, no fence
-/// is possible; what was refused for an apply is refused for one that is still under way as well.
+/// not consent any more is not written to: see [`withdrawn`]. Where not even a
+/// fence may be written, none is waited for: see [`silent_from`].
 pub(super) fn fence(input: &Input<'_>, claim: &Claim, seen: &[Landing<'_>]) -> Option<Mutation> {
     let uid = &claim.account.promotion.uid;
     let key = attempt_key(uid, claim.intent.attempt);
@@ -188,6 +202,7 @@ pub(super) fn fence(input: &Input<'_>, claim: &Claim, seen: &[Landing<'_>]) -> O
             }
             Landing::Unseen(_)
             | Landing::Hidden(_)
+            | Landing::Later(_)
             | Landing::Gone
             | Landing::Landed(_)
             | Landing::Foreign(..) => false,

@@ -12,6 +12,8 @@ pub(super) enum Landing<'a> {
     Unseen(String),
     /// Its owner does not let us see it any more.
     Hidden(String),
+    /// It carries what only a later attempt of the same promotion would have written.
+    Later(String),
     /// The workload does not exist any more, or another one has its name.
     Gone,
     /// Our apply is there.
@@ -87,10 +89,11 @@ fn at<'a>(workload: &'a Workload, target: &IntentTarget, key: &str) -> Landing<'
         .as_deref()
         .filter(|intent| container.applied_by_us && is_after(intent, key))
     {
-        // The claim was read as it was before that attempt; carried out again it would undo it. Only
-        // our own apply says so: anybody who may edit the workload can write the annotation.
+        // The claim was read as it was before that attempt; carried out again it would undo it. With
+        // another manager's name anybody who may edit the workload can write the annotation, and is
+        // not believed; with ours as well, but then not for long.
         let name = &target.workload;
-        return Landing::Unseen(format!(
+        return Landing::Later(format!(
             "{name} carries the later attempt {later}; reading again"
         ));
     }
@@ -135,6 +138,7 @@ pub(super) fn trouble(seen: &[Landing<'_>], targets: &[IntentTarget]) -> Option<
             Landing::Landed(workload) => unhealthy(workload, target),
             Landing::Unseen(_)
             | Landing::Hidden(_)
+            | Landing::Later(_)
             | Landing::Gone
             | Landing::NotYet(_)
             | Landing::Foreign(..) => {
@@ -148,6 +152,7 @@ pub(super) fn hidden<'a>(seen: &'a [Landing<'_>]) -> Option<&'a str> {
     seen.iter().find_map(|landing| match landing {
         Landing::Hidden(why) => Some(why.as_str()),
         Landing::Unseen(_)
+        | Landing::Later(_)
         | Landing::Gone
         | Landing::Landed(_)
         | Landing::NotYet(_)
@@ -236,7 +241,10 @@ pub fn refusal(
         Landing::NotYet(_) => None,
         Landing::Landed(_) => Some(format!("{name} carries the image already")),
         Landing::Gone => Some(format!("{name} is gone")),
-        Landing::Unseen(why) | Landing::Hidden(why) | Landing::Foreign(_, why) => Some(why),
+        Landing::Unseen(why)
+        | Landing::Hidden(why)
+        | Landing::Later(why)
+        | Landing::Foreign(_, why) => Some(why),
     }
 }
 
@@ -252,6 +260,7 @@ pub(super) fn is_fenced(seen: &[Landing<'_>], uid: &str, attempt: u32) -> bool {
         Landing::NotYet(workload) => workload.fence.as_deref() == Some(key.as_str()),
         Landing::Unseen(_)
         | Landing::Hidden(_)
+        | Landing::Later(_)
         | Landing::Gone
         | Landing::Landed(_)
         | Landing::Foreign(..) => false,

@@ -76,7 +76,10 @@ fn release_of<'a>(case: &Case<'a>) -> Result<&'a release::Release, Finding> {
 /// Versions are compared with what ran before, and a finished request is known by its record.
 fn history_known(case: &Case<'_>) -> Option<Finding> {
     let problem = case.facts.records_problem.as_ref()?;
-    let text = format!("nobody can tell what ran here: {problem}");
+    let text = format!(
+        "nobody can tell what ran here: {problem}; the cluster's administrators mend it \
+         (docs/how-to/mend-records.md)"
+    );
     Some(Finding::unknown(Reason::RecordsUnreadable, text))
 }
 

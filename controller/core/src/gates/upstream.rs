@@ -60,7 +60,10 @@ fn came_through(case: &Case<'_>, name: &str, set: &Digest) -> Finding {
         return Finding::hold(Reason::NotInUpstream, text);
     };
     if let Some(problem) = case.facts.upstream_problems.get(name) {
-        let text = format!("nobody can tell what was in {name}: {problem}");
+        let text = format!(
+            "nobody can tell what was in {name}: {problem}; the cluster's administrators mend it \
+             (docs/how-to/mend-records.md)"
+        );
         return Finding::unknown(Reason::RecordsUnreadable, text);
     }
     let newest = records

@@ -190,7 +190,10 @@ pub fn is_open(environment: &Environment, facts: &Facts, now: Timestamp) -> Opti
 /// When the occurrence ends that was open at this instant; nothing where it was closed, or is open
 /// for ever.
 pub(super) fn open_until(case: &Case<'_>, at: Timestamp) -> Option<Timestamp> {
-    let groups = groups(&case.policies, case.facts).ok()?;
+    // Without a policy's window there is none: what a requester wrote must not lengthen anything.
+    let groups = groups(&case.policies, case.facts)
+        .ok()
+        .filter(|groups| !groups.is_empty())?;
     let windows: Vec<_> = groups.into_iter().map(|group| group.windows).collect();
     let narrowing = narrowing(case).ok()?;
     match window::state(&windows, narrowing.as_deref(), at) {

@@ -112,8 +112,18 @@ fn is_known(seen: &Observed<Workload>) -> bool {
     seen.known().is_some()
 }
 
-fn is_forbidden(seen: &Observed<Workload>) -> bool {
-    matches!(seen, Observed::Unavailable(why) if why.cause == Cause::Forbidden)
+/// Refused for the moment: the Role is named, and nothing ends because of it yet.
+fn asks_for_the_role(seen: &Observed<Workload>) -> bool {
+    matches!(seen, Observed::Unavailable(why)
+        if why.cause == Cause::Unreachable && why.message.contains("kubectl promote init"))
+}
+
+#[test]
+fn only_a_lasting_refusal_is_the_owners_will() {
+    assert_eq!(cause_of_refusal(Duration::ZERO), Cause::Unreachable);
+    let almost = REFUSED_FOR_GOOD.saturating_sub(Duration::from_millis(1));
+    assert_eq!(cause_of_refusal(almost), Cause::Unreachable);
+    assert_eq!(cause_of_refusal(REFUSED_FOR_GOOD), Cause::Forbidden);
 }
 
 #[tokio::test]
@@ -136,7 +146,7 @@ async fn a_role_that_comes_back_is_noticed_in_a_quiet_namespace() {
         watches: [403].into(),
         ..Script::default()
     });
-    until(&workloads, &mut changes, is_forbidden).await;
+    until(&workloads, &mut changes, asks_for_the_role).await;
     until(&workloads, &mut changes, is_known).await;
 }
 
@@ -146,7 +156,7 @@ async fn a_missing_role_is_said_until_it_is_granted() {
         lists: [403, 403].into(),
         ..Script::default()
     });
-    until(&workloads, &mut changes, is_forbidden).await;
+    until(&workloads, &mut changes, asks_for_the_role).await;
     until(&workloads, &mut changes, is_known).await;
 }
 

@@ -277,6 +277,20 @@ fn a_decision_in_a_longer_window_counts_until_that_closes() {
     assert_eq!(over, AWAITED);
 }
 
+#[test]
+fn a_narrowed_window_lengthens_nothing() {
+    let expired = verdict(|s| {
+        with_policy(s, |policy| policy.windows = vec!["Always".into()]);
+        let annotations = &mut s.promotions[0].annotations;
+        let window = crate::promotion::WINDOW_ANNOTATION.to_owned();
+        annotations.insert(window, "Mon-Sat 00:00-24:00 UTC".into());
+        unapproved(s);
+        approve(s, "release-manager", "alice@corp");
+        s.now = at("2026-11-25T09:30:00Z");
+    });
+    assert_eq!(expired, AWAITED);
+}
+
 /// As if this had created the Promotion.
 fn requested_by(snapshot: &mut Snapshot, name: Option<&str>) {
     let annotations = &mut snapshot.promotions[0].annotations;
