@@ -16,6 +16,7 @@ mod bad_input;
 mod beds;
 mod guard_cases;
 mod memory;
+mod registries;
 mod requests;
 mod rights;
 mod scenarios;
@@ -36,6 +37,7 @@ fn main() -> anyhow::Result<()> {
         scenarios::tests(&beds),
         bad_input::tests(&beds),
         rights::tests(&beds),
+        registries::tests(&beds),
         requests::tests(&beds),
         memory::tests(&beds),
     ];
