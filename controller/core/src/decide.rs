@@ -1,5 +1,6 @@
 //! The decision: from everything that was seen to at most one change. Total, pure, deterministic.
 
+mod attempt;
 mod claimed;
 mod ending;
 mod landing;

@@ -142,6 +142,8 @@ pub enum Mutation {
         reason: Reason,
         /// Why it ended so, for a person.
         message: String,
+        /// What was promoted: version and short digest, where the record knows.
+        artifact: Option<String>,
         /// What the gates say of one that ended while it waited. Empty where what they said at its
         /// intent, or before it was created again, is kept.
         gates: Vec<GateReport>,

@@ -164,7 +164,9 @@ impl Report {
             text.push('\n');
             self.push_table(&mut text, marks);
         }
-        for gate in self.closed() {
+        // What is over needs nothing any more.
+        let open = !self.state.meaning().finished;
+        for gate in self.closed().filter(|_| open) {
             text.push('\n');
             self.push_details(&mut text, gate);
         }
@@ -252,6 +254,8 @@ impl Report {
             let word = reason.word();
             let rest = if verdict.is_open() {
                 message.as_str()
+            } else if self.state.meaning().finished {
+                ""
             } else {
                 "see below"
             };

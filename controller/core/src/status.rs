@@ -2,6 +2,7 @@
 //! read back by a decision: only `requestedBy`, `plan`, `approvals`, `gates`, `rollout.intent`,
 //! `record` and the Environment's `active` are memory.
 
+mod ending;
 mod state;
 
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use crate::promotion::{Claim, Intent, RecordReference, Requester};
 use crate::reason::Reason;
 use crate::time::whole_seconds;
 
+pub use self::ending::{Concluded, concluded};
 pub use self::state::{Meaning, State};
 
 /// Status of a condition.
@@ -287,35 +289,6 @@ pub fn intended(
     let mut status = reported(previous, progress, &[], now);
     status.rollout.intent = Some(intent);
     status
-}
-
-/// The status of a promotion that is over. `gates` are what they say now, where that is to be said.
-#[must_use]
-pub fn concluded(
-    previous: &PromotionStatus,
-    generation: i64,
-    record: RecordReference,
-    message: String,
-    gates: &[GateReport],
-    now: Timestamp,
-) -> PromotionStatus {
-    let gates = if gates.is_empty() {
-        &previous.gates
-    } else {
-        gates
-    };
-    let (state, reason) = State::of_outcome(record.outcome);
-    let status = PromotionStatus {
-        observed_generation: generation,
-        state,
-        summary: message,
-        blocked_by: None,
-        gates: gates.to_vec(),
-        rollout: Rollout { intent: None },
-        record: Some(record),
-        ..previous.clone()
-    };
-    with_conditions(status, reason, now)
 }
 
 /// The status of a Promotion that cannot be judged at all, because its Environment is absent or

@@ -5,10 +5,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 use lockmaster_api::{Environment, Promotion};
 use lockmaster_core::decision::{Decision, Mutation};
 use lockmaster_core::environment::WorkloadReference;
-use lockmaster_core::gate::GateReport;
-use lockmaster_core::promotion::{Claim, Intent, RecordReference, attempt_key};
+use lockmaster_core::promotion::{Claim, Intent, attempt_key};
 use lockmaster_core::record::Record;
-use lockmaster_core::status::{self, EnvironmentStatus, PromotionStatus};
+use lockmaster_core::status::{self, Concluded, EnvironmentStatus, PromotionStatus};
 use lockmaster_observe::observation::Observation;
 
 use crate::act::{self, Written, version_of};
@@ -83,10 +82,16 @@ pub(crate) async fn carry_out(
             record,
             reason: _,
             message,
+            artifact,
             gates,
         } => {
-            let (record, message) = (record.clone(), message.clone());
-            conclude(context, seen, uid, record, message, gates).await
+            let end = Concluded {
+                record: record.clone(),
+                message: message.clone(),
+                artifact: artifact.clone(),
+                gates: gates.clone(),
+            };
+            conclude(context, seen, uid, end).await
         }
     }?;
     tracing::info!(step, raced = acted == Acted::Raced, "acted");
@@ -263,16 +268,14 @@ async fn conclude(
     context: &Context,
     seen: &Observation,
     uid: &str,
-    record: RecordReference,
-    message: String,
-    gates: &[GateReport],
+    end: Concluded,
 ) -> Result<Acted, Error> {
     let Some(object) = seen.promotion_object(uid) else {
         return Ok(Acted::Raced);
     };
     let before = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or_default();
-    let after = status::concluded(&before, generation, record, message, gates, seen.now);
+    let after = status::concluded(&before, generation, end, seen.now);
     let written = context
         .writer
         .promotion_status(object, after.clone())

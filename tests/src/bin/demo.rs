@@ -67,6 +67,9 @@ async fn run(
     say("Starting a Kubernetes control plane, two registries and the operator (about 15 s) …");
     let bed = Bed::start(tools, product).await?;
     introduce(&bed);
+    if !once {
+        environment.write(&bed)?;
+    }
     let tally = play(&bed).await;
     say(&format!(
         "\nThat took {} s, {} of them to start everything.",
@@ -77,7 +80,6 @@ async fn run(
         say(&format!("{} passed, {} failed", tally.passed, tally.failed));
         return Ok(tally);
     }
-    environment.write(&bed)?;
     invite(tally, environment);
     std::future::pending::<()>().await;
     drop(bed);

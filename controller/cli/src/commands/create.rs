@@ -93,7 +93,7 @@ fn going_on_from(existing: &Promotion, state: State) -> Result<(), Failure> {
     let why = summary.filter(|text| !text.is_empty());
     let why = why.map_or_else(String::new, |text| format!(" ({text})"));
     let again = if state == State::Rejected {
-        "that holds for the same artifacts and requester for 24 hours; after that, create another one \
+        "that holds for 24 hours, unless another person asks; after that, create another one \
          with --name"
     } else {
         "to try again, create another one with --name"
@@ -331,7 +331,7 @@ mod tests {
             ("RolledBack", 5),
         ] {
             let again = if outcome == "Rejected" {
-                "that holds for the same artifacts and requester for 24 hours; after that, create \
+                "that holds for 24 hours, unless another person asks; after that, create \
                  another one with --name"
             } else {
                 "to try again, create another one with --name"

@@ -5,6 +5,7 @@ mod rights;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use kube::api::ObjectMeta;
@@ -36,7 +37,11 @@ pub(super) fn run(arguments: &Init) -> anyhow::Result<Exit> {
         None => None,
     };
     output::result(&manifests(arguments, key.as_deref())?)?;
-    output::note("nothing was applied; pass it on: kubectl promote init … | kubectl apply -f -");
+    if std::io::stdout().is_terminal() {
+        output::note(
+            "nothing was applied; pass it on: kubectl promote init … | kubectl apply -f -",
+        );
+    }
     Ok(Exit::Done)
 }
 
@@ -93,6 +98,12 @@ fn introduction(arguments: &Init, environments: &[Environment]) -> String {
         );
     }
     text.push_str(&tier_labels(arguments, environments));
+    if arguments.requester_group.is_none() {
+        text.push_str("Nobody may ask for promotions by these manifests: add --requester-group.\n");
+    }
+    if arguments.key.is_some() && arguments.approver_group.is_none() {
+        text.push_str("Nobody may approve by these manifests, and the policy asks for it: add --approver-group.\n");
+    }
     if arguments.key.is_none() {
         text.push_str(
             "Without a ClusterPromotionPolicy only tier Development is open: add one with --key,\n\

@@ -2,16 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::Input;
-use super::ending::{
-    UNDER_WAY, close_unlanded, end, fence, finished, give_up, hidden, refusal, silent_from,
-    turn_back, withdrawn,
-};
-use super::landing::{self, Landing, consents, is_fenced, landings, trouble};
+use super::ending::{UNDER_WAY, end, fence, hidden, refusal, silent_from};
+use super::landing::{self, Landing, landings};
 use super::waiting::{conclude, is_pending, look};
+use super::{Input, attempt};
 use crate::case::Case;
 use crate::decision::{Mutation, Progress};
-use crate::promotion::{Claim, Intent, Promotion, ReleaseReference};
+use crate::promotion::{Claim, Promotion, ReleaseReference};
 use crate::reason::Reason;
 use crate::record::Outcome;
 use crate::status::State;
@@ -26,7 +23,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    fn change(mutation: Option<Mutation>) -> Self {
+    pub(super) fn change(mutation: Option<Mutation>) -> Self {
         Self {
             promotion: None,
             progress: None,
@@ -36,7 +33,7 @@ impl Step {
     }
 
     /// The same, written to the Promotion: a person must mend something before it goes on.
-    fn aloud(mut self) -> Self {
+    pub(super) fn aloud(mut self) -> Self {
         if let Some(progress) = &mut self.progress {
             progress.report = true;
         }
@@ -72,7 +69,7 @@ pub(super) fn step(input: &Input<'_>, claim: &Claim) -> Step {
         (None, None) => vanished(input, claim),
         (Some(promotion), None) => match &promotion.memory.intent {
             Some(intent) if intent.attempt == claim.intent.attempt => {
-                carry_out(input, claim, promotion)
+                attempt::carry_out(input, claim, promotion)
             }
             // The claim is written first: with an intent ahead of it, the Environment was read as it
             // was before. The newer one wakes the pass.
@@ -175,178 +172,6 @@ fn unsettled(input: &Input<'_>, claim: &Claim, seen: &[Landing<'_>]) -> Option<T
         .flatten();
     let refused = refusal(input, claim).filter(|refusal| refusal.forbidden);
     later.max(refused.map(silent_from))
-}
-
-/// The open intent is carried out, watched, undone or closed.
-fn carry_out(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
-    let Intent { at, undo, .. } = &claim.intent;
-    let deadline = at
-        .checked_add(input.environment.deadline.duration())
-        .unwrap_or(*at);
-    let attempt = Attempt {
-        input,
-        claim,
-        promotion,
-        deadline,
-        aborting: promotion.request.abort && undo.is_none(),
-        seen: landings(input, claim),
-    };
-    attempt
-        .interrupted()
-        .or_else(|| attempt.unlanded())
-        .unwrap_or_else(|| attempt.landed())
-}
-
-/// An open intent, and where it stands at its targets.
-struct Attempt<'a> {
-    input: &'a Input<'a>,
-    claim: &'a Claim,
-    promotion: &'a Promotion,
-    deadline: Timestamp,
-    /// Whether a person wants it ended, and it is not on the way back already.
-    aborting: bool,
-    seen: Vec<Landing<'a>>,
-}
-
-impl Attempt<'_> {
-    fn is_overdue(&self) -> bool {
-        self.input.now >= self.deadline
-    }
-
-    /// Nothing is changed; this is how it stands.
-    fn report(&self, summary: String) -> Step {
-        Step {
-            progress: Some(rolling_progress(self.promotion, self.claim, summary)),
-            wake: (!self.is_overdue()).then_some(self.deadline),
-            ..Step::change(None)
-        }
-    }
-
-    /// A workload cannot be seen, is gone, or is in somebody else's hand.
-    fn interrupted(&self) -> Option<Step> {
-        let (input, claim) = (self.input, self.claim);
-        self.seen.iter().find_map(|landing| match landing {
-            Landing::Unseen(why) => Some(self.report(why.clone())),
-            Landing::Hidden(why) if self.aborting || self.is_overdue() => {
-                Some(Step::change(hidden(input, claim, why)))
-            }
-            Landing::Hidden(why) => Some(self.report(why.clone()).aloud()),
-            Landing::Later(why) => Some(self.later(why)),
-            Landing::Gone => {
-                let text = "the workload was deleted during the roll-out; nothing is re-created";
-                let (outcome, reason) = (Outcome::Failed, Reason::TargetNotFound);
-                Some(Step::change(end(
-                    input,
-                    claim,
-                    outcome,
-                    reason,
-                    text.into(),
-                )))
-            }
-            Landing::Foreign(reason, text) => {
-                let outcome = Outcome::Failed;
-                Some(Step::change(end(
-                    input,
-                    claim,
-                    outcome,
-                    *reason,
-                    text.clone(),
-                )))
-            }
-            Landing::Landed(_) | Landing::NotYet(_) => None,
-        })
-    }
-
-    /// A later attempt than the claimed one seems to have been made. Where the claim was read as it
-    /// was before, the newer one shows within seconds; where it does not, somebody else wrote that.
-    fn later(&self, why: &str) -> Step {
-        let (input, claim) = (self.input, self.claim);
-        let waited = if self.aborting {
-            claim.intent.at
-        } else {
-            self.deadline
-        };
-        let believed_until = waited.checked_add(UNDER_WAY).unwrap_or(waited);
-        if input.now < believed_until {
-            let mut said = self.report(why.to_owned());
-            said.wake = Some(believed_until);
-            return said;
-        }
-        let text = format!("somebody else wrote what only the operator writes: {why}");
-        Step::change(end(input, claim, Outcome::Failed, Reason::Raced, text))
-    }
-
-    /// A workload does not carry the image yet: it is set, or the attempt is closed.
-    fn unlanded(&self) -> Option<Step> {
-        let (input, claim) = (self.input, self.claim);
-        let targets = &claim.intent.targets;
-        let mut pairs = self.seen.iter().zip(targets);
-        let (workload, target) = pairs.find_map(|(landing, target)| match landing {
-            Landing::NotYet(workload) => Some((*workload, target)),
-            Landing::Unseen(_)
-            | Landing::Hidden(_)
-            | Landing::Later(_)
-            | Landing::Gone
-            | Landing::Landed(_)
-            | Landing::Foreign(..) => None,
-        })?;
-        let refused = refusal(input, claim);
-        if self.aborting || self.is_overdue() {
-            let forbidden = refused.filter(|refusal| refusal.forbidden);
-            let silent = forbidden.map(|refusal| (refusal, silent_from(refusal)));
-            if let Some((refusal, silent)) = silent.filter(|(_, silent)| input.now < *silent) {
-                let mut said = self.report(refusal.message.clone()).aloud();
-                said.wake = Some(silent);
-                return Some(said);
-            }
-            let fence = fence(input, claim, &self.seen);
-            let closed = fence.or_else(|| close_unlanded(input, claim, self.aborting));
-            return Some(Step::change(closed));
-        }
-        if !consents(input.environment, workload) {
-            return Some(Step::change(withdrawn(input, claim, target)));
-        }
-        let (uid, attempt) = (self.promotion.uid.clone(), claim.intent.attempt);
-        if is_fenced(&self.seen, &uid, attempt) {
-            return Some(self.report("a fence closed this attempt; reading again why".to_owned()));
-        }
-        let target = target.clone();
-        let apply = Some(Mutation::Apply {
-            uid,
-            attempt,
-            target,
-        });
-        let Some(refusal) = refused else {
-            return Some(Step::change(apply));
-        };
-        let mut said = self.report(refusal.message.clone()).aloud();
-        if input.now < refusal.retry_at {
-            said.wake = Some(refusal.retry_at.min(self.deadline));
-        } else {
-            said.mutation = apply;
-        }
-        Some(said)
-    }
-
-    /// Every workload carries the image: it is watched until it is healthy, or too late.
-    fn landed(&self) -> Step {
-        let (input, claim) = (self.input, self.claim);
-        match trouble(&self.seen, &claim.intent.targets) {
-            None if !self.aborting => Step::change(finished(input, claim)),
-            _ if self.aborting => {
-                let text = "aborted".to_owned();
-                Step::change(turn_back(input, claim, Reason::Aborted, text))
-            }
-            Some(trouble) if self.is_overdue() => {
-                let text = format!(
-                    "not healthy within {}: {trouble}",
-                    input.environment.deadline
-                );
-                Step::change(give_up(input, claim, text))
-            }
-            trouble => self.report(trouble.unwrap_or_default()),
-        }
-    }
 }
 
 /// What an attempt does, for a person.

@@ -147,6 +147,19 @@ pub(super) fn trouble(seen: &[Landing<'_>], targets: &[IntentTarget]) -> Option<
         })
 }
 
+/// Whether a pod says itself what is wrong with it.
+pub(super) fn pods_in_trouble(seen: &[Landing<'_>]) -> bool {
+    seen.iter().any(|landing| match landing {
+        Landing::Landed(workload) => workload.pods.iter().any(|pod| pod.trouble.is_some()),
+        Landing::Unseen(_)
+        | Landing::Hidden(_)
+        | Landing::Later(_)
+        | Landing::Gone
+        | Landing::NotYet(_)
+        | Landing::Foreign(..) => false,
+    })
+}
+
 /// Why a workload cannot be watched, where its owner forbids it.
 pub(super) fn hidden<'a>(seen: &'a [Landing<'_>]) -> Option<&'a str> {
     seen.iter().find_map(|landing| match landing {

@@ -209,8 +209,34 @@ fn broken() -> World {
         text.contains("0 of 2 pods ready") && text.contains("CrashLoopBackOff"),
         "{text}"
     );
-    assert_eq!(world.decide().next, Next::At(at("2026-11-24T10:10:00Z")));
     world
+}
+
+#[test]
+fn what_is_wrong_with_pods_is_told_long_before_the_deadline() {
+    let mut world = broken();
+    let told = |world: &World| {
+        let said = world.look(FIRST);
+        (said.report, world.decide().next)
+    };
+    let second = |text: &str| Next::At(at(&format!("2026-11-24T10:{text}Z")));
+    assert_eq!(told(&world), (false, second("00:05")), "most start well");
+    world.advance(5);
+    assert_eq!(told(&world), (true, second("00:30")));
+    let text = world.look(FIRST).summary;
+    assert!(
+        text.contains("CrashLoopBackOff")
+            && text.contains("it has until 2026-11-24T10:10:00Z")
+            && text.contains("kubectl promote abort checkout-1.42.0-prod -n shop"),
+        "{text}"
+    );
+    // Without a word of the pods it only takes its time, which is told a little later.
+    for pod in &mut world.workload().pods {
+        pod.trouble = None;
+    }
+    assert_eq!(told(&world), (false, second("00:30")));
+    world.advance(25);
+    assert_eq!(told(&world), (true, second("10:00")));
 }
 
 #[test]

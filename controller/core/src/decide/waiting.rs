@@ -10,7 +10,7 @@ use crate::facts::{Facts, Observed};
 use crate::gate::{GateReport, Verdict, evaluate};
 use crate::gates;
 use crate::plan::{PublishedPlan, bound_hash};
-use crate::promotion::{Claim, Intent, Promotion, RecordReference};
+use crate::promotion::{Claim, Intent, Promotion, RecordReference, ReleaseReference};
 use crate::reason::Reason;
 use crate::record::{Ending, Outcome, Record, Times};
 use crate::status::State;
@@ -295,6 +295,16 @@ fn recorded_before<'a>(promotion: &Promotion, facts: &'a Facts) -> Option<&'a Re
 
 /// The write that ends a promotion as its record says.
 pub(super) fn conclude(promotion: &Promotion, record: &Record) -> Mutation {
+    let told = &record.content.message;
+    let message = if record.content.promotion.uid == promotion.uid {
+        told.clone()
+    } else {
+        format!(
+            "asked for before, and over since then ({}: {told}); nothing was changed now",
+            record.object_name()
+        )
+    };
+    let release = record.content.release.as_ref();
     Mutation::Conclude {
         promotion: promotion.name.clone(),
         uid: promotion.uid.clone(),
@@ -304,7 +314,8 @@ pub(super) fn conclude(promotion: &Promotion, record: &Record) -> Mutation {
             outcome: record.content.outcome,
         },
         reason: record.content.reason,
-        message: record.content.message.clone(),
+        message,
+        artifact: release.map(ReleaseReference::short),
         gates: Vec::new(),
     }
 }
@@ -342,6 +353,7 @@ fn claim(case: &Case<'_>, progress: &Progress) -> Option<Mutation> {
 }
 
 fn queued(input: &Input<'_>, waiting: &[&Promotion], promotion: &Promotion) -> String {
+    let namespace = &promotion.namespace;
     let first = input.environment.active.as_ref().map_or_else(
         || {
             waiting
@@ -353,7 +365,13 @@ fn queued(input: &Input<'_>, waiting: &[&Promotion], promotion: &Promotion) -> S
     );
     first.map_or_else(
         || "all gates pass; it goes on at once".to_owned(),
-        |first| format!("all gates pass; Promotion {first} holds the Environment or comes first"),
+        |first| {
+            format!(
+                "all gates pass; Promotion {first} holds the Environment or comes first; how it stands: \
+                 kubectl promote explain {first} -n {namespace}; to end it now: kubectl promote abort \
+                 {first} -n {namespace}"
+            )
+        },
     )
 }
 

@@ -6,13 +6,14 @@ use crate::facts::{Cause, Observed, Unavailable};
 use crate::gate::{EvidenceReference, Finding};
 use crate::policy::PolicyContent;
 use crate::reason::Reason;
-use crate::release::Digest;
+use crate::release::{Digest, ImageReference};
 
 /// One policy's question about one image.
 pub(super) struct Question<'a> {
     pub(super) case: &'a Case<'a>,
     pub(super) policy: &'a str,
     pub(super) content: &'a PolicyContent,
+    pub(super) image: &'a ImageReference,
     pub(super) evidence: &'a Evidence,
 }
 
@@ -44,6 +45,7 @@ pub(super) fn ask_all(
                     case,
                     policy: &fact.name,
                     content,
+                    image,
                     evidence,
                 }),
                 Some(Observed::Unavailable(why)) => unavailable(why),

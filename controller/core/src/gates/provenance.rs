@@ -256,8 +256,10 @@ fn nothing(question: &Question<'_>, authorities: &str) -> Finding {
     Finding::hold(
         Reason::ProvenanceMissing,
         format!(
-            "policy {} needs SLSA provenance signed by {authorities}; none is attached to {}",
-            question.policy, question.evidence.subject
+            "policy {} needs SLSA provenance signed by {authorities}; none is attached; it is looked \
+             for again by itself; attach it: cosign attest --key KEY --type slsaprovenance1 \
+             --predicate FILE {}",
+            question.policy, question.image
         ),
     )
 }

@@ -107,8 +107,9 @@ fn rules_known(case: &Case<'_>) -> Option<Finding> {
         return Some(Finding::deny(
             Reason::PolicyInvalid,
             format!(
-                "ClusterPromotionPolicy {} cannot be read, so every Environment is closed until \
-                 it is mended or deleted: {problem}",
+                "ClusterPromotionPolicy {0} cannot be read, so every Environment is closed until \
+                 it is deleted, and created anew with what is mended: {problem}; kubectl delete \
+                 clusterpromotionpolicies.lockmaster.dev {0}",
                 fact.name
             ),
         ));
@@ -191,9 +192,13 @@ fn moves_forward(case: &Case<'_>, release: &release::Release) -> Option<Finding>
         Finding::deny(
             Reason::VersionNotNewer,
             format!(
-                "{} runs here, and {} is not newer; to go back on purpose, create a Promotion \
-                 with action: Rollback",
-                running.version, release.version
+                "{} succeeded here last, and {} is not newer; to go back on purpose: kubectl promote \
+                 create {} --to {} -n {} --rollback --reason \"...\" --incident ID",
+                running.version,
+                release.version,
+                release.name,
+                case.environment.name,
+                case.environment.namespace
             ),
         )
     })
@@ -288,7 +293,7 @@ mod tests {
                     |s| ended(s, "1.43.0", Outcome::Succeeded),
                     Deny,
                     Reason::VersionNotNewer,
-                    "action: Rollback",
+                    "kubectl promote create checkout-1.42.0 --to checkout-prod -n shop --rollback",
                 ),
                 (
                     |s| s.promotions[0].request.action = Action::Rollback,

@@ -69,10 +69,12 @@ fn attached(question: &Question<'_>, rule: &SbomRule) -> Finding {
                 Finding::hold(
                     Reason::SbomMissing,
                     format!(
-                        "policy {} needs an SBOM signed by {}; none is attached to {}",
+                        "policy {} needs an SBOM signed by {}; none is attached; it is looked for \
+                         again by itself; attach it: cosign attest --key KEY --type cyclonedx \
+                         --predicate FILE {} (or --type spdxjson)",
                         question.policy,
                         rule.authorities.join(" or "),
-                        question.evidence.subject
+                        question.image
                     ),
                 )
             },

@@ -146,10 +146,13 @@ fn nothing_signed(question: &Question<'_>, needs: &str) -> Finding {
         );
     }
     if bundles.is_empty() {
-        let image = &question.evidence.subject;
         return Finding::hold(
             Reason::SignatureMissing,
-            format!("{needs}; nothing is attached to {image}; sign it: cosign sign IMAGE@{image}"),
+            format!(
+                "{needs}; nothing is attached to it; it is looked for again by itself; sign it: cosign \
+                 sign --key KEY {}",
+                question.image
+            ),
         );
     }
     Finding::deny(

@@ -283,7 +283,7 @@ mod tests {
                     |s| annotated(s, "always"),
                     Deny,
                     Reason::WindowAnnotationInvalid,
-                    "it has 1 words instead of 3",
+                    "it has 1 parts separated by spaces instead of 3",
                 ),
                 (
                     |s| with_policy(s, |policy| policy.windows.clear()),

@@ -30,7 +30,10 @@ fn parse_window(part: &str) -> Result<Window, Error> {
     let [days, times, zone] = fields.as_slice() else {
         return Err(unreadable(
             part,
-            &format!("it has {} words instead of 3", fields.len()),
+            &format!(
+                "it has {} parts separated by spaces instead of 3",
+                fields.len()
+            ),
         ));
     };
     let days = parse_days(days).map_err(|problem| unreadable(part, &problem))?;
@@ -134,11 +137,20 @@ mod tests {
             );
             assert!(message.len() < 700, "{message}");
         };
-        check("", "it has 0 words instead of 3");
-        check("always", "it has 1 words instead of 3");
-        check("Mon 10:00-12:00", "it has 2 words instead of 3");
-        check("Mon 10:00 - 12:00 UTC", "it has 5 words instead of 3");
-        check("Mon 10:00-12:00 UTC;", "it has 0 words instead of 3");
+        check("", "it has 0 parts separated by spaces instead of 3");
+        check("always", "it has 1 parts separated by spaces instead of 3");
+        check(
+            "Mon 10:00-12:00",
+            "it has 2 parts separated by spaces instead of 3",
+        );
+        check(
+            "Mon 10:00 - 12:00 UTC",
+            "it has 5 parts separated by spaces instead of 3",
+        );
+        check(
+            "Mon 10:00-12:00 UTC;",
+            "it has 0 parts separated by spaces instead of 3",
+        );
         check("Mo 10:00-12:00 UTC", "\"Mo\" is no day");
         check("mon 10:00-12:00 UTC", "\"mon\" is no day");
         check("Mon- 10:00-12:00 UTC", "\"\" is no day");
