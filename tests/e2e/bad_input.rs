@@ -72,7 +72,7 @@ async fn objects(bed: &Bed) -> anyhow::Result<()> {
         (
             "a tag instead of a digest",
             change(&release, "/spec/components/0/image", tag)?,
-            ["spec.components[0].image", "@sha256:"],
+            ["spec.components[0].image", "crane digest IMAGE tells it"],
         ),
         (
             "an unknown kind of workload",

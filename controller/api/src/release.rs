@@ -36,7 +36,10 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new(
         "!has(self.source) || !has(self.source.tag) || self.source.tag == 'v' + self.version"
     )
-    .message("spec.source.tag is v and spec.version, or is left out")
+    .message("spec.source.tag is v and spec.version, or is left out"),
+    // In words beside the pattern, which explains nothing.
+    validation = Rule::new("self.components.all(c, c.image.contains('@sha256:'))")
+        .message("images are named by digest (registry/repository@sha256:…), not by tag; crane digest IMAGE tells it")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReleaseSpec {
