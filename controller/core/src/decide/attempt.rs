@@ -125,15 +125,8 @@ impl Attempt<'_> {
         let (input, claim) = (self.input, self.claim);
         let targets = &claim.intent.targets;
         let mut pairs = self.seen.iter().zip(targets);
-        let (workload, target) = pairs.find_map(|(landing, target)| match landing {
-            Landing::NotYet(workload) => Some((*workload, target)),
-            Landing::Unseen(_)
-            | Landing::Hidden(_)
-            | Landing::Later(_)
-            | Landing::Gone
-            | Landing::Landed(_)
-            | Landing::Foreign(..) => None,
-        })?;
+        let (workload, target) =
+            pairs.find_map(|(landing, target)| Some((landing.not_yet()?, target)))?;
         let refused = refusal(input, claim);
         if self.aborting || self.is_overdue() {
             let forbidden = refused.filter(|refusal| refusal.forbidden);

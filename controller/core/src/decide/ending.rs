@@ -6,7 +6,7 @@ use super::landing::{Landing, consents, seen};
 use super::{Input, recorded};
 use crate::decision::{Cleared, Mutation};
 use crate::environment::{CONSENT_ANNOTATION, Environment};
-use crate::facts::{Facts, Observed, Refusal};
+use crate::facts::{Facts, Observed, Refusal, Workload};
 use crate::promotion::{Claim, Intent, IntentTarget, Undo, attempt_key};
 use crate::reason::Reason;
 use crate::record::{Ending, Outcome, Record, Times};
@@ -193,20 +193,11 @@ pub(super) fn fence(input: &Input<'_>, claim: &Claim, seen: &[Landing<'_>]) -> O
         return None;
     }
     let environment = input.environment;
-    let open = seen
-        .iter()
-        .zip(&claim.intent.targets)
-        .find(|(landing, _)| match landing {
-            Landing::NotYet(workload) => {
-                workload.fence.as_deref() != Some(key.as_str()) && consents(environment, workload)
-            }
-            Landing::Unseen(_)
-            | Landing::Hidden(_)
-            | Landing::Later(_)
-            | Landing::Gone
-            | Landing::Landed(_)
-            | Landing::Foreign(..) => false,
-        });
+    let unfenced = |workload: &Workload| {
+        workload.fence.as_deref() != Some(key.as_str()) && consents(environment, workload)
+    };
+    let mut pairs = seen.iter().zip(&claim.intent.targets);
+    let open = pairs.find(|(landing, _)| landing.not_yet().is_some_and(unfenced));
     open.map(|(_, target)| Mutation::Fence {
         uid: uid.clone(),
         attempt: claim.intent.attempt,

@@ -24,6 +24,34 @@ pub(super) enum Landing<'a> {
     Foreign(Reason, String),
 }
 
+impl<'a> Landing<'a> {
+    /// The workload that carries our apply.
+    fn landed(&self) -> Option<&'a Workload> {
+        match self {
+            Self::Landed(workload) => Some(workload),
+            Self::Unseen(_)
+            | Self::Hidden(_)
+            | Self::Later(_)
+            | Self::Gone
+            | Self::NotYet(_)
+            | Self::Foreign(..) => None,
+        }
+    }
+
+    /// The workload that does not carry our apply (yet).
+    pub(super) fn not_yet(&self) -> Option<&'a Workload> {
+        match self {
+            Self::NotYet(workload) => Some(workload),
+            Self::Unseen(_)
+            | Self::Hidden(_)
+            | Self::Later(_)
+            | Self::Gone
+            | Self::Landed(_)
+            | Self::Foreign(..) => None,
+        }
+    }
+}
+
 pub(super) fn landings<'a>(input: &Input<'a>, claim: &Claim) -> Vec<Landing<'a>> {
     let key = attempt_key(&claim.account.promotion.uid, claim.intent.attempt);
     let targets = claim.intent.targets.iter();
@@ -132,32 +160,22 @@ fn foreign(target: &IntentTarget, container: &Container) -> Landing<'static> {
 
 /// What is not healthy yet, or nothing.
 pub(super) fn trouble(seen: &[Landing<'_>], targets: &[IntentTarget]) -> Option<String> {
-    seen.iter()
-        .zip(targets)
-        .find_map(|(landing, target)| match landing {
-            Landing::Landed(workload) => unhealthy(workload, target),
-            Landing::Unseen(_)
-            | Landing::Hidden(_)
-            | Landing::Later(_)
-            | Landing::Gone
-            | Landing::NotYet(_)
-            | Landing::Foreign(..) => {
-                Some(format!("{} has not taken the image yet", target.workload))
-            }
-        })
+    let mut pairs = seen.iter().zip(targets);
+    pairs.find_map(|(landing, target)| {
+        landing.landed().map_or_else(
+            || Some(format!("{} has not taken the image yet", target.workload)),
+            |workload| unhealthy(workload, target),
+        )
+    })
 }
 
 /// Whether a pod says itself what is wrong with it.
 pub(super) fn pods_in_trouble(seen: &[Landing<'_>]) -> bool {
-    seen.iter().any(|landing| match landing {
-        Landing::Landed(workload) => workload.pods.iter().any(|pod| pod.trouble.is_some()),
-        Landing::Unseen(_)
-        | Landing::Hidden(_)
-        | Landing::Later(_)
-        | Landing::Gone
-        | Landing::NotYet(_)
-        | Landing::Foreign(..) => false,
-    })
+    let mut pods = seen
+        .iter()
+        .filter_map(Landing::landed)
+        .flat_map(|workload| &workload.pods);
+    pods.any(|pod| pod.trouble.is_some())
 }
 
 /// Why a workload cannot be watched, where its owner forbids it.
@@ -269,15 +287,8 @@ pub(super) fn consents(environment: &Environment, workload: &Workload) -> bool {
 /// Whether a fence closed the attempt at a target that it did not reach.
 pub(super) fn is_fenced(seen: &[Landing<'_>], uid: &str, attempt: u32) -> bool {
     let key = attempt_key(uid, attempt);
-    seen.iter().any(|landing| match landing {
-        Landing::NotYet(workload) => workload.fence.as_deref() == Some(key.as_str()),
-        Landing::Unseen(_)
-        | Landing::Hidden(_)
-        | Landing::Later(_)
-        | Landing::Gone
-        | Landing::Landed(_)
-        | Landing::Foreign(..) => false,
-    })
+    let mut open = seen.iter().filter_map(Landing::not_yet);
+    open.any(|workload| workload.fence.as_deref() == Some(key.as_str()))
 }
 
 /// Whether one attempt of a promotion comes after another one of the same.
