@@ -198,10 +198,12 @@ impl Attempt<'_> {
         let told = now >= slowness_from || (now >= trouble_from && pods_in_trouble(&self.seen));
         let name = &self.promotion.name;
         let namespace = &self.promotion.namespace;
-        let text = format!(
-            "{trouble}; it has until {}, to end it before: kubectl promote abort {name} -n {namespace}",
-            whole_seconds(self.deadline)
-        );
+        let mut text = format!("{trouble}; it has until {}", whole_seconds(self.deadline));
+        // The way back is not called off: there is nothing better to go to.
+        if self.claim.intent.undo.is_none() {
+            let how = format!("; to end it before: kubectl promote abort {name} -n {namespace}");
+            text.push_str(&how);
+        }
         let mut said = self.report(text);
         let next = [trouble_from, slowness_from].into_iter();
         let next = next.filter(|at| *at > now).min();

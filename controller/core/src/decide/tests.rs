@@ -240,6 +240,23 @@ fn what_is_wrong_with_pods_is_told_long_before_the_deadline() {
 }
 
 #[test]
+fn a_way_back_that_takes_its_time_names_no_abort_that_would_do_nothing() {
+    let mut world = broken();
+    world.broken.push(digest("1.41.3"));
+    world.advance(600);
+    assert_eq!(
+        (world.pass(), world.pass(), world.pass()),
+        ("claim", "intent", "apply")
+    );
+    world.settle();
+    world.advance(5);
+    let said = world.look(FIRST);
+    assert_eq!((said.state, said.report), (State::RollingBack, true));
+    assert!(said.summary.contains("it has until"), "{}", said.summary);
+    assert!(!said.summary.contains("abort"), "{}", said.summary);
+}
+
+#[test]
 fn what_is_not_healthy_in_time_is_undone() {
     let mut world = broken();
     world.advance(599);
