@@ -80,6 +80,22 @@ pub(crate) fn record() -> Record {
     Record { content, hash }
 }
 
+/// The status of that Environment while Promotion `p` holds it.
+pub(crate) fn held_by_p() -> Value {
+    json!({"active": {
+        "intent": {"attempt": 1, "at": "2026-11-24T10:00:00Z", "targets": []},
+        "account": {
+            "promotion": {
+                "name": "p", "uid": "p-uid", "specHash": Digest::of(b"p"),
+                "action": "Promote", "release": "checkout-1.0.0",
+                "created": "2026-11-24T10:00:00Z",
+                "requestedBy": {"name": "", "kind": "Unknown"},
+            },
+            "effectiveTier": "Development",
+        },
+    }})
+}
+
 /// A look at that Environment with Promotion `p`; nothing else is there.
 pub(crate) fn observation() -> Observation {
     observation_with(&["p"])

@@ -232,25 +232,13 @@ mod tests {
     use kube::core::DeserializeGuard;
     use kube::runtime::reflector::store;
     use kube::runtime::watcher::Event;
-    use lockmaster_core::release::Digest;
     use lockmaster_observe::stores::Stores;
     use serde_json::json;
 
     /// The Environment, held by Promotion `p`.
     fn held() -> Arc<Guarded<Environment>> {
         let mut object = serde_json::to_value(fixtures::environment()).unwrap();
-        object["status"] = json!({"active": {
-            "intent": {"attempt": 1, "at": "2026-11-24T10:00:00Z", "targets": []},
-            "account": {
-                "promotion": {
-                    "name": "p", "uid": "p-uid", "specHash": Digest::of(b"p"),
-                    "action": "Promote", "release": "checkout-1.0.0",
-                    "created": "2026-11-24T10:00:00Z",
-                    "requestedBy": {"name": "", "kind": "Unknown"},
-                },
-                "effectiveTier": "Development",
-            },
-        }});
+        object["status"] = fixtures::held_by_p();
         Arc::new(DeserializeGuard(
             Ok(serde_json::from_value(object).unwrap()),
         ))

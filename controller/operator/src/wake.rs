@@ -182,7 +182,6 @@ mod tests {
     use crate::fixtures;
     use kube::runtime::reflector::store;
     use kube::runtime::watcher::Event;
-    use lockmaster_core::release::Digest;
     use serde_json::{Value, json};
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -224,18 +223,7 @@ mod tests {
     #[test]
     fn an_unreadable_promotion_wakes_the_environment_that_it_holds() {
         let mut held = environment();
-        held["status"] = json!({"active": {
-            "intent": {"attempt": 1, "at": "2026-11-24T10:00:00Z", "targets": []},
-            "account": {
-                "promotion": {
-                    "name": "p", "uid": "p-uid", "specHash": Digest::of(b"p"),
-                    "action": "Promote", "release": "checkout-1.0.0",
-                    "created": "2026-11-24T10:00:00Z",
-                    "requestedBy": {"name": "", "kind": "Unknown"},
-                },
-                "effectiveTier": "Development",
-            },
-        }});
+        held["status"] = fixtures::held_by_p();
         let (waker, mut woken, _unplaced) = waker(vec![held]);
         waker.promotion(&unreadable_promotion());
         assert_eq!(woken.try_recv().unwrap().name, "prod");
