@@ -12,15 +12,19 @@
 //! - [`bed`]: all of it at once; [`environment_file`]: what a shell must know to play with it
 //! - [`shop`] and [`scenario`]: what the demo plays and the end-to-end tests assert
 //!
+//! - [`handmade`] and [`benchmark`]: many images at once, and how fast they are judged
+//!
 //! The first line of `main` in every binary that uses it must be [`launch::intercept`].
 
 pub mod audit;
 pub mod bed;
+pub mod benchmark;
 pub mod child;
 pub mod cluster;
 pub mod cosign;
 pub mod environment_file;
 pub mod evidence;
+pub mod handmade;
 pub mod image;
 pub mod interruption;
 pub mod launch;

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Registry {
     proxy: Proxy,
+    address: SocketAddr,
     process: Child,
     // Last: the process must end before its directory goes.
     _directory: TempDir,
@@ -63,6 +64,7 @@ impl Registry {
             .await?;
         Ok(Self {
             proxy: Proxy::plain(address).await?,
+            address,
             process,
             _directory: directory,
         })
@@ -72,6 +74,12 @@ impl Registry {
     #[must_use]
     pub fn address(&self) -> String {
         self.proxy.address().to_string()
+    }
+
+    /// `127.0.0.1:PORT` past the proxy, where nothing is counted and nothing held.
+    #[must_use]
+    pub fn direct_address(&self) -> String {
+        self.address.to_string()
     }
 
     /// The proxy in front of it, for holds and for cutting connections.
