@@ -103,9 +103,10 @@ pub async fn run(tools: &Tools, plan: &Plan) -> anyhow::Result<Report> {
     let (images, sbom_bytes) = images(&registry, &key, plan.digests).await?;
     let directory = tempfile::tempdir().context("failed to make a directory")?;
     let cosign = Cosign::new(tools, directory.path(), &key)?;
+    let address = registry.direct_address()?;
     let direct: Vec<Image> = images
         .iter()
-        .map(|image| through(image, &registry.address(), &registry.direct_address()))
+        .map(|image| through(image, &registry.address(), &address))
         .collect();
     let timed = time(&cosign, &key, &direct, plan.rounds).await?;
     let counted = count(&registry, &cosign, &key, &images, plan.environments).await?;
@@ -141,7 +142,8 @@ async fn images(
     key: &Key,
     count: usize,
 ) -> anyhow::Result<(Vec<Image>, usize)> {
-    let repository = Repository::new(&registry.direct_address(), "shop/checkout")?;
+    let direct = registry.direct_address()?;
+    let repository = Repository::new(&direct, "shop/checkout")?;
     let bill = spdx("checkout", PACKAGES);
     let says = Provenance::new(
         contestants::REPOSITORY,
@@ -161,11 +163,7 @@ async fn images(
             let bundle = key.attest(&image, kind, &predicate)?;
             repository.attach(&image, &bundle).await?;
         }
-        images.push(through(
-            &image,
-            &registry.direct_address(),
-            &registry.address(),
-        ));
+        images.push(through(&image, &direct, &registry.address()));
     }
     Ok((images, bill.to_string().len()))
 }

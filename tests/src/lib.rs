@@ -7,6 +7,7 @@
 //! - [`tools`] and [`product`]: what is built, and where it is kept
 //! - [`cluster`], with [`pki`] and [`audit`]: the control plane, people, what they did
 //! - [`registry`], [`image`], [`cosign`] and [`evidence`], [`referrer`]: images and what is known of them
+//! - [`sigstore`]: keyless signing, built and started when a test first asks for it
 //! - [`proxy`]: count, hold and cut what passes between two of them
 //! - [`operator`]: Lockmaster itself, to be killed and started again
 //! - [`bed`]: all of it at once; [`environment_file`]: what a shell must know to play with it
