@@ -122,9 +122,10 @@ const CALLS: [&str; 9] = [
 const READS: [&str; 3] = ["get", "list", "watch"];
 
 /// Kinds that the chart may hold. No webhook and no APIService: neither may hold up a cluster.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "ClusterRole",
     "ClusterRoleBinding",
+    "ConfigMap",
     "CustomResourceDefinition",
     "Deployment",
     "MutatingAdmissionPolicy",

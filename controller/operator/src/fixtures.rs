@@ -1,6 +1,6 @@
 //! What passes look at, for tests: one Environment with one Promotion and one workload.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -182,7 +182,7 @@ pub(crate) fn stores() -> Stores {
 /// What passes share, over these caches and this API server.
 pub(crate) fn context(client: &Client, stores: Stores) -> Context {
     let config = registry::Config {
-        plain_http: BTreeSet::new(),
+        registries: Vec::new(),
         user_agent: "lockmaster/test".into(),
     };
     let registry = RegistryClient::new(&config).unwrap();

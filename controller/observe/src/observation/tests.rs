@@ -1,7 +1,6 @@
 //! What one look makes of objects that are finished, unreadable or gone.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use http::{Request, Response};
@@ -38,7 +37,7 @@ fn observer(promotions: Vec<Value>) -> Observer {
     });
     let workloads = Workloads::new(Client::new(silent, "default"), unbounded_channel().0);
     let config = Config {
-        plain_http: BTreeSet::new(),
+        registries: Vec::new(),
         user_agent: "lockmaster/test".into(),
     };
     let registry = RegistryClient::new(&config).unwrap();
