@@ -19,6 +19,13 @@ use crate::document;
 /// Longest trusted root that is read. That of the public instance has 7 KiB.
 pub const TRUSTED_ROOT_LIMIT: usize = 256 << 10;
 
+/// The trusted root of the public Sigstore instance, as it was when this program was built. For files
+/// that somebody names on a command line; a policy names its own root.
+pub const PUBLIC_GOOD_ROOT: &str = trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
+
+/// The same of the public staging instance, which is good for tests only.
+pub const PUBLIC_STAGING_ROOT: &str = trust_root::SIGSTORE_STAGING_TRUSTED_ROOT;
+
 /// Longest text that is kept of a certificate: identity, issuer, claims. Fulcio's own are URLs.
 const CLAIM_LIMIT: usize = 1024;
 
