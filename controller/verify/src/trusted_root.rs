@@ -6,6 +6,7 @@
 //! signature, artifact and certificate.
 
 mod logs;
+mod windows;
 
 use jiff::Timestamp;
 use lockmaster_core::evidence::{BuildClaims, Identity, KeyId, Signer, Verified};
@@ -64,7 +65,7 @@ impl TrustedRoot {
         let malformed = |text: String| RootError::Malformed(clip(&text));
         document::check(json.as_bytes(), TRUSTED_ROOT_LIMIT)
             .map_err(|error| malformed(error.to_string()))?;
-        let root = trust_root::TrustedRoot::from_json(json)
+        let mut root = trust_root::TrustedRoot::from_json(json)
             .map_err(|error| malformed(error.to_string()))?;
         if root.certificate_authorities.is_empty()
             && root.tlogs.is_empty()
@@ -72,6 +73,7 @@ impl TrustedRoot {
         {
             return Err(RootError::Empty);
         }
+        windows::narrow(&mut root).map_err(RootError::Unusable)?;
         let verifier = sigstore_verify::Verifier::new(&root)
             .map_err(|error| RootError::Unusable(clip(&error.to_string())))?;
         let logs = Logs::of(&root).map_err(RootError::Unusable)?;

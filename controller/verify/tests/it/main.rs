@@ -11,7 +11,11 @@ mod keyless;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod mutations;
+#[cfg(test)]
+mod past_bugs;
 #[cfg(test)]
 mod predicates;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Trusted roots that differ in one part: every part is asked.
 
 use jiff::{SignedDuration, Timestamp};
-use lockmaster_verify::PUBLIC_GOOD_ROOT;
+use lockmaster_verify::{PUBLIC_GOOD_ROOT, TRUSTED_ROOT_LIMIT, TrustedRoot};
 use serde_json::{Value, json};
 
 use crate::changing::{ENTRY, at, proves_nothing};
@@ -97,4 +97,53 @@ fn one_log_does_not_sign_for_another() {
         let why = judged.failures.into_values().next().unwrap();
         assert!(why.contains("has not signed its checkpoint"), "{why}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_root_is_said() {
+    let problem = |json: &str| TrustedRoot::parse(json).err().unwrap().to_string();
+    let changed = |change: fn(&mut Value)| {
+        let mut root: Value = serde_json::from_str(ROOT).unwrap();
+        change(&mut root);
+        problem(&root.to_string())
+    };
+    assert!(TrustedRoot::parse(ROOT).is_ok());
+    assert!(
+        problem(r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#)
+            .contains("names neither"),
+        "nothing in it"
+    );
+    assert!(problem("").contains("cosign trusted-root create"));
+    let twice = ROOT.replacen('{', r#"{"tlogs":[],"#, 1);
+    assert!(problem(&twice).contains("\"tlogs\" is given twice"));
+    let long = format!("{ROOT}{}", " ".repeat(TRUSTED_ROOT_LIMIT));
+    assert!(problem(&long).contains("the limit is 262144"));
+    let named_twice = changed(|root| {
+        let log = root["tlogs"][0].clone();
+        root["tlogs"].as_array_mut().unwrap().push(log);
+    });
+    assert!(
+        named_twice.contains("duplicate trusted log ID"),
+        "{named_twice}"
+    );
+    let backwards = changed(|root| {
+        root["tlogs"][0]["publicKey"]["validFor"]["end"] = "2020-01-01T00:00:00Z".into();
+    });
+    assert!(backwards.contains("ends before it starts"), "{backwards}");
+    let never = changed(|root| {
+        root["certificateAuthorities"][0]["validFor"]["start"] = "2040-01-01T00:00:00Z".into();
+    });
+    assert!(never.contains("never valid at the same time"), "{never}");
+    let no_certificate = changed(|root| {
+        root["timestampAuthorities"][0]["certChain"]["certificates"] = json!([]);
+    });
+    assert!(
+        no_certificate.contains("empty certificate chain"),
+        "{no_certificate}"
+    );
+    let no_key = changed(|root| root["tlogs"][0]["publicKey"]["rawBytes"] = "AAAA".into());
+    assert!(
+        no_key.starts_with("failed to use the trusted root"),
+        "{no_key}"
+    );
 }

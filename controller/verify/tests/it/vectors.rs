@@ -1,10 +1,12 @@
 //! Bundles of a private Sigstore (`test_data/private-sigstore`), and what each of them proves.
 
+use std::collections::BTreeSet;
+
 use lockmaster_core::evidence::{
     Anchor, BuildClaims, Bundle, Identity, PublicKey, RootText, Signer, Verified,
 };
 use lockmaster_core::release::Digest;
-use lockmaster_verify::{Subject, Trust, judge, parse_key};
+use lockmaster_verify::{Detached, Subject, Trust, judge, judge_detached, parse_key};
 use serde_json::Value;
 
 macro_rules! data {
@@ -175,4 +177,10 @@ pub(crate) fn judged(bundle: &Value, trust: &Trust) -> Bundle {
     let digest = Digest::of(SIGNED.as_bytes());
     let subject = Subject::new(&digest, SIGNED.as_bytes()).unwrap();
     judge(&subject, bundle.to_string().as_bytes(), trust)
+}
+
+/// What a bundle of any version proves about the manifest as a file.
+pub(crate) fn detached(bundle: &Value, trust: &Trust) -> BTreeSet<Verified> {
+    let file = Detached::Bytes(SIGNED.as_bytes());
+    judge_detached(bundle.to_string().as_bytes(), file, trust).unwrap_or_default()
 }
