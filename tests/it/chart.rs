@@ -30,7 +30,7 @@ const fn write(
 }
 
 /// All that the operator may change in the whole cluster.
-const CLUSTER: [Write; 8] = [
+const CLUSTER: [Write; 9] = [
     write(
         "lockmaster.dev/environments/status",
         "update",
@@ -63,6 +63,12 @@ const CLUSTER: [Write; 8] = [
     ),
     write(
         "lockmaster.dev/trustedroots/status",
+        "patch",
+        "act.rs",
+        "api.patch_status(",
+    ),
+    write(
+        "lockmaster.dev/revocations/status",
         "patch",
         "act.rs",
         "api.patch_status(",

@@ -113,6 +113,7 @@ pub(crate) fn observation_with(promotions: &[&str]) -> Observation {
         policies: vec![],
         windows: BTreeMap::new(),
         trusted_roots: BTreeMap::new(),
+        revocations: vec![],
         workloads: vec![Observed::Pending],
         refused: None,
         records: vec![],
@@ -175,6 +176,7 @@ pub(crate) fn stores() -> Stores {
         policies: store().0,
         windows: store().0,
         trusted_roots: store().0,
+        revocations: store().0,
         namespaces: store().0,
     }
 }

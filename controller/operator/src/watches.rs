@@ -171,6 +171,7 @@ async fn complete(stores: &Stores) -> anyhow::Result<()> {
         policies,
         windows,
         trusted_roots,
+        revocations,
         namespaces,
     } = stores;
     tokio::try_join!(
@@ -181,6 +182,7 @@ async fn complete(stores: &Stores) -> anyhow::Result<()> {
         policies.wait_until_ready(),
         windows.wait_until_ready(),
         trusted_roots.wait_until_ready(),
+        revocations.wait_until_ready(),
         namespaces.wait_until_ready(),
     )?;
     Ok(())
