@@ -121,6 +121,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        uncovered_containers,
     } = policy.clone();
     for key in authorities.iter_mut().flat_map(|a| &mut a.keys) {
         KEY.clone_into(&mut key.pem);
@@ -132,6 +133,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        uncovered_containers,
     };
     ClusterPromotionPolicy {
         metadata: meta(name, None),

@@ -122,6 +122,7 @@ pub(crate) fn workload(version: &str) -> Workload {
             owners: vec!["kubectl/Update".into()],
             applied_by_us: false,
         }],
+        init_images: BTreeMap::new(),
         observed: true,
         replicas: 2,
         updated: 2,
@@ -262,6 +263,7 @@ pub(crate) fn policy() -> Policy {
             min: 1,
         }],
         windows: vec!["business-hours".into()],
+        uncovered_containers: None,
     }
 }
 
