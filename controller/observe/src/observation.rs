@@ -17,7 +17,7 @@ use lockmaster_core::{environment, gates, promotion};
 
 pub use crate::rules::{policy_content, policy_fact, window_fact};
 
-use crate::evidence::EvidenceStore;
+use crate::evidence::{Asker, EvidenceStore};
 use crate::records::Chains;
 use crate::stores::{Guarded, Stores};
 use crate::workloads::Workloads;
@@ -322,7 +322,8 @@ impl Observer {
         let policies = matching(environment, facts, tier);
         let releases = facts.releases.values().filter_map(Observed::known);
         let needs = releases.flat_map(|release| needs(environment, release, &policies));
-        self.evidence.read_all(needs)
+        // What is needed is what the policies' sources give to this namespace, and no more.
+        self.evidence.read_all(&Asker::of(environment), needs)
     }
 }
 
