@@ -63,6 +63,7 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         targets,
         deadline,
         automatic_rollback,
+        pull_secrets,
         active: _,
     } = environment.clone();
     let after = after.into_iter().map(|environment| After { environment });
@@ -76,6 +77,7 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         rollback: Rollback {
             automatic: automatic_rollback,
         },
+        pull_secrets,
     };
     Environment {
         metadata: meta(&name, Some(&namespace)),

@@ -9,6 +9,7 @@ use kube::runtime::Controller;
 use kube::runtime::controller::Config;
 use lockmaster_observe::evidence::EvidenceStore;
 use lockmaster_observe::observation::Observer;
+use lockmaster_observe::pull_secrets::PullSecrets;
 use lockmaster_observe::registry::{self, RegistryClient};
 use lockmaster_observe::stores::Stores;
 use lockmaster_observe::workloads::Workloads;
@@ -54,7 +55,7 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
     let metrics = Arc::new(Metrics::new());
     let (changed, workload_changes) = unbounded_channel();
     let workloads = Arc::new(Workloads::new(clients.reader.clone(), changed));
-    let (evidence, evidence_changes) = evidence_store(args, &metrics)?;
+    let (evidence, evidence_changes) = evidence_store(args, clients.live.clone(), &metrics)?;
     let observer = Observer::new(caches.stores.clone(), workloads.clone(), evidence);
     let context = Arc::new(Context {
         observer,
@@ -96,6 +97,7 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
 
 fn evidence_store(
     args: &Args,
+    live: kube::Client,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<(
     Arc<EvidenceStore>,
@@ -110,7 +112,12 @@ fn evidence_store(
     let metrics = metrics.clone();
     let observe = Box::new(move |took, outcome| metrics.fetched(took, outcome));
     Ok((
-        Arc::new(EvidenceStore::new(client, fetched, observe)),
+        Arc::new(EvidenceStore::new(
+            client,
+            PullSecrets::new(live),
+            fetched,
+            observe,
+        )),
         changes,
     ))
 }

@@ -136,6 +136,7 @@ impl Subjects {
             targets: Vec::new(),
             deadline: Span::seconds(1),
             automatic_rollback: false,
+            pull_secrets: Vec::new(),
             active: None,
         }
     }
