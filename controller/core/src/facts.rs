@@ -9,6 +9,7 @@ use crate::evidence::{Evidence, RootText};
 use crate::policy::PolicyFact;
 use crate::record::Record;
 use crate::release::{Digest, ImageReference, Release};
+use crate::revocation::RevocationFact;
 use crate::window::Calendar;
 
 /// A single observation. Failing to look is a fact, not an error.
@@ -204,6 +205,9 @@ pub struct Facts {
     /// Every TrustedRoot that a policy names, by name; one that does not exist is absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trusted_roots: TrustedRoots,
+    /// Every Revocation, sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revocations: Vec<RevocationFact>,
     /// The workloads, in the order of the Environment's targets.
     pub workloads: Vec<Observed<Workload>>,
     /// What the API server said when it refused the open attempt's last write to a workload.

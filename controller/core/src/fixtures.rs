@@ -4,6 +4,8 @@
 // The workspace tests include this file by its path too.
 #[path = "fixtures/keyless.rs"]
 pub(crate) mod keyless;
+#[path = "fixtures/revoked.rs"]
+pub(crate) mod revoked;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -325,6 +327,7 @@ pub(crate) fn bare() -> Snapshot {
         policies: vec![],
         windows: BTreeMap::new(),
         trusted_roots: BTreeMap::new(),
+        revocations: vec![],
         workloads: vec![Observed::Known(workload("1.41.3"))],
         refused: None,
         records: vec![],
