@@ -64,6 +64,8 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         deadline,
         automatic_rollback,
         active: _,
+        concerns: _,
+        reverify_at: _,
     } = environment.clone();
     let after = after.into_iter().map(|environment| After { environment });
     let spec = EnvironmentSpec {

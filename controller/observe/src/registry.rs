@@ -181,6 +181,18 @@ impl RegistryClient {
         })
     }
 
+    /// Forgets the bytes of the image's own manifest, so that the next look asks whether the registry
+    /// still has it.
+    pub fn forget_manifest(&self, image: &ImageReference) {
+        let key = CacheKey {
+            identity: CredentialIdentity::Anonymous,
+            repository: image.repository().to_owned(),
+            collection: Collection::Manifests,
+            digest: image.digest().clone(),
+        };
+        lock(&self.inner.cache).remove(&key);
+    }
+
     fn flight(&self, identity: CredentialIdentity, image: &ImageReference) -> Shared<Flight> {
         let mut flights = lock(&self.inner.flights);
         let key = (identity, image.clone());

@@ -18,6 +18,7 @@ mod metrics;
 mod news;
 mod reconcile;
 mod report;
+mod reverify;
 mod scrape;
 mod unplaced;
 mod wake;

@@ -105,6 +105,8 @@ impl Subjects {
             records_problem: None,
             upstream: BTreeMap::new(),
             upstream_problems: BTreeMap::new(),
+            upstream_concerns: BTreeMap::new(),
+            ran: BTreeMap::new(),
             evidence: evidence.into_iter().collect(),
         };
         let promotions = [promotion];
@@ -137,6 +139,8 @@ impl Subjects {
             deadline: Span::seconds(1),
             automatic_rollback: false,
             active: None,
+            concerns: vec![],
+            reverify_at: None,
         }
     }
 
@@ -305,6 +309,7 @@ mod tests {
                 .digest()
                 .clone(),
             bundles: vec![],
+            withdrawn: [].into(),
         };
         check(Some(Observed::Known(empty)), Reason::SignatureMissing);
         check(None, Reason::SourceNotAllowed);
