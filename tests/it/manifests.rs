@@ -65,6 +65,8 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         automatic_rollback,
         pull_secrets,
         active: _,
+        concerns: _,
+        reverify_at: _,
     } = environment.clone();
     let after = after.into_iter().map(|environment| After { environment });
     let spec = EnvironmentSpec {

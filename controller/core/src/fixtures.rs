@@ -107,6 +107,8 @@ pub(crate) fn environment(tier: Tier) -> Environment {
         automatic_rollback: true,
         pull_secrets: vec![],
         active: None,
+        concerns: vec![],
+        reverify_at: None,
     }
 }
 
@@ -337,6 +339,8 @@ pub(crate) fn bare() -> Snapshot {
         records_problem: None,
         upstream: BTreeMap::new(),
         upstream_problems: BTreeMap::new(),
+        upstream_concerns: BTreeMap::new(),
+        ran: BTreeMap::new(),
         evidence: BTreeMap::new(),
     };
     let mut snapshot: Snapshot = Snapshot::of(&lockmaster_core::decide::Input {
@@ -369,6 +373,7 @@ pub(crate) fn ready() -> Snapshot {
     let evidence = Evidence {
         subject: digest("1.42.0"),
         bundles: vec![signature("1.42.0"), provenance("1.42.0"), sbom("1.42.0")],
+        withdrawn: BTreeSet::new(),
     };
     facts.evidence = BTreeMap::from([(image("1.42.0"), Observed::Known(evidence))]);
     let staging = upstream_record(&snapshot, "1.42.0", Outcome::Succeeded);

@@ -218,6 +218,18 @@ impl RegistryClient {
         })
     }
 
+    /// Forgets the bytes of the image's own manifest, so that the next look asks whether the registry
+    /// still has it.
+    pub fn forget_manifest(&self, image: &ImageReference, credentials: &Credentials) {
+        let key = CacheKey {
+            identity: credentials.identity().clone(),
+            repository: image.repository().to_owned(),
+            collection: Collection::Manifests,
+            digest: image.digest().clone(),
+        };
+        lock(&self.inner.cache).remove(&key);
+    }
+
     fn flight(&self, credentials: &Credentials, image: &ImageReference) -> Shared<Flight> {
         let mut flights = lock(&self.inner.flights);
         let key = (credentials.identity().clone(), image.clone());

@@ -19,6 +19,7 @@ use crate::carry_out::{Acted, carry_out, hold, write_environment};
 use crate::context::{Context, doubling};
 use crate::current::is_current;
 use crate::report::Reports;
+use crate::reverify::reverify;
 use crate::{fresh, report};
 
 /// Why a pass could not be finished.
@@ -89,12 +90,13 @@ async fn pass(
     }
     let decision = decide(&seen.input());
     note(context, &seen, &decision);
+    let due = reverify(context, &seen, &decision);
     let acted = carry_out(context, &seen, &decision).await?;
     let reports = report::report(context, &seen, &decision.promotions).await?;
     if acted == Acted::Nothing {
         report_environment(context, &seen, &decision).await?;
     }
-    Ok(match (acted, reports, decision.next) {
+    Ok(match (acted, reports, decision.next.earlier(due)) {
         (Acted::Raced, ..) => Action::requeue(LOOK_AGAIN),
         // The deadline of the roll-out is kept all the same.
         (Acted::Refused { retry_at }, _, next) => match next.earlier(Some(retry_at)) {
