@@ -16,6 +16,7 @@ mod discovery;
 mod docker_config;
 mod document;
 mod endpoint;
+mod link;
 mod own;
 mod problem;
 mod retry;
