@@ -35,6 +35,7 @@ pub mod reason;
 pub mod record;
 pub mod release;
 pub mod report;
+pub mod revocation;
 pub mod snapshot;
 pub mod status;
 pub mod time;

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use crate::registry::{Artifact, RegistryClient};
+use crate::registry::{Artifact, Credentials, RegistryClient};
 use entry::{Entry, JudgeError, Judged};
 
 /// The registry tells nobody that something was pushed: it is asked again after 10 seconds, then
@@ -215,16 +215,19 @@ impl Inner {
         known: Vec<Judged>,
         anchors: Vec<Anchor>,
     ) -> Result<Vec<Judged>, Unavailable> {
+        let credentials = self.client.own_credentials(image, "", false).await;
         let cached = match work {
             Work::Complete if !known.is_empty() => {
                 let digests: Vec<_> = known.iter().map(|one| one.bundle.digest.clone()).collect();
-                self.client.read_cached(image, &digests).map(Arc::new)
+                self.client
+                    .read_cached(image, &credentials, &digests)
+                    .map(Arc::new)
             }
             Work::Complete | Work::ReadAgain(_) => None,
         };
         let artifact = match cached {
             Some(artifact) => artifact,
-            None => self.fetch(image).await?,
+            None => self.fetch(image, &credentials).await?,
         };
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
@@ -251,9 +254,13 @@ impl Inner {
         }
     }
 
-    async fn fetch(&self, image: &ImageReference) -> Result<Arc<Artifact>, Unavailable> {
+    async fn fetch(
+        &self,
+        image: &ImageReference,
+        credentials: &Credentials,
+    ) -> Result<Arc<Artifact>, Unavailable> {
         let start = Instant::now();
-        let fetched = self.client.fetch(image).await;
+        let fetched = self.client.fetch(image, credentials).await;
         let outcome = match &fetched {
             Ok(_) => FetchOutcome::Fetched,
             Err(error) => FetchOutcome::Failed(error.cause()),

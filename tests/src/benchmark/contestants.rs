@@ -1,5 +1,6 @@
 //! Who is measured: the evidence store of the operator with its gates, and three cosign processes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use lockmaster_core::snapshot::Snapshot;
 use lockmaster_core::{case, gate, gates};
 use lockmaster_observe::evidence::EvidenceStore;
 use lockmaster_observe::observation::policy_content;
-use lockmaster_observe::registry::{Config, RegistryClient};
+use lockmaster_observe::registry::{Config, Registry, RegistryClient};
 use lockmaster_verify::parse_key;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -49,8 +50,12 @@ impl Lockmaster {
         let hosts = images
             .iter()
             .filter_map(|image| image.repository.split('/').next());
+        let hosts: BTreeSet<&str> = hosts.collect();
         let client = RegistryClient::new(&Config {
-            plain_http: hosts.map(str::to_owned).collect(),
+            registries: hosts
+                .into_iter()
+                .map(|host| Registry::plain_http(host))
+                .collect(),
             user_agent: "lockmaster-benchmark".to_owned(),
         })?;
         let (wake, told) = unbounded_channel();
@@ -115,7 +120,7 @@ impl Lockmaster {
             let pending = seen
                 .iter()
                 .filter(|(_, seen)| matches!(seen, Observed::Pending));
-            let pending: std::collections::BTreeSet<_> = pending.map(|(image, _)| image).collect();
+            let pending: BTreeSet<_> = pending.map(|(image, _)| image).collect();
             for _ in 0..pending.len() {
                 told.recv().await.context("nothing is told any more")?;
             }

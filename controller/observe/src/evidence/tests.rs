@@ -259,14 +259,14 @@ async fn trouble_is_unavailable_and_passes() {
     let mut bench = Bench::new(CACHE).await;
     bench
         .registry
-        .set_once(&referrers_path(&bench.image), Reply::status(503));
+        .set_once(&referrers_path(&bench.image), Reply::status(500));
     let keys = [Anchor::of_key(bench.signer.key.clone())];
     let Observed::Unavailable(unavailable) = bench.read(&keys).await else {
         panic!()
     };
     assert_eq!(unavailable.cause, Cause::Unreachable);
     assert!(
-        unavailable.message.contains("answered 503"),
+        unavailable.message.contains("answered 500"),
         "{}",
         unavailable.message
     );

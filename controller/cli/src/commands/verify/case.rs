@@ -98,6 +98,7 @@ impl Subjects {
             policies: policies.into_iter().map(everywhere).collect(),
             windows: BTreeMap::new(),
             trusted_roots,
+            revocations: vec![],
             workloads: Vec::new(),
             refused: None,
             records: Vec::new(),
