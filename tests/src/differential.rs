@@ -81,7 +81,7 @@ pub async fn run(tools: &Tools) -> anyhow::Result<Report> {
     let rows = table::rows();
     progress::line(&format!("signing and spoiling {} images", rows.len()));
     let keys = Keys::generate(directory.path())?;
-    let signatures = Signatures::make(tools, &host, directory.path()).await?;
+    let signatures = Signatures::make(tools, &host, directory.path(), &keys).await?;
     let sources = Sources {
         keys: &keys,
         signatures: &signatures,
@@ -162,8 +162,8 @@ impl Sources<'_> {
             })?;
             (signed, None)
         } else {
-            let (signed, root) = self.signatures.of(row.format)?;
-            (signed.clone(), Some(root.clone()))
+            let (signed, root) = self.signatures.of(row)?;
+            (signed.clone(), root.cloned())
         };
         let digest = digest(&signed.manifest);
         let around = around(&name, &digest, &signed);
@@ -210,9 +210,11 @@ fn digest(manifest: &[u8]) -> String {
 
 fn wanted(format: Format) -> Wanted {
     match format {
-        Format::Sign | Format::LoggedSign | Format::KeylessSign | Format::ExpiredSign => {
-            Wanted::Signature
-        }
+        Format::Sign
+        | Format::CosignSign
+        | Format::LoggedSign
+        | Format::KeylessSign
+        | Format::ExpiredSign => Wanted::Signature,
         Format::Attestation | Format::KeylessAttestation => Wanted::Provenance,
         Format::Message | Format::KeylessMessage => Wanted::Message,
     }
@@ -253,12 +255,12 @@ fn compare(rows: &[Row], ours: &[Answer], theirs: &[Answer]) -> Report {
         }
     }
     report.explanations = needed.len();
-    let idle = departures::ALL
-        .iter()
-        .filter(|one| !needed.contains(one.because));
-    let idle =
-        idle.map(|one| format!("explains nothing any more: {:?}, {}", one.side, one.because));
-    report.problems.extend(idle);
+    for side in [Side::Lockmaster, Side::Cosign] {
+        let idle = departures::of(side).iter();
+        let idle = idle.filter(|one| !needed.contains(one.because));
+        let idle = idle.map(|one| format!("explains nothing any more: {side:?}, {}", one.because));
+        report.problems.extend(idle);
+    }
     report
 }
 

@@ -42,14 +42,18 @@ impl Cosign {
         bundle: &[u8],
     ) -> anyhow::Result<Answer> {
         let mut arguments = words(question.of);
-        match (&question.root, &question.by) {
-            (None, _) => arguments.push("--insecure-ignore-tlog=true".to_owned()),
-            (Some(root), _) => {
-                arguments.push(format!("--trusted-root={}", root.path.display()));
-            }
-        }
+        arguments.push(match &question.root {
+            None => "--insecure-ignore-tlog=true".to_owned(),
+            Some(root) => format!("--trusted-root={}", root.path.display()),
+        });
         match &question.by {
-            By::Key(key) => arguments.push(format!("--key={}", key.path.display())),
+            By::Key(key) => {
+                arguments.push(format!("--key={}", key.path.display()));
+                let hash = key
+                    .hash
+                    .map(|hash| format!("--signature-digest-algorithm={hash}"));
+                arguments.extend(hash);
+            }
             By::Identity { subject, issuer } => arguments.extend([
                 format!("--certificate-identity={subject}"),
                 format!("--certificate-oidc-issuer={issuer}"),

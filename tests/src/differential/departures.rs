@@ -7,6 +7,9 @@
 use super::keys::Kind;
 use super::table::{Format, Row};
 
+mod cosign;
+mod ours;
+
 /// Who judges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -17,7 +20,6 @@ pub(super) enum Side {
 /// One way in which a side departs. Lists that are empty stand for everything.
 #[derive(Debug)]
 pub(super) struct Departure {
-    pub(super) side: Side,
     formats: &'static [Format],
     keys: &'static [Kind],
     mutations: &'static [&'static str],
@@ -26,12 +28,17 @@ pub(super) struct Departure {
     pub(super) because: &'static str,
 }
 
-pub(super) const ALL: &[Departure] = &[];
+const ANY: Departure = Departure {
+    formats: &[],
+    keys: &[],
+    mutations: &[],
+    accepts: false,
+    because: "",
+};
 
 impl Departure {
     fn is_about(&self, row: &Row) -> bool {
         let Self {
-            side: _,
             formats,
             keys,
             mutations,
@@ -39,19 +46,24 @@ impl Departure {
             because: _,
         } = self;
         (formats.is_empty() || formats.contains(&row.format))
-            && (keys.is_empty() || (row.format.is_handmade() && keys.contains(&row.key)))
+            && (keys.is_empty() || (row.format.has_many_keys() && keys.contains(&row.key)))
             && (mutations.is_empty() || mutations.contains(&row.mutation.name))
+    }
+}
+
+/// All departures of a side; the first that is about a row holds.
+pub(super) fn of(side: Side) -> &'static [Departure] {
+    match side {
+        Side::Lockmaster => ours::ALL,
+        Side::Cosign => cosign::ALL,
     }
 }
 
 /// What a side says of a row, and the departure by which it says something else than the table.
 pub(super) fn foretell(side: Side, row: &Row) -> (bool, Option<&'static Departure>) {
-    let mut about = ALL.iter().filter(|departure| departure.side == side);
-    let found = about.find(|departure| departure.is_about(row));
+    let found = of(side).iter().find(|departure| departure.is_about(row));
     let by_table = row.mutation.harmless;
     let departs = found.filter(|departure| departure.accepts != by_table);
-    (
-        departs.map_or(by_table, |departure| departure.accepts),
-        departs,
-    )
+    let says = departs.map_or(by_table, |departure| departure.accepts);
+    (says, departs)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
@@ -45,6 +45,8 @@ impl Kind {
         Self::Rsa3072,
         Self::RsaPss,
     ];
+    /// Those with which cosign signs here.
+    pub(super) const IMPORTED: [Self; 4] = [Self::P384, Self::P521, Self::Ed25519, Self::Rsa2048];
     /// What both sides take; the others are in rows of their own.
     pub(super) const USUAL: [Self; 5] = [
         Self::P256,
@@ -84,6 +86,9 @@ pub(super) struct PublicKey {
     pub(super) pem: String,
     /// For cosign.
     pub(super) path: PathBuf,
+    /// The hash it signs with, where cosign wants to be told: it takes SHA-256 unless told, and
+    /// itself signs with what fits the curve.
+    pub(super) hash: Option<&'static str>,
 }
 
 enum Pair {
@@ -101,8 +106,20 @@ impl Key {
         let path = directory.join(format!("{name}.pub"));
         std::fs::write(&path, &pem).context("failed to write a public key")?;
         let hint = STANDARD.encode(Sha256::digest(der.as_ref()));
-        let public = PublicKey { pem, path };
+        let hash = match kind {
+            Kind::P384 => Some("sha384"),
+            Kind::P521 => Some("sha512"),
+            Kind::P256 | Kind::Ed25519 | Kind::Rsa2048 | Kind::Rsa3072 | Kind::RsaPss => None,
+        };
+        let public = PublicKey { pem, path, hash };
         Ok(Self { pair, public, hint })
+    }
+
+    /// The private key, as `cosign import-key-pair` takes it.
+    pub(super) fn private_pem(&self) -> anyhow::Result<String> {
+        let der = self.pair.private_key();
+        let der = der.context("failed to encode a private key")?;
+        Ok(pem("PRIVATE KEY", &der))
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -142,6 +159,18 @@ impl Pair {
             Kind::Rsa2048 => rsa(KeySize::Rsa2048, &RSA_PKCS1_SHA256),
             Kind::Rsa3072 => rsa(KeySize::Rsa3072, &RSA_PKCS1_SHA256),
             Kind::RsaPss => rsa(KeySize::Rsa2048, &RSA_PSS_SHA256),
+        }
+    }
+
+    /// In PKCS #8.
+    fn private_key(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Ecdsa(pair) => Some(pair.to_pkcs8v1().ok()?.as_ref().to_vec()),
+            Self::Ed25519(pair) => Some(pair.to_pkcs8v1().ok()?.as_ref().to_vec()),
+            Self::Rsa(pair, _) => {
+                let der: Pkcs8V1Der<'_> = pair.as_der().ok()?;
+                Some(der.as_ref().to_vec())
+            }
         }
     }
 

@@ -168,6 +168,7 @@ pub(super) fn of(format: Format) -> Vec<&'static Mutation> {
             bundle::ALL,
             referrer::BYTES,
         ],
+        Format::CosignSign => &[NONE],
         Format::LoggedSign => &[
             NONE,
             WHOLE,

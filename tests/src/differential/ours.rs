@@ -13,7 +13,7 @@ use lockmaster_core::snapshot::Snapshot;
 use lockmaster_core::{case, gate, gates};
 use lockmaster_observe::evidence::EvidenceStore;
 use lockmaster_observe::observation::policy_content;
-use lockmaster_observe::registry::{Config, RegistryClient};
+use lockmaster_observe::registry::{Config, Registry, RegistryClient};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -44,7 +44,7 @@ struct Asked {
 impl Lockmaster {
     pub(super) fn new(host: &str) -> anyhow::Result<Self> {
         let client = RegistryClient::new(&Config {
-            plain_http: [host.to_owned()].into(),
+            registries: vec![Registry::plain_http(host)],
             user_agent: "lockmaster-differential".to_owned(),
         })?;
         let (wake, told) = unbounded_channel();

@@ -26,3 +26,18 @@ pub(super) struct Signed {
     pub(super) signer: By,
     pub(super) stranger: By,
 }
+
+impl Signed {
+    /// Where the table takes nothing from another image or signer.
+    fn alone(manifest: Vec<u8>, bundle: Value, signer: By) -> Self {
+        Self {
+            manifest,
+            other_digest: String::new(),
+            another: Value::Null,
+            strangers: Value::Null,
+            bundle,
+            stranger: signer.clone(),
+            signer,
+        }
+    }
+}

@@ -15,7 +15,9 @@ pub(super) enum Format {
     Attestation,
     /// A bundle with a signature over the manifest's bytes.
     Message,
-    /// As [`Format::Sign`], made by cosign, with a log entry and a timestamp.
+    /// As [`Format::Sign`], made by cosign with keys that it imported.
+    CosignSign,
+    /// The same with a key of its own, a log entry and a timestamp.
     LoggedSign,
     /// The same by a person with a certificate.
     KeylessSign,
@@ -28,10 +30,11 @@ pub(super) enum Format {
 }
 
 impl Format {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Sign,
         Self::Attestation,
         Self::Message,
+        Self::CosignSign,
         Self::LoggedSign,
         Self::KeylessSign,
         Self::KeylessAttestation,
@@ -39,17 +42,22 @@ impl Format {
         Self::ExpiredSign,
     ];
 
-    /// Whether it is made here, by a key of any kind; otherwise cosign made it with a P-256 key or
-    /// a certificate.
+    /// Whether it is made here; otherwise cosign made it.
     pub(super) fn is_handmade(self) -> bool {
         match self {
             Self::Sign | Self::Attestation | Self::Message => true,
-            Self::LoggedSign
+            Self::CosignSign
+            | Self::LoggedSign
             | Self::KeylessSign
             | Self::KeylessAttestation
             | Self::KeylessMessage
             | Self::ExpiredSign => false,
         }
+    }
+
+    /// Whether there are keys of several kinds; otherwise there is one of P-256, or a certificate.
+    pub(super) fn has_many_keys(self) -> bool {
+        self.is_handmade() || self == Self::CosignSign
     }
 }
 
@@ -59,6 +67,7 @@ impl fmt::Display for Format {
             Self::Sign => "signature",
             Self::Attestation => "attestation",
             Self::Message => "message signature",
+            Self::CosignSign => "cosign's signature",
             Self::LoggedSign => "logged signature",
             Self::KeylessSign => "keyless signature",
             Self::KeylessAttestation => "keyless attestation",
@@ -83,7 +92,7 @@ impl fmt::Display for Row {
             key,
             mutation,
         } = self;
-        if format.is_handmade() {
+        if format.has_many_keys() {
             write!(f, "{format} by {key}, {}", mutation.name)
         } else {
             write!(f, "{format}, {}", mutation.name)
@@ -110,7 +119,10 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn keys(format: Format, mutation: &Mutation) -> Vec<Kind> {
-    if !format.is_handmade() {
+    if format == Format::CosignSign {
+        return Kind::IMPORTED.to_vec();
+    }
+    if !format.has_many_keys() {
         return vec![Kind::P256];
     }
     let whatever_else = mutation.name == "none" || format == Format::Sign;

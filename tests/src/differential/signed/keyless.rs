@@ -1,5 +1,5 @@
-//! Bundles that cosign made with a private Sigstore, each with a log entry and a timestamp; and one
-//! of 2026-11-24.
+//! Bundles that cosign made: with a private Sigstore, each with a log entry and a timestamp; with
+//! imported keys; and one of 2026-11-24.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 
 use super::Signed;
-use crate::cosign::{Cosign, SigningKey};
-use crate::differential::keys::PublicKey;
+use crate::cosign::{self, Cosign, SigningKey};
+use crate::differential::keys::{Keys, Kind, PublicKey};
 use crate::differential::question::{By, Root};
 use crate::differential::store::{Place, manifest, sha256};
-use crate::differential::table::Format;
+use crate::differential::table::{Format, Row};
 use crate::differential::{BUILDER, COMMIT, PROCESSES, REPOSITORY, SOURCE, VERSION};
 use crate::evidence::Provenance;
 use crate::image::Image;
@@ -40,6 +40,7 @@ struct Expired {
 /// One of each format.
 pub(in crate::differential) struct Signatures {
     made: Vec<(Format, Signed)>,
+    imported: Vec<(Kind, Signed)>,
     root: Root,
     expired_root: Root,
     // Kept until all is asked, although nobody asks it anything any more.
@@ -51,15 +52,17 @@ impl Signatures {
         tools: &Tools,
         host: &str,
         directory: &Path,
+        keys: &Keys,
     ) -> anyhow::Result<Self> {
         let studio = Studio::open(tools, host, directory).await?;
-        let made = studio.make_all().await?;
+        let (made, imported) = tokio::try_join!(studio.make_all(), studio.import_all(keys))?;
         let json = studio.sigstore.trusted_root_json()?;
         let path = studio.sigstore.trusted_root();
         let expired = directory.join("expired-root.json");
         std::fs::write(&expired, EXPIRED.root).context("failed to write a trusted root")?;
         Ok(Self {
             made,
+            imported,
             root: Root { path, json },
             expired_root: Root {
                 path: expired,
@@ -69,8 +72,18 @@ impl Signatures {
         })
     }
 
-    /// Signed in this format, and whose log and certificates count.
-    pub(in crate::differential) fn of(&self, format: Format) -> anyhow::Result<(&Signed, &Root)> {
+    /// Signed as the row has it, and whose log and certificates count.
+    pub(in crate::differential) fn of(
+        &self,
+        row: &Row,
+    ) -> anyhow::Result<(&Signed, Option<&Root>)> {
+        let (format, key) = (row.format, row.key);
+        if format == Format::CosignSign {
+            let mut imported = self.imported.iter();
+            let found = imported.find(|(made, _)| *made == key);
+            let (_, signed) = found.with_context(|| format!("{key} was not imported"))?;
+            return Ok((signed, None));
+        }
         let mut made = self.made.iter();
         let found = made.find(|(made, _)| *made == format);
         let (_, signed) = found.with_context(|| format!("there is no {format}"))?;
@@ -79,7 +92,7 @@ impl Signatures {
         } else {
             &self.root
         };
-        Ok((signed, root))
+        Ok((signed, Some(root)))
     }
 }
 
@@ -138,6 +151,42 @@ impl Studio {
         Ok(made)
     }
 
+    async fn import_all(&self, keys: &Keys) -> anyhow::Result<Vec<(Kind, Signed)>> {
+        stream::iter(Kind::IMPORTED)
+            .map(|kind| self.import(kind, keys))
+            .buffer_unordered(PROCESSES)
+            .try_collect()
+            .await
+    }
+
+    /// Imports a key and signs with it, offline.
+    async fn import(&self, kind: Kind, keys: &Keys) -> anyhow::Result<(Kind, Signed)> {
+        let key = keys.own(kind)?;
+        let file = |end: &str| self.directory.join(format!("{kind}-imported{end}"));
+        std::fs::write(file(".pem"), key.private_pem()?).context("failed to write a key")?;
+        let arguments = [
+            "import-key-pair".to_owned(),
+            format!("--key={}", file(".pem").display()),
+            format!("--output-key-prefix={}", file("").display()),
+        ];
+        let output = self.cosign.run(&arguments).await?;
+        output.required("import a key with cosign")?;
+        let image = manifest("signed by cosign");
+        let place = self
+            .push(&format!("imported-{kind}").to_lowercase(), &image)
+            .await?;
+        let imported = SigningKey {
+            private: file(".key"),
+            public: file(".pub"),
+            pem: key.public.pem.clone(),
+        };
+        let format = cosign::Format::Bundle;
+        self.cosign.sign(&place, &imported, format).await?;
+        let bundle = serde_json::from_slice(&only_bundle(&place).await?)?;
+        let signer = By::Key(key.public.clone());
+        Ok((kind, Signed::alone(image, bundle, signer)))
+    }
+
     async fn make(&self, format: Format, work: [Work; 3]) -> anyhow::Result<(Format, Signed)> {
         let (image, other) = (manifest("signed"), manifest("signed as well"));
         let [own, another, strangers] = work;
@@ -164,6 +213,7 @@ impl Studio {
             Work::SignWithKey(key) => By::Key(PublicKey {
                 pem: key.pem.clone(),
                 path: key.public.clone(),
+                hash: None,
             }),
             Work::Sign(email) | Work::Message(email) => By::Identity {
                 subject: (*email).to_owned(),
@@ -250,14 +300,5 @@ fn expired() -> anyhow::Result<Signed> {
         subject: EXPIRED.subject.to_owned(),
         issuer: EXPIRED.issuer.to_owned(),
     };
-    // Nothing is taken from another image or signer in the rows of this format.
-    Ok(Signed {
-        manifest: EXPIRED.manifest.to_vec(),
-        other_digest: String::new(),
-        another: bundle.clone(),
-        strangers: bundle.clone(),
-        bundle,
-        stranger: signer.clone(),
-        signer,
-    })
+    Ok(Signed::alone(EXPIRED.manifest.to_vec(), bundle, signer))
 }
