@@ -60,12 +60,7 @@ impl Lockmaster {
                 .collect(),
             user_agent: "lockmaster-benchmark".to_owned(),
         })?;
-        // No Environment here names any, so that it is never asked.
-        let nowhere = "http://127.0.0.1:1"
-            .parse()
-            .context("failed to parse a URL")?;
-        let secrets = kube::Client::try_from(kube::Config::new(nowhere));
-        let secrets = PullSecrets::new(secrets.context("failed to make a client")?);
+        let secrets = no_pull_secrets()?;
         let (wake, told) = unbounded_channel();
         let snapshot = ready(key, images)?;
         Ok(Self {
@@ -273,4 +268,13 @@ impl Cosign {
         }
         Ok(())
     }
+}
+
+/// Pull secrets for a store whose askers name none, so that nobody is ever asked for one.
+pub(crate) fn no_pull_secrets() -> anyhow::Result<PullSecrets> {
+    let nowhere = "http://127.0.0.1:1"
+        .parse()
+        .context("failed to parse a URL")?;
+    let client = kube::Client::try_from(kube::Config::new(nowhere));
+    Ok(PullSecrets::new(client.context("failed to make a client")?))
 }

@@ -1,6 +1,6 @@
 //! What Lockmaster says: the operator's evidence store reads the registry, and the gates judge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, anyhow, bail};
 use lockmaster_core::decide::Input;
@@ -11,7 +11,7 @@ use lockmaster_core::policy::Policy;
 use lockmaster_core::release::ImageReference;
 use lockmaster_core::snapshot::Snapshot;
 use lockmaster_core::{case, gate, gates};
-use lockmaster_observe::evidence::EvidenceStore;
+use lockmaster_observe::evidence::{Asker, EvidenceStore};
 use lockmaster_observe::observation::policy_content;
 use lockmaster_observe::registry::{Config, Registry, RegistryClient};
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::question::{By, Question, Wanted};
 use super::{Answer, BUILDER, COMMIT, SOURCE};
+use crate::benchmark::no_pull_secrets;
 use crate::evidence::WORKFLOW_BUILD_TYPE;
 use crate::image::Image;
 
@@ -49,7 +50,7 @@ impl Lockmaster {
         })?;
         let (wake, told) = unbounded_channel();
         Ok(Self {
-            store: EvidenceStore::new(client, wake, Box::new(|_, _| {})),
+            store: EvidenceStore::new(client, no_pull_secrets()?, wake, Box::new(|_, _| {})),
             told,
             ready: serde_saphyr::from_str(READY).context("failed to read the example")?,
         })
@@ -101,6 +102,7 @@ impl Lockmaster {
             return Ok(Observed::Known(Evidence {
                 subject: asked.image.digest().clone(),
                 bundles: Vec::new(),
+                withdrawn: BTreeSet::new(),
             }));
         };
         let input = snapshot.input();
@@ -110,7 +112,7 @@ impl Lockmaster {
         let roots = &snapshot.facts.trusted_roots;
         let needs = case::needs(case.environment, release, &case.policies, roots);
         let anchors = needs.get(&asked.image).context("nothing is needed")?;
-        Ok(self.store.read(&asked.image, anchors))
+        Ok(self.store.read(&asked.image, &asker(), anchors))
     }
 }
 
@@ -219,4 +221,12 @@ fn answer(asked: &Asked, seen: Observed<Evidence>) -> anyhow::Result<Answer> {
         accepted: report.verdict == Verdict::Pass,
         says: format!("{:?}: {}", report.reason, report.message),
     })
+}
+
+/// Somebody without Secrets of his own.
+fn asker() -> Asker {
+    Asker {
+        namespace: "shop".to_owned(),
+        pull_secrets: Vec::new(),
+    }
 }
