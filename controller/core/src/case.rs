@@ -268,10 +268,7 @@ pub fn needs(
     policies: &[(&PolicyFact, &PolicyContent)],
 ) -> BTreeMap<ImageReference, Vec<PublicKey>> {
     let mut needs: BTreeMap<ImageReference, Vec<PublicKey>> = BTreeMap::new();
-    for (_, content) in policies
-        .iter()
-        .filter(|(_, content)| content.policy.evidence.asks())
-    {
+    for (_, content) in policies.iter().filter(|(_, content)| content.policy.asks()) {
         let keys = content.policy.authorities.iter().flat_map(|authority| {
             let ids = content.keys_of(&authority.name).iter();
             ids.zip(&authority.keys).map(|(id, key)| PublicKey {

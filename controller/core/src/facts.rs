@@ -9,6 +9,7 @@ use crate::evidence::Evidence;
 use crate::policy::PolicyFact;
 use crate::record::Record;
 use crate::release::{Digest, ImageReference, Release};
+use crate::rules::RuleOutcome;
 use crate::window::Calendar;
 
 /// A single observation. Failing to look is a fact, not an error.
@@ -196,6 +197,9 @@ pub struct Facts {
     pub upstream_problems: BTreeMap<String, String>,
     /// What is attached to the images of the releases, where a matching policy asks.
     pub evidence: BTreeMap<ImageReference, Observed<Evidence>>,
+    /// What the rules of the matching policies answered, by the key of the question.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<Digest, RuleOutcome>,
 }
 
 impl Facts {

@@ -17,10 +17,11 @@ use lockmaster_core::evidence::{
 };
 use lockmaster_core::facts::{Container, Facts, Guard, Observed, Pod, WindowFact, Workload};
 use lockmaster_core::gate::{self, Gate, GateReport, Verdict};
+use lockmaster_core::gates;
 use lockmaster_core::plan::PublishedPlan;
 use lockmaster_core::policy::{
     ApprovalRule, Authority, EvidenceRules, KeyText, Match, Policy, PolicyContent, PolicyFact,
-    ProvenanceRule, SbomRule, SignatureRule, SourceRule,
+    ProvenanceRule, RegoRule, SbomRule, SignatureRule, SourceRule,
 };
 use lockmaster_core::promotion::{
     Action, Memory, Promotion, PromotionReference, REQUESTED_BY_ANNOTATION, ReleaseReference,
@@ -29,6 +30,7 @@ use lockmaster_core::promotion::{
 use lockmaster_core::reason::Reason;
 use lockmaster_core::record::{Content, EnvironmentReference, Outcome, Record, RecordLink, Times};
 use lockmaster_core::release::{Component, Digest, ImageReference, Release, Source, Version};
+use lockmaster_core::rules::RuleOutcome;
 use lockmaster_core::snapshot::Snapshot;
 use lockmaster_core::status::State;
 use lockmaster_core::window::Calendar;
@@ -249,6 +251,7 @@ pub(crate) fn policy() -> Policy {
             min: 1,
         }],
         windows: vec!["business-hours".into()],
+        rules: vec![],
     }
 }
 
@@ -320,6 +323,7 @@ pub(crate) fn bare() -> Snapshot {
         upstream: BTreeMap::new(),
         upstream_problems: BTreeMap::new(),
         evidence: BTreeMap::new(),
+        rules: BTreeMap::new(),
     };
     let mut snapshot: Snapshot = Snapshot::of(&lockmaster_core::decide::Input {
         promotions: &[promotion("checkout-1.42.0-prod", "1.42.0")],
@@ -525,4 +529,35 @@ pub(crate) fn roll_back(snapshot: &mut Snapshot) {
         snapshot.facts.records.push(record);
     }
     snapshot.promotions[0].request.action = Action::Rollback;
+}
+
+/// A rule that asks for provenance by two builders.
+pub(crate) const TWO_BUILDS: &str = "\
+package lockmaster
+
+provenance := [piece | some piece in input.evidence; piece.predicateType == \"https://slsa.dev/provenance/v1\"]
+
+builders := {piece.predicate.builder | some piece in provenance}
+
+default allow := false
+
+allow if count(builders) >= 2
+
+deny contains sprintf(\"built by %d builder, and two must agree\", [count(builders)]) if not allow
+";
+
+/// Gives the first policy a rule.
+pub(crate) fn ruled(snapshot: &mut Snapshot) {
+    with_policy(snapshot, |policy| {
+        policy.rules = vec![RegoRule {
+            name: "two-builds".into(),
+            rego: TWO_BUILDS.into(),
+        }];
+    });
+}
+
+/// Answers everything that the rules are asked.
+pub(crate) fn answer(snapshot: &mut Snapshot, outcome: &RuleOutcome) {
+    let questions = gates::rule_questions(&snapshot.input()).into_keys();
+    snapshot.facts.rules = questions.map(|key| (key, outcome.clone())).collect();
 }

@@ -4,6 +4,7 @@ mod approval;
 mod evidence;
 mod provenance;
 mod release;
+mod rules;
 mod sbom;
 mod signature;
 mod target;
@@ -18,6 +19,7 @@ pub const ALL: &[&dyn Gate] = &[
     &signature::Signature,
     &provenance::Provenance,
     &sbom::Sbom,
+    &rules::Rules,
     &upstream::Upstream,
     &window::Window,
     &approval::Approval,
@@ -25,6 +27,7 @@ pub const ALL: &[&dyn Gate] = &[
 ];
 
 pub use approval::latches;
+pub use rules::questions as rule_questions;
 pub use window::{in_force as window_in_force, is_open as window_open};
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub mod reason;
 pub mod record;
 pub mod release;
 pub mod report;
+pub mod rules;
 pub mod snapshot;
 pub mod status;
 pub mod time;

@@ -40,34 +40,42 @@ pub(super) fn ask_all(
     let mut findings = Vec::new();
     for image in case.images() {
         for (fact, content) in &asking {
-            findings.push(match case.facts.evidence.get(image) {
-                Some(Observed::Known(evidence)) => question(&Question {
+            findings.push(match seen(case, image) {
+                Ok(evidence) => question(&Question {
                     case,
                     policy: &fact.name,
                     content,
                     image,
                     evidence,
                 }),
-                Some(Observed::Unavailable(why)) => unavailable(why),
-                Some(Observed::Pending) => {
-                    let text = format!("asking {} for it", image.registry());
-                    Finding::unknown(Reason::EvidencePending, text)
-                }
-                None => Finding::deny(
-                    Reason::SourceNotAllowed,
-                    format!(
-                        "{} is not asked for evidence: no policy gives it to product {} in \
-                         namespace {}",
-                        image.repository(),
-                        case.environment.product,
-                        case.environment.namespace
-                    ),
-                ),
+                Err(finding) => finding,
             });
         }
     }
     Finding::worst(findings)
         .unwrap_or_else(|| Finding::deny(Reason::ReleaseInvalid, "the Release has no component"))
+}
+
+/// What is attached to an image, or what to say while that cannot be seen.
+pub(super) fn seen<'a>(case: &Case<'a>, image: &ImageReference) -> Result<&'a Evidence, Finding> {
+    match case.facts.evidence.get(image) {
+        Some(Observed::Known(evidence)) => Ok(evidence),
+        Some(Observed::Unavailable(why)) => Err(unavailable(why)),
+        Some(Observed::Pending) => {
+            let text = format!("asking {} for it", image.registry());
+            Err(Finding::unknown(Reason::EvidencePending, text))
+        }
+        None => Err(Finding::deny(
+            Reason::SourceNotAllowed,
+            format!(
+                "{} is not asked for evidence: no policy gives it to product {} in \
+                 namespace {}",
+                image.repository(),
+                case.environment.product,
+                case.environment.namespace
+            ),
+        )),
+    }
 }
 
 fn unavailable(why: &Unavailable) -> Finding {
