@@ -120,6 +120,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        rules,
     } = policy.clone();
     for key in authorities.iter_mut().flat_map(|a| &mut a.keys) {
         KEY.clone_into(&mut key.pem);
@@ -131,6 +132,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        rules,
     };
     ClusterPromotionPolicy {
         metadata: meta(name, None),

@@ -1,7 +1,9 @@
 //! Kind `ClusterPromotionPolicy`: what must be true before something is promoted.
 
 use kube::{CustomResource, KubeSchema};
-use lockmaster_core::policy::{ApprovalRule, Authority, EvidenceRules, Match, Policy, SourceRule};
+use lockmaster_core::policy::{
+    ApprovalRule, Authority, EvidenceRules, Match, Policy, RegoRule, SourceRule,
+};
 use lockmaster_core::status::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +66,11 @@ pub struct ClusterPromotionPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
     pub windows: Vec<String>,
+    /// What else must be true of each image: every rule must allow it. They see what the
+    /// authorities of this policy signed about it; docs/reference/rego.md says how to write one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub rules: Vec<RegoRule>,
 }
 
 impl From<ClusterPromotionPolicySpec> for Policy {
@@ -75,6 +82,7 @@ impl From<ClusterPromotionPolicySpec> for Policy {
             evidence,
             approvals,
             windows,
+            rules,
         } = spec;
         Self {
             matches,
@@ -83,6 +91,7 @@ impl From<ClusterPromotionPolicySpec> for Policy {
             evidence,
             approvals,
             windows,
+            rules,
         }
     }
 }

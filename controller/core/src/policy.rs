@@ -248,7 +248,8 @@ pub struct RegoRule {
     #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// A module of Rego v1, package `lockmaster`, with `allow`: true lets the image pass, and
-    /// everything else does not. A set of texts called `deny` says why. At most 32 KiB.
+    /// everything else does not. A set of texts called `deny` says why. At most 32,768
+    /// characters.
     #[schemars(length(min = 1, max = 32768))]
     pub rego: String,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{self, Domain};
 use crate::release::Digest;
 
-/// Longest text of one rule, in bytes.
+/// Longest text of one rule, in characters: what the schema counts too.
 pub const REGO_LIMIT: usize = 32 * 1024;
 /// Most rules of one policy.
 pub const RULES_LIMIT: usize = 16;

@@ -14,8 +14,9 @@ use lockmaster_core::facts::{Cause, Facts, Guard, Observed, Unavailable, WindowF
 use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::{ImageReference, Release};
 use lockmaster_core::{environment, gates, promotion};
+use lockmaster_rego::Sandbox;
 
-pub use crate::rules::{policy_content, policy_fact, window_fact};
+pub use crate::rules::{policy_content, policy_fact, unreadable_rules, window_fact};
 
 use crate::evidence::EvidenceStore;
 use crate::records::Chains;
@@ -30,6 +31,8 @@ pub struct Observer {
     pub workloads: Arc<Workloads>,
     /// The evidence.
     pub evidence: Arc<EvidenceStore>,
+    /// Where rules in Rego are read and asked.
+    pub sandbox: Arc<Sandbox>,
     policies: Mutex<HashMap<(String, i64), Arc<PolicyFact>>>,
     chains: Chains,
 }
@@ -96,6 +99,7 @@ impl Observer {
             stores,
             workloads,
             evidence,
+            sandbox: Arc::new(Sandbox::of_this_program()),
             policies: Mutex::default(),
             chains: Chains::default(),
         }
@@ -129,6 +133,22 @@ impl Observer {
             unreadable_holder,
             workload_versions,
         })
+    }
+
+    /// Asks the rules in Rego of the matching policies, and adds what they answer to the facts. What
+    /// has no answer stays absent, which closes. It may take most of a second, so it blocks no
+    /// thread that other passes run on.
+    pub async fn ask_rules(&self, seen: &mut Observation) {
+        let questions = gates::rule_questions(&seen.input());
+        if questions.is_empty() {
+            return;
+        }
+        let sandbox = self.sandbox.clone();
+        let asked = tokio::task::spawn_blocking(move || sandbox.ask(questions)).await;
+        match asked {
+            Ok(answers) => seen.facts.rules = answers,
+            Err(error) => tracing::warn!(%error, "the rules could not be asked"),
+        }
     }
 
     /// Whether the change windows of the Environment's policies are open now; nothing where no
@@ -205,6 +225,7 @@ impl Observer {
             upstream: BTreeMap::new(),
             upstream_problems: BTreeMap::new(),
             evidence: BTreeMap::new(),
+            rules: BTreeMap::new(),
         }
     }
 
@@ -292,7 +313,7 @@ impl Observer {
             .map(|object| {
                 let fact = known
                     .entry(key(object))
-                    .or_insert_with(|| Arc::new(policy_fact(object)));
+                    .or_insert_with(|| Arc::new(policy_fact(object, &self.sandbox)));
                 fact.as_ref().clone()
             })
             .collect();

@@ -7,17 +7,18 @@ use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy};
 use lockmaster_core::facts::WindowFact;
 use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
 use lockmaster_core::window::{Calendar, Window};
+use lockmaster_rego::Sandbox;
 
 use crate::stores::Guarded;
 
 /// A policy as it was seen: its rules with their keys, or what is wrong with it.
 #[must_use]
-pub fn policy_fact(object: &Guarded<ClusterPromotionPolicy>) -> PolicyFact {
+pub fn policy_fact(object: &Guarded<ClusterPromotionPolicy>, sandbox: &Sandbox) -> PolicyFact {
     let content = object
         .0
         .as_ref()
         .map_err(|invalid| invalid.error.clone())
-        .and_then(|object| policy_content(object.spec.clone().into()));
+        .and_then(|object| policy_content(object.spec.clone().into(), sandbox));
     PolicyFact {
         name: object.name_any(),
         uid: object.uid().unwrap_or_default(),
@@ -27,7 +28,7 @@ pub fn policy_fact(object: &Guarded<ClusterPromotionPolicy>) -> PolicyFact {
 }
 
 /// A policy's rules with the names of its keys, or the first thing that is wrong with them.
-pub fn policy_content(policy: Policy) -> Result<PolicyContent, String> {
+pub fn policy_content(policy: Policy, sandbox: &Sandbox) -> Result<PolicyContent, String> {
     if let Some(first) = policy.contradictions().into_iter().next() {
         return Err(first);
     }
@@ -45,12 +46,30 @@ pub fn policy_content(policy: Policy) -> Result<PolicyContent, String> {
         }
         keys.insert(authority.name.clone(), ids);
     }
+    if let Some(first) = unreadable_rules(&policy, sandbox).into_iter().next() {
+        return Err(first);
+    }
     let digest = policy.digest().map_err(|error| error.to_string())?;
     Ok(PolicyContent {
         policy,
         digest,
         keys,
     })
+}
+
+/// The rules in Rego that cannot be read, each with the place and what is wrong there.
+#[must_use]
+pub fn unreadable_rules(policy: &Policy, sandbox: &Sandbox) -> Vec<String> {
+    let texts: Vec<_> = policy.rules.iter().map(|rule| rule.rego.as_str()).collect();
+    if texts.is_empty() {
+        return Vec::new();
+    }
+    let checked = policy.rules.iter().zip(sandbox.check(&texts));
+    let problems = checked.filter_map(|(rule, problem)| {
+        let problem = problem?;
+        Some(format!("spec.rules[{}].rego: {problem}", rule.name))
+    });
+    problems.collect()
 }
 
 /// A window as it was seen, or what is wrong with it.

@@ -87,7 +87,11 @@ impl Caches {
             windows,
             namespaces,
         } = self.writers;
-        let acceptance = Acceptance::new(context.writer.clone(), self.stores);
+        let acceptance = Acceptance::new(
+            context.writer.clone(),
+            self.stores,
+            context.observer.sandbox.clone(),
+        );
         let news = News {
             waker: waker.clone(),
             context: context.clone(),

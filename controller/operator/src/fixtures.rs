@@ -119,6 +119,7 @@ pub(crate) fn observation_with(promotions: &[&str]) -> Observation {
         upstream: BTreeMap::new(),
         upstream_problems: BTreeMap::new(),
         evidence: BTreeMap::new(),
+        rules: BTreeMap::new(),
     };
     Observation {
         environment: convert::environment(&environment()).unwrap(),
@@ -204,4 +205,9 @@ pub(crate) fn context(client: &Client, stores: Stores) -> Context {
         failures: Failures::default(),
         refusals: Refusals::default(),
     }
+}
+
+/// Reads rules in the process of the test: nobody started it so that it could be started again.
+pub(crate) fn sandbox() -> Arc<lockmaster_rego::Sandbox> {
+    Arc::new(lockmaster_rego::Sandbox::without_protection())
 }

@@ -30,10 +30,10 @@ struct NoInstant(String);
 /// Reads a rule: package `lockmaster`, Rego v1, a rule `allow`, and no call of anything whose answer
 /// may change or that reaches outside.
 pub fn compile(rego: &str) -> Result<Rule, RuleError> {
-    if rego.len() > REGO_LIMIT {
-        let size = rego.len();
+    let size = rego.chars().count();
+    if size > REGO_LIMIT {
         return Err(RuleError::whole(&format!(
-            "{size} bytes, and at most {REGO_LIMIT} are read"
+            "{size} characters, and at most {REGO_LIMIT} are read"
         )));
     }
     let mut engine = Engine::new();

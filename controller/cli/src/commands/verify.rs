@@ -4,12 +4,14 @@
 mod case;
 mod policy;
 
+use jiff::Timestamp;
 use lockmaster_core::evidence::{Evidence, PublicKey};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::gate::{GateReport, Verdict};
 use lockmaster_core::reason::Reason;
 use lockmaster_core::release::{ImageReference, parse_registry_address};
 use lockmaster_observe::registry::{Config, FetchError, Problem, RegistryClient};
+use lockmaster_rego::Sandbox;
 use lockmaster_verify::{Subject, judge};
 use serde::Serialize;
 
@@ -21,7 +23,8 @@ use crate::output::{self, API_VERSION, Style};
 
 /// Runs it.
 pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
-    let policies = policy::parse(&read_file(&arguments.policy)?, &arguments.policy)?;
+    let sandbox = Sandbox::of_this_program();
+    let policies = policy::parse(&read_file(&arguments.policy)?, &arguments.policy, &sandbox)?;
     let release = match &arguments.release {
         Some(path) => Some(policy::release(&read_file(path)?, path)?),
         None => None,
@@ -35,7 +38,7 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
     };
     let bundles = evidence.as_ref().and_then(Observed::known);
     let bundles = bundles.map_or(0, |evidence| evidence.bundles.len());
-    let gates = subjects.gates(policies.clone(), evidence);
+    let gates = subjects.gates(policies.clone(), evidence, &sandbox, Timestamp::now());
     let exit = exit_of(&gates);
     let names = policies.iter().map(|fact| fact.name.clone());
     let view = View {

@@ -56,10 +56,10 @@ impl Policy {
             ));
         }
         for RegoRule { name, rego } in &self.rules {
-            if rego.len() > REGO_LIMIT {
-                let size = rego.len();
+            let size = rego.chars().count();
+            if size > REGO_LIMIT {
                 found.push(format!(
-                    "spec.rules[{name}].rego: {size} bytes, and at most {REGO_LIMIT} are read"
+                    "spec.rules[{name}].rego: {size} characters, and at most {REGO_LIMIT} are read"
                 ));
             }
         }
@@ -161,7 +161,10 @@ mod tests {
         let twice = found(vec![rule("a", 1), rule("a", 2)]);
         assert!(twice.contains("\"a\" stands twice"), "{twice}");
         let long = found(vec![rule("a", REGO_LIMIT + 1)]);
-        assert!(long.contains("spec.rules[a].rego: 32769 bytes"), "{long}");
+        assert!(
+            long.contains("spec.rules[a].rego: 32769 characters"),
+            "{long}"
+        );
         let many = found((0..17).map(|n| rule(&n.to_string(), 1)).collect());
         assert!(many.contains("17 rules"), "{many}");
     }

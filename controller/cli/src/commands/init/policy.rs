@@ -94,6 +94,7 @@ fn evidence(arguments: &Init, pem: &str) -> ClusterPromotionPolicy {
         },
         approvals: vec![],
         windows: vec![],
+        rules: vec![],
     };
     // One for the namespace: with one for each product, each would refuse all the others. Another
     // product's starter policy has the same name and other sources, so the API server refuses it in
@@ -112,6 +113,7 @@ fn production(arguments: &Init, windows: Vec<String>) -> ClusterPromotionPolicy 
             min: 1,
         }],
         windows,
+        rules: vec![],
     };
     policy(format!("{}-production", arguments.namespace), spec)
 }
