@@ -18,14 +18,14 @@ use crate::problem::RuleError;
 
 /// How long one rule may take about one image. A rule over a few hundred packages takes well below
 /// one millisecond.
-const LIMIT: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_millis(200);
 /// How long the next answer may take to come: the limit, and the start of a child on a busy machine.
 /// Then the child does not stop by itself, and is killed.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(400);
 /// How long all questions of one look may take. Children run one after the other, so this is what
 /// slow rules of one Environment can cost the passes of another one that has rules; those without
 /// never wait here.
-const BUDGET: Duration = Duration::from_millis(600);
+const BUDGET: Duration = Duration::from_millis(700);
 /// Answers that are kept. Their questions hold the minute, so none is good for long.
 const KEPT: usize = 1024;
 
@@ -225,7 +225,8 @@ impl Running {
         let _ = self.child.kill();
         match self.child.wait() {
             Ok(status) => format!(
-                "it ended the process that answers ({status}); a rule has {} MiB of memory",
+                "it ended the process that asks it ({status}): a rule has {} MiB of memory, and no \
+                 function may go on for ever",
                 MEMORY >> 20
             ),
             Err(error) => format!("the process that answers is lost: {error}"),

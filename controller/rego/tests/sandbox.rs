@@ -183,8 +183,7 @@ fn one_step_that_never_ends_is_killed() {
     let body = "allow if { x := concat(\"\", [\"a\" | some _ in numbers.range(1, 3000)])\n  \
                 y := replace(x, \"a\", x)\n  count(indexof_n(y, \"aaaaaaaaaaaaaaaaaaaaaaaab\")) \
                 == count(indexof_n(y, \"aaaaaaaaaaaaaaaaaaaaaaaac\")) }";
-    let answer = ask_one(body);
-    assert_ne!(answer, RuleOutcome::Allowed);
+    unanswered(body);
 }
 
 fn cve_2024_32476_amplified_values_end_their_own_process() {

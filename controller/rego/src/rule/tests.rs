@@ -249,6 +249,32 @@ fn every_builtin_that_is_documented_is_there() {
     }
 }
 
+/// What people read about the rules, and what they copy from there.
+#[test]
+fn the_documentation_lists_the_builtins_and_its_rules_can_be_read() {
+    let page = include_str!("../../../../docs/reference/rego.md");
+    let list = page.split("and no others:").nth(1).unwrap();
+    let list = list.split("Regular expressions").next().unwrap();
+    let documented: Vec<_> = list.split('`').skip(1).step_by(2).collect();
+    let mut builtins = BUILTINS.to_vec();
+    builtins.sort_unstable();
+    assert_eq!(documented, builtins);
+    let fenced = page.split("```rego\n").skip(1);
+    let fenced = fenced.map(|text| text.split("```").next().unwrap().to_owned());
+    let indented = page.split("    rego: |\n").skip(1).map(|text| {
+        let lines = text.lines().map_while(|line| {
+            line.strip_prefix("      ")
+                .or(line.is_empty().then_some(""))
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    let rules: Vec<String> = fenced.chain(indented).collect();
+    assert_eq!(rules.len(), 2);
+    for rego in rules {
+        assert_eq!(compile(&rego).err(), None, "{rego}");
+    }
+}
+
 #[test]
 fn too_late_is_no_answer() {
     let rule = compile("package lockmaster\nallow := true").unwrap();

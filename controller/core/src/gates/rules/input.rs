@@ -33,7 +33,7 @@ struct Input<'a> {
     evidence: Vec<Piece<'a>>,
 }
 
-/// Names and tier, and nothing that a requester could set.
+/// What the guarded fields of the Environment say, and its effective tier; no label, no annotation.
 #[derive(Serialize)]
 struct Place<'a> {
     namespace: &'a str,
