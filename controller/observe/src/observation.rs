@@ -296,7 +296,8 @@ impl Observer {
         }
     }
 
-    /// Every policy, sorted by name. What is costly to read (its keys) is read once a generation.
+    /// Every policy, sorted by name. What is costly to read (its keys, and its rules by a process of
+    /// their own) is read once a generation.
     #[must_use]
     pub fn policies(&self) -> Vec<PolicyFact> {
         let objects = self.stores.policies.state();

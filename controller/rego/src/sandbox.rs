@@ -247,3 +247,26 @@ fn unavailable(problem: &str) -> RuleOutcome {
         problem: problem.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_no_process_starts_nothing_is_known_and_no_policy_invalid() {
+        let sandbox = Sandbox::new(Some("/nowhere/lockmaster".into()));
+        assert_eq!(sandbox.check(&["package lockmaster\nallow = ="]), [None]);
+        let question = RuleQuestion {
+            rego: "package lockmaster\nallow := true".into(),
+            input: "{}".into(),
+        };
+        let key = question.key();
+        let answers = sandbox.ask(BTreeMap::from([(key.clone(), question)]));
+        match &answers[&key] {
+            RuleOutcome::Unavailable { problem } => {
+                assert!(problem.contains("failed to start the process"), "{problem}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
