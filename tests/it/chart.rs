@@ -30,7 +30,7 @@ const fn write(
 }
 
 /// All that the operator may change in the whole cluster.
-const CLUSTER: [Write; 7] = [
+const CLUSTER: [Write; 9] = [
     write(
         "lockmaster.dev/environments/status",
         "update",
@@ -57,6 +57,18 @@ const CLUSTER: [Write; 7] = [
     ),
     write(
         "lockmaster.dev/changewindows/status",
+        "patch",
+        "act.rs",
+        "api.patch_status(",
+    ),
+    write(
+        "lockmaster.dev/trustedroots/status",
+        "patch",
+        "act.rs",
+        "api.patch_status(",
+    ),
+    write(
+        "lockmaster.dev/revocations/status",
         "patch",
         "act.rs",
         "api.patch_status(",
@@ -116,9 +128,10 @@ const CALLS: [&str; 9] = [
 const READS: [&str; 3] = ["get", "list", "watch"];
 
 /// Kinds that the chart may hold. No webhook and no APIService: neither may hold up a cluster.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "ClusterRole",
     "ClusterRoleBinding",
+    "ConfigMap",
     "CustomResourceDefinition",
     "Deployment",
     "MutatingAdmissionPolicy",

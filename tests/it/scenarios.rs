@@ -14,9 +14,11 @@ use lockmaster_core::release::Digest;
 use lockmaster_core::snapshot::Snapshot;
 use lockmaster_rego::Sandbox;
 
+use crate::fixtures::revoked::revoke_digest;
+use crate::fixtures::ruled::ruled;
 use crate::fixtures::{
     annotate, approve, at, bundles, digest, image, key, latched, provenance, publish, ready,
-    record, ruled, signature, the_workload,
+    record, signature, the_workload,
 };
 
 /// One folder of `examples/`.
@@ -113,6 +115,12 @@ fn evidence() -> Vec<Scenario> {
             |snapshot| {
                 bundles(snapshot).truncate(2);
             },
+        ),
+        scenario(
+            "revoked",
+            7,
+            "Everything is proven, but the artifact was revoked.",
+            |snapshot| revoke_digest(snapshot, "1.42.0"),
         ),
         scenario(
             "registry-down",

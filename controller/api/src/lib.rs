@@ -13,7 +13,9 @@ pub mod policy;
 pub mod promotion;
 pub mod record;
 pub mod release;
+pub mod revocation;
 mod schema;
+pub mod trusted_root;
 pub mod window;
 
 pub use environment::{Environment, EnvironmentSpec};
@@ -21,6 +23,8 @@ pub use policy::{ClusterPromotionPolicy, ClusterPromotionPolicySpec, PolicyStatu
 pub use promotion::{Promotion, PromotionSpec};
 pub use record::{PromotionRecord, PromotionRecordSpec};
 pub use release::{Release, ReleaseSpec};
+pub use revocation::{Revocation, RevocationSpec};
+pub use trusted_root::{TrustedRoot, TrustedRootSpec};
 pub use window::{ChangeWindow, ChangeWindowSpec};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -40,6 +44,8 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         Promotion::crd(),
         ClusterPromotionPolicy::crd(),
         ChangeWindow::crd(),
+        TrustedRoot::crd(),
+        Revocation::crd(),
         PromotionRecord::crd(),
     ];
     definitions.into_iter().map(schema::mended).collect()

@@ -3,6 +3,7 @@
 use kube::{CustomResource, KubeSchema};
 use lockmaster_core::policy::{
     ApprovalRule, Authority, EvidenceRules, Match, Policy, RegoRule, SourceRule,
+    UncoveredContainers,
 };
 use lockmaster_core::status::Condition;
 use schemars::JsonSchema;
@@ -71,6 +72,10 @@ pub struct ClusterPromotionPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub rules: Vec<RegoRule>,
+    /// What is done about containers of a target that the Release does not set, sidecars and init
+    /// containers included, and whose image is not named by its digest. Left out: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncovered_containers: Option<UncoveredContainers>,
 }
 
 impl From<ClusterPromotionPolicySpec> for Policy {
@@ -83,6 +88,7 @@ impl From<ClusterPromotionPolicySpec> for Policy {
             approvals,
             windows,
             rules,
+            uncovered_containers,
         } = spec;
         Self {
             matches,
@@ -92,6 +98,7 @@ impl From<ClusterPromotionPolicySpec> for Policy {
             approvals,
             windows,
             rules,
+            uncovered_containers,
         }
     }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, RootText};
 use crate::policy::PolicyFact;
 use crate::record::Record;
 use crate::release::{Digest, ImageReference, Release};
+use crate::revocation::RevocationFact;
 use crate::rules::RuleOutcome;
 use crate::window::Calendar;
 
@@ -76,6 +77,9 @@ pub struct Workload {
     pub fence: Option<String>,
     /// Its containers, in order.
     pub containers: Vec<Container>,
+    /// The images of its init containers, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub init_images: BTreeMap<String, String>,
     /// Whether its controller has seen its newest generation.
     pub observed: bool,
     /// Replicas asked for.
@@ -162,6 +166,30 @@ pub struct WindowFact {
     pub content: Result<Calendar, String>,
 }
 
+/// A TrustedRoot as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustedRootFact {
+    /// Its uid.
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// What it trusts, or why it cannot be read.
+    pub content: Result<RootText, String>,
+}
+
+/// TrustedRoots by name.
+pub type TrustedRoots = BTreeMap<String, TrustedRootFact>;
+
+/// The content of the TrustedRoot called `name`, or what stands in the way of it.
+pub fn trusted_root<'a>(roots: &'a TrustedRoots, name: &str) -> Result<&'a RootText, String> {
+    match roots.get(name).map(|fact| &fact.content) {
+        Some(Ok(root)) => Ok(root),
+        Some(Err(problem)) => Err(format!("TrustedRoot {name} cannot be read: {problem}")),
+        None => Err(format!("TrustedRoot {name} does not exist; create it")),
+    }
+}
+
 /// Everything that was looked at for one pass over an Environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -178,6 +206,12 @@ pub struct Facts {
     pub policies: Vec<PolicyFact>,
     /// Every ChangeWindow that a policy names, by name; one that does not exist is absent.
     pub windows: BTreeMap<String, WindowFact>,
+    /// Every TrustedRoot that a policy names, by name; one that does not exist is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trusted_roots: TrustedRoots,
+    /// Every Revocation, sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revocations: Vec<RevocationFact>,
     /// The workloads, in the order of the Environment's targets.
     pub workloads: Vec<Observed<Workload>>,
     /// What the API server said when it refused the open attempt's last write to a workload.

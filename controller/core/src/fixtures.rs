@@ -1,6 +1,14 @@
 //! Facts for tests: a promotion that may go ahead, so that each test spoils the one thing it is
 //! about. Shared with the tests of the workspace, hence only the public face of the crate.
 
+// The workspace tests include this file by its path too.
+#[path = "fixtures/keyless.rs"]
+pub(crate) mod keyless;
+#[path = "fixtures/revoked.rs"]
+pub(crate) mod revoked;
+#[path = "fixtures/ruled.rs"]
+pub(crate) mod ruled;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -12,16 +20,15 @@ use lockmaster_core::environment::{
     Environment, Span, Target, Tier, WorkloadApiVersion, WorkloadKind, WorkloadReference,
 };
 use lockmaster_core::evidence::{
-    Bundle, COSIGN_SIGN, CYCLONEDX, Content as Statement, Evidence, KeyId, Provenance,
-    SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat,
+    Bundle, COSIGN_SIGN, CYCLONEDX, Carrier, Content as Statement, Evidence, KeyId, Provenance,
+    SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat, Verified,
 };
 use lockmaster_core::facts::{Container, Facts, Guard, Observed, Pod, WindowFact, Workload};
 use lockmaster_core::gate::{self, Gate, GateReport, Verdict};
-use lockmaster_core::gates;
 use lockmaster_core::plan::PublishedPlan;
 use lockmaster_core::policy::{
     ApprovalRule, Authority, EvidenceRules, KeyText, Match, Policy, PolicyContent, PolicyFact,
-    ProvenanceRule, RegoRule, SbomRule, SignatureRule, SourceRule,
+    ProvenanceRule, SbomRule, SignatureRule, SourceRule,
 };
 use lockmaster_core::promotion::{
     Action, Memory, Promotion, PromotionReference, REQUESTED_BY_ANNOTATION, ReleaseReference,
@@ -30,7 +37,6 @@ use lockmaster_core::promotion::{
 use lockmaster_core::reason::Reason;
 use lockmaster_core::record::{Content, EnvironmentReference, Outcome, Record, RecordLink, Times};
 use lockmaster_core::release::{Component, Digest, ImageReference, Release, Source, Version};
-use lockmaster_core::rules::RuleOutcome;
 use lockmaster_core::snapshot::Snapshot;
 use lockmaster_core::status::State;
 use lockmaster_core::window::Calendar;
@@ -118,6 +124,7 @@ pub(crate) fn workload(version: &str) -> Workload {
             owners: vec!["kubectl/Update".into()],
             applied_by_us: false,
         }],
+        init_images: BTreeMap::new(),
         observed: true,
         replicas: 2,
         updated: 2,
@@ -173,8 +180,11 @@ pub(crate) fn key(authority: &str) -> KeyId {
 fn bundle(kind: &str, version: &str, content: Statement) -> Bundle {
     Bundle {
         digest: Digest::of(format!("{kind} of {version}").as_bytes()),
+        carrier: Carrier::Bundle,
         key_hint: Some(key("ci")),
-        verified_by: BTreeSet::from([key("ci")]),
+        verified_by: BTreeSet::from([Verified::by_key(key("ci"))]),
+        failures: BTreeMap::new(),
+        key_problem: None,
         subjects: vec![digest(version)],
         content,
     }
@@ -211,7 +221,11 @@ pub(crate) fn authority(name: &str) -> Authority {
         format!("-----BEGIN PUBLIC KEY-----\n(the key of {name})\n-----END PUBLIC KEY-----\n");
     Authority {
         name: name.into(),
-        keys: vec![KeyText { pem }],
+        keys: vec![KeyText::of(pem)],
+        keyless: None,
+        trusted_root: None,
+        require_transparency_log: false,
+        legacy: None,
         predicate_types: types.map(str::to_owned).to_vec(),
     }
 }
@@ -252,6 +266,7 @@ pub(crate) fn policy() -> Policy {
         }],
         windows: vec!["business-hours".into()],
         rules: vec![],
+        uncovered_containers: None,
     }
 }
 
@@ -316,6 +331,8 @@ pub(crate) fn bare() -> Snapshot {
         releases: named.into(),
         policies: vec![],
         windows: BTreeMap::new(),
+        trusted_roots: BTreeMap::new(),
+        revocations: vec![],
         workloads: vec![Observed::Known(workload("1.41.3"))],
         refused: None,
         records: vec![],
@@ -529,35 +546,4 @@ pub(crate) fn roll_back(snapshot: &mut Snapshot) {
         snapshot.facts.records.push(record);
     }
     snapshot.promotions[0].request.action = Action::Rollback;
-}
-
-/// A rule that asks for provenance by two builders.
-pub(crate) const TWO_BUILDS: &str = "\
-package lockmaster
-
-provenance := [piece | some piece in input.evidence; piece.predicateType == \"https://slsa.dev/provenance/v1\"]
-
-builders := {piece.predicate.builder | some piece in provenance}
-
-default allow := false
-
-allow if count(builders) >= 2
-
-deny contains sprintf(\"built by %d builder, and two must agree\", [count(builders)]) if not allow
-";
-
-/// Gives the first policy a rule.
-pub(crate) fn ruled(snapshot: &mut Snapshot) {
-    with_policy(snapshot, |policy| {
-        policy.rules = vec![RegoRule {
-            name: "two-builds".into(),
-            rego: TWO_BUILDS.into(),
-        }];
-    });
-}
-
-/// Answers everything that the rules are asked.
-pub(crate) fn answer(snapshot: &mut Snapshot, outcome: &RuleOutcome) {
-    let questions = gates::rule_questions(&snapshot.input()).into_keys();
-    snapshot.facts.rules = questions.map(|key| (key, outcome.clone())).collect();
 }

@@ -4,6 +4,7 @@ mod approval;
 mod evidence;
 mod provenance;
 mod release;
+mod revocation;
 mod rules;
 mod sbom;
 mod signature;
@@ -16,6 +17,7 @@ use crate::gate::Gate;
 /// Every gate. A new gate is one file and one line here.
 pub const ALL: &[&dyn Gate] = &[
     &release::Release,
+    &revocation::Revocation,
     &signature::Signature,
     &provenance::Provenance,
     &sbom::Sbom,

@@ -1,5 +1,6 @@
 //! What must be true before something is promoted: the rules a policy states.
 
+mod authority;
 mod contradictions;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use crate::canonical::{self, Domain};
 use crate::environment::Tier;
 use crate::evidence::{KeyId, SbomFormat};
 use crate::release::{Digest, ImageReference};
+
+pub use authority::{Authority, ClaimRule, KeyText, Keyless, Legacy};
 
 /// The word in `windows` that stands for "at any time".
 pub const ALWAYS: &str = "Always";
@@ -140,32 +143,6 @@ impl SourceRule {
     }
 }
 
-/// A public key in a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KeyText {
-    /// SubjectPublicKeyInfo in PEM (`-----BEGIN PUBLIC KEY-----`): ECDSA P-256 or P-384, Ed25519,
-    /// or RSA of 2048 to 4096 bits.
-    #[schemars(length(min = 1, max = 4096))]
-    pub pem: String,
-}
-
-/// Somebody who signs, and what that somebody may sign.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Authority {
-    /// Name by which the rest of the policy refers to it.
-    #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// Its public keys; a signature by any one of them is the authority's.
-    #[schemars(length(min = 1, max = 8))]
-    pub keys: Vec<KeyText>,
-    /// Predicate types that it may sign, as exact URIs. Signing the image itself is
-    /// `https://sigstore.dev/cosign/sign/v1`.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)))]
-    pub predicate_types: Vec<String>,
-}
-
 /// Who must have signed the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -266,6 +243,16 @@ pub struct ApprovalRule {
     pub min: u32,
 }
 
+/// What is done about containers of a target that the Release does not set, sidecars and init
+/// containers included, and whose image is not named by its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UncoveredContainers {
+    /// The gate `target` stays closed until each is named by digest.
+    Deny,
+    /// The gate `target` names them and opens.
+    Report,
+}
+
 /// A policy as the gates read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -291,6 +278,9 @@ pub struct Policy {
     /// What else must be true of each image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RegoRule>,
+    /// What is done about images that nobody pinned beside those of the Release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncovered_containers: Option<UncoveredContainers>,
 }
 
 impl Policy {
@@ -304,6 +294,12 @@ impl Policy {
     /// SHA-256 over the policy's canonical JSON: which rules were in force.
     pub fn digest(&self) -> Result<Digest, canonical::Error> {
         canonical::hash(Domain::Policy, self)
+    }
+
+    /// The names of the TrustedRoots that its authorities rest on.
+    pub fn trusted_roots(&self) -> impl Iterator<Item = &str> {
+        let named = self.authorities.iter();
+        named.filter_map(|authority| authority.trusted_root.as_deref())
     }
 
     /// The authority called `name`.

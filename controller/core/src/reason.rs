@@ -57,6 +57,12 @@ reasons! {
     PolicyInvalid,
     /// The labels of a namespace could not be read, so the effective tier is not known.
     NamespaceUnknown,
+    /// No Revocation names what is promoted.
+    NotRevoked,
+    /// A Revocation names the artifact, what proves it, or the record that speaks for it: it is no longer good (docs/explanation/revocation.md).
+    Revoked,
+    /// A Revocation cannot be read, so nobody knows what it covers: everything is closed until it is mended.
+    RevocationInvalid,
     /// Every evidence requirement of this gate is met.
     EvidenceValid,
     /// The evidence is being fetched for the first time.
@@ -87,6 +93,8 @@ reasons! {
     RuleDenied,
     /// A rule in Rego could not be asked, or had no answer within its time and memory: nothing is known, and it is asked again.
     RuleUnanswered,
+    /// A policy rests on a TrustedRoot that does not exist or cannot be read, so nothing can be verified under it: closed.
+    TrustedRootInvalid,
     /// The registry does not have the artifact.
     ArtifactMissing,
     /// The registry could not be reached or did not answer properly; it is asked again.
@@ -127,6 +135,8 @@ reasons! {
     ContainerNotFound,
     /// The Release has no component for the target.
     ComponentNotFound,
+    /// A container that the Release does not set, a sidecar or an init container, has an image without a digest, which may change any time: name its digest in the workload.
+    FloatingImage,
     /// The workload has zero replicas, so nothing could prove the release healthy.
     ScaledToZero,
     /// Another promotion into this Environment acts or comes first.

@@ -6,17 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use lockmaster_api::{ClusterPromotionPolicy, Environment, Promotion, convert};
+use lockmaster_api::{ClusterPromotionPolicy, Environment, Promotion, TrustedRoot, convert};
 use lockmaster_core::case::{matching, needs};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::WorkloadReference;
-use lockmaster_core::facts::{Cause, Facts, Guard, Observed, Unavailable, WindowFact};
+use lockmaster_core::facts::{
+    Cause, Facts, Guard, Observed, TrustedRootFact, TrustedRoots, Unavailable, WindowFact,
+};
 use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::{ImageReference, Release};
+use lockmaster_core::revocation::RevocationFact;
 use lockmaster_core::{environment, gates, promotion};
 use lockmaster_rego::Sandbox;
 
-pub use crate::rules::{policy_content, policy_fact, unreadable_rules, window_fact};
+pub use crate::rules::{
+    policy_content, policy_fact, revocation_fact, trusted_root_content, trusted_root_fact,
+    unreadable_rules, window_fact,
+};
 
 use crate::evidence::EvidenceStore;
 use crate::records::Chains;
@@ -34,6 +40,7 @@ pub struct Observer {
     /// Where rules in Rego are read and asked.
     pub sandbox: Arc<Sandbox>,
     policies: Mutex<HashMap<(String, i64), Arc<PolicyFact>>>,
+    trusted_roots: Mutex<HashMap<(String, i64), Arc<TrustedRootFact>>>,
     chains: Chains,
 }
 
@@ -101,6 +108,7 @@ impl Observer {
             evidence,
             sandbox: Arc::new(Sandbox::of_this_program()),
             policies: Mutex::default(),
+            trusted_roots: Mutex::default(),
             chains: Chains::default(),
         }
     }
@@ -133,22 +141,6 @@ impl Observer {
             unreadable_holder,
             workload_versions,
         })
-    }
-
-    /// Asks the rules in Rego of the matching policies, and adds what they answer to the facts. What
-    /// has no answer stays absent, which closes. It may take most of a second, so it blocks no
-    /// thread that other passes run on.
-    pub async fn ask_rules(&self, seen: &mut Observation) {
-        let questions = gates::rule_questions(&seen.input());
-        if questions.is_empty() {
-            return;
-        }
-        let sandbox = self.sandbox.clone();
-        let asked = tokio::task::spawn_blocking(move || sandbox.ask(questions)).await;
-        match asked {
-            Ok(answers) => seen.facts.rules = answers,
-            Err(error) => tracing::warn!(%error, "the rules could not be asked"),
-        }
     }
 
     /// Whether the change windows of the Environment's policies are open now; nothing where no
@@ -217,6 +209,8 @@ impl Observer {
             namespaces: self.namespaces(environment),
             releases: BTreeMap::new(),
             windows: self.windows(&policies),
+            trusted_roots: self.trusted_roots(&policies),
+            revocations: self.revocations(),
             policies,
             workloads: Vec::new(),
             refused: None,
@@ -322,6 +316,17 @@ impl Observer {
         facts
     }
 
+    /// Every revocation, sorted by name.
+    fn revocations(&self) -> Vec<RevocationFact> {
+        let objects = self.stores.revocations.state();
+        let mut facts: Vec<_> = objects
+            .iter()
+            .map(|object| revocation_fact(object))
+            .collect();
+        facts.sort_by(|a, b| a.name.cmp(&b.name));
+        facts
+    }
+
     fn windows(&self, policies: &[PolicyFact]) -> BTreeMap<String, WindowFact> {
         let named = policies
             .iter()
@@ -335,6 +340,35 @@ impl Observer {
             .collect()
     }
 
+    /// The TrustedRoots that policies name. Each is read once a generation.
+    fn trusted_roots(&self, policies: &[PolicyFact]) -> TrustedRoots {
+        let named = policies
+            .iter()
+            .filter_map(|fact| fact.content.as_ref().ok())
+            .flat_map(|content| content.policy.trusted_roots());
+        let objects = self.stores.trusted_roots.state();
+        let key = |object: &Guarded<TrustedRoot>| {
+            (
+                object.uid().unwrap_or_default(),
+                object.meta().generation.unwrap_or_default(),
+            )
+        };
+        let mut known = self
+            .trusted_roots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.retain(|known, _| objects.iter().any(|object| key(object) == *known));
+        named
+            .filter_map(|name| {
+                let object = self.stores.trusted_roots.get(&ObjectRef::new(name))?;
+                let fact = known
+                    .entry(key(&object))
+                    .or_insert_with(|| Arc::new(trusted_root_fact(&object)));
+                Some((name.to_owned(), fact.as_ref().clone()))
+            })
+            .collect()
+    }
+
     fn evidence(
         &self,
         environment: &environment::Environment,
@@ -343,7 +377,8 @@ impl Observer {
         let tier = environment.effective_tier(&facts.namespaces);
         let policies = matching(environment, facts, tier);
         let releases = facts.releases.values().filter_map(Observed::known);
-        let needs = releases.flat_map(|release| needs(environment, release, &policies));
+        let needs = releases
+            .flat_map(|release| needs(environment, release, &policies, &facts.trusted_roots));
         self.evidence.read_all(needs)
     }
 }

@@ -1,14 +1,18 @@
-//! Policies and windows as they were seen: what they say, or what is wrong with them.
+//! Policies, windows, trusted roots and revocations as they were seen: what they say, or what is wrong with them.
 
 use std::collections::BTreeMap;
 
 use kube::{Resource, ResourceExt};
-use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy};
-use lockmaster_core::facts::WindowFact;
+use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, Revocation, TrustedRoot};
+use lockmaster_core::evidence::RootText;
+use lockmaster_core::facts::{TrustedRootFact, WindowFact};
+use lockmaster_core::gates;
 use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
+use lockmaster_core::revocation::{self, RevocationFact};
 use lockmaster_core::window::{Calendar, Window};
 use lockmaster_rego::Sandbox;
 
+use crate::observation::{Observation, Observer};
 use crate::stores::Guarded;
 
 /// A policy as it was seen: its rules with their keys, or what is wrong with it.
@@ -72,6 +76,24 @@ pub fn unreadable_rules(policy: &Policy, sandbox: &Sandbox) -> Vec<String> {
     problems.collect()
 }
 
+impl Observer {
+    /// Asks the rules in Rego of the matching policies, and adds what they answer to the facts. What
+    /// has no answer stays absent, which closes. It may take most of a second, so it blocks no
+    /// thread that other passes run on.
+    pub async fn ask_rules(&self, seen: &mut Observation) {
+        let questions = gates::rule_questions(&seen.input());
+        if questions.is_empty() {
+            return;
+        }
+        let sandbox = self.sandbox.clone();
+        let asked = tokio::task::spawn_blocking(move || sandbox.ask(questions)).await;
+        match asked {
+            Ok(answers) => seen.facts.rules = answers,
+            Err(error) => tracing::warn!(%error, "the rules could not be asked"),
+        }
+    }
+}
+
 /// A window as it was seen, or what is wrong with it.
 #[must_use]
 pub fn window_fact(object: &Guarded<ChangeWindow>) -> WindowFact {
@@ -87,6 +109,47 @@ pub fn window_fact(object: &Guarded<ChangeWindow>) -> WindowFact {
     let uid = object.uid().unwrap_or_default();
     WindowFact {
         uid,
+        generation: object.meta().generation.unwrap_or_default(),
+        content,
+    }
+}
+
+/// A trusted root as it was seen, or what is wrong with it.
+#[must_use]
+pub fn trusted_root_fact(object: &Guarded<TrustedRoot>) -> TrustedRootFact {
+    let content = object
+        .0
+        .as_ref()
+        .map_err(|invalid| invalid.error.clone())
+        .and_then(|object| trusted_root_content(&object.spec.json));
+    TrustedRootFact {
+        uid: object.uid().unwrap_or_default(),
+        generation: object.meta().generation.unwrap_or_default(),
+        content,
+    }
+}
+
+/// A trusted root by its text, or what is wrong with it.
+pub fn trusted_root_content(json: &str) -> Result<RootText, String> {
+    lockmaster_verify::TrustedRoot::parse(json)
+        .map_err(|error| format!("spec.json: {error}"))
+        .map(|_| RootText::new(json))
+}
+
+/// A revocation as it was seen, or what is wrong with it.
+#[must_use]
+pub fn revocation_fact(object: &Guarded<Revocation>) -> RevocationFact {
+    let content = object
+        .0
+        .as_ref()
+        .map_err(|invalid| invalid.error.clone())
+        .and_then(|object| {
+            let content = revocation::Revocation::from(object.spec.clone());
+            content.contradiction().map_or(Ok(content), Err)
+        });
+    RevocationFact {
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
         generation: object.meta().generation.unwrap_or_default(),
         content,
     }

@@ -14,6 +14,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use lockmaster_api::{
     ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
+    Revocation, TrustedRoot,
 };
 use lockmaster_observe::backoff::Backoff;
 use lockmaster_observe::stores::{Guarded, Stores};
@@ -41,6 +42,8 @@ struct Writers {
     records: CacheWriter<Guarded<PromotionRecord>>,
     policies: CacheWriter<Guarded<ClusterPromotionPolicy>>,
     windows: CacheWriter<Guarded<ChangeWindow>>,
+    trusted_roots: CacheWriter<Guarded<TrustedRoot>>,
+    revocations: CacheWriter<Guarded<Revocation>>,
     namespaces: CacheWriter<PartialObjectMeta<Namespace>>,
 }
 
@@ -53,6 +56,8 @@ impl Caches {
         let (records, records_writer) = store();
         let (policies, policies_writer) = store();
         let (windows, windows_writer) = store();
+        let (trusted_roots, trusted_roots_writer) = store();
+        let (revocations, revocations_writer) = store();
         let (namespaces, namespaces_writer) = store();
         Self {
             stores: Stores {
@@ -62,6 +67,8 @@ impl Caches {
                 records,
                 policies,
                 windows,
+                trusted_roots,
+                revocations,
                 namespaces,
             },
             writers: Writers {
@@ -71,6 +78,8 @@ impl Caches {
                 records: records_writer,
                 policies: policies_writer,
                 windows: windows_writer,
+                trusted_roots: trusted_roots_writer,
+                revocations: revocations_writer,
                 namespaces: namespaces_writer,
             },
         }
@@ -85,6 +94,8 @@ impl Caches {
             records,
             policies,
             windows,
+            trusted_roots,
+            revocations,
             namespaces,
         } = self.writers;
         let acceptance = Acceptance::new(
@@ -103,6 +114,8 @@ impl Caches {
         spawn(client, records, &news, News::records);
         spawn(client, policies, &news, News::policies);
         spawn(client, windows, &news, News::windows);
+        spawn(client, trusted_roots, &news, News::trusted_roots);
+        spawn(client, revocations, &news, News::revocations);
         spawn(client, namespaces, &news, |news, _| news.waker.all());
         for_guards::<ValidatingAdmissionPolicy>(client, context.guard.clone());
         for_guards::<ValidatingAdmissionPolicyBinding>(client, context.guard.clone());

@@ -1,6 +1,6 @@
 //! What passes look at, for tests: one Environment with one Promotion and one workload.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -112,6 +112,8 @@ pub(crate) fn observation_with(promotions: &[&str]) -> Observation {
         releases: BTreeMap::new(),
         policies: vec![],
         windows: BTreeMap::new(),
+        trusted_roots: BTreeMap::new(),
+        revocations: vec![],
         workloads: vec![Observed::Pending],
         refused: None,
         records: vec![],
@@ -174,6 +176,8 @@ pub(crate) fn stores() -> Stores {
         records: store().0,
         policies: store().0,
         windows: store().0,
+        trusted_roots: store().0,
+        revocations: store().0,
         namespaces: store().0,
     }
 }
@@ -181,7 +185,7 @@ pub(crate) fn stores() -> Stores {
 /// What passes share, over these caches and this API server.
 pub(crate) fn context(client: &Client, stores: Stores) -> Context {
     let config = registry::Config {
-        plain_http: BTreeSet::new(),
+        registries: Vec::new(),
         user_agent: "lockmaster/test".into(),
     };
     let registry = RegistryClient::new(&config).unwrap();

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::scrape::snapshot;
 use crate::wake::{EnvironmentRef, PromotionRef, Waker};
 use crate::written::Written;
-use crate::{reconcile, unplaced};
+use crate::{reconcile, registries, unplaced};
 
 /// Passes that may run at once. A pass waits for the API server most of its time; more would only
 /// queue there.
@@ -102,7 +102,7 @@ fn evidence_store(
     UnboundedReceiver<lockmaster_core::release::ImageReference>,
 )> {
     let config = registry::Config {
-        plain_http: args.plain_http_registry.iter().cloned().collect(),
+        registries: registries::read(args.registries.as_deref())?,
         user_agent: concat!("lockmaster/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let client = RegistryClient::new(&config).context("failed to set up the registry client")?;
@@ -170,6 +170,8 @@ async fn complete(stores: &Stores) -> anyhow::Result<()> {
         records,
         policies,
         windows,
+        trusted_roots,
+        revocations,
         namespaces,
     } = stores;
     tokio::try_join!(
@@ -179,6 +181,8 @@ async fn complete(stores: &Stores) -> anyhow::Result<()> {
         records.wait_until_ready(),
         policies.wait_until_ready(),
         windows.wait_until_ready(),
+        trusted_roots.wait_until_ready(),
+        revocations.wait_until_ready(),
         namespaces.wait_until_ready(),
     )?;
     Ok(())

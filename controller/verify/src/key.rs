@@ -168,6 +168,8 @@ fn schemes(algorithm: KeyAlgorithm) -> &'static [SigningScheme] {
 /// A trusted key in the shapes in which it can verify.
 pub(crate) struct Verifier {
     id: KeyId,
+    spki: DerPublicKey,
+    is_ed25519: bool,
     keys: Vec<VerificationKey>,
 }
 
@@ -184,11 +186,29 @@ impl Verifier {
             .iter()
             .filter_map(|scheme| VerificationKey::from_spki_with_scheme(&der, *scheme).ok())
             .collect();
-        Some(Self { id, keys })
+        Some(Self {
+            id,
+            spki: der,
+            is_ed25519: algorithm == KeyAlgorithm::Ed25519,
+            keys,
+        })
     }
 
     pub(crate) fn id(&self) -> &KeyId {
         &self.id
+    }
+
+    /// Why a signature that says it is by this key may not verify, where its kind tells.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        self.is_ed25519.then_some(
+            "cosign signs with Ed25519ph where a key is Ed25519, and that is not supported; sign \
+             with a P-256 key (cosign generate-key-pair makes one) and name it in the policy",
+        )
+    }
+
+    /// Its SubjectPublicKeyInfo.
+    pub(crate) fn spki(&self) -> &DerPublicKey {
+        &self.spki
     }
 
     /// Whether `signature` is this key's over `message`.

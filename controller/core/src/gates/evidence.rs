@@ -1,12 +1,16 @@
 //! What the three evidence gates share: looking at the images, the policies, and the bundles.
 
+mod signer;
+
 use crate::case::Case;
-use crate::evidence::{Bundle, Evidence, KeyId};
+use crate::evidence::{Bundle, Evidence};
 use crate::facts::{Cause, Observed, Unavailable};
 use crate::gate::{EvidenceReference, Finding};
 use crate::policy::PolicyContent;
 use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
+
+pub(super) use signer::{Diagnosis, Signature};
 
 /// One policy's question about one image.
 pub(super) struct Question<'a> {
@@ -41,13 +45,19 @@ pub(super) fn ask_all(
     for image in case.images() {
         for (fact, content) in &asking {
             findings.push(match seen(case, image) {
-                Ok(evidence) => question(&Question {
-                    case,
-                    policy: &fact.name,
-                    content,
-                    image,
-                    evidence,
-                }),
+                Ok(evidence) => {
+                    let asked = Question {
+                        case,
+                        policy: &fact.name,
+                        content,
+                        image,
+                        evidence,
+                    };
+                    match asked.usable() {
+                        Ok(()) => question(&asked),
+                        Err(finding) => finding,
+                    }
+                }
                 Err(finding) => finding,
             });
         }
@@ -102,19 +112,14 @@ impl Question<'_> {
         bundle.subjects.contains(&self.evidence.subject)
     }
 
-    /// The key of an authority under which the bundle verifies, where the authority may sign this
-    /// predicate type at all.
-    pub(super) fn signer<'b>(
-        &'b self,
-        authority: &str,
-        predicate: &str,
-        bundle: &Bundle,
-    ) -> Option<&'b KeyId> {
-        let may = self.content.policy.authority(authority)?;
-        let listed = may.predicate_types.iter().any(|listed| listed == predicate);
-        let keys = self.content.keys_of(authority).iter();
-        keys.into_iter()
-            .find(|key| listed && bundle.verified_by.contains(*key))
+    /// Whether everything that the policy trusts could be read.
+    pub(super) fn usable(&self) -> Result<(), Finding> {
+        self.unusable_root().map_or(Ok(()), |problem| {
+            Err(Finding::deny(
+                Reason::TrustedRootInvalid,
+                format!("policy {} rests on it: {problem}", self.policy),
+            ))
+        })
     }
 
     /// Whether the bundle's own hint names a key of one of the authorities, or names none: then a
@@ -132,12 +137,13 @@ impl Question<'_> {
         &self,
         authority: &str,
         bundle: &Bundle,
-        signer: &KeyId,
+        signature: Signature<'_>,
     ) -> EvidenceReference {
         EvidenceReference {
             authority: format!("{}/{authority}", self.policy),
             digest: bundle.digest.clone(),
-            signer: signer.to_string(),
+            signer: signature.by().to_string(),
+            signed_at: signature.at(),
         }
     }
 

@@ -37,6 +37,7 @@ impl Gate for Rules {
             Reason::RulesAllow,
             Reason::RuleDenied,
             Reason::RuleUnanswered,
+            Reason::TrustedRootInvalid,
             Reason::EvidencePending,
             Reason::ArtifactMissing,
             Reason::RegistryUnavailable,
@@ -149,6 +150,7 @@ fn about(
         image,
         evidence,
     };
+    question.usable()?;
     let input = input::of(&question, release, component);
     let rules = content.policy.rules.iter().map(|rule| Asked {
         rule: format!("{} of policy {policy}", rule.name),
@@ -222,8 +224,10 @@ fn next(now: Timestamp, seconds: i64) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use crate::facts::{Cause, Observed, Unavailable};
+    use crate::fixtures::keyless::rest_on_root;
+    use crate::fixtures::ruled::{answer, ruled};
     use crate::fixtures::{
-        answer, ask, at, authority, check, image, policy_fact, ready, roll_back, ruled, with_policy,
+        ask, at, authority, check, image, policy_fact, ready, roll_back, with_policy,
     };
     use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
     use crate::policy::{Policy, RegoRule};
@@ -342,6 +346,16 @@ mod tests {
                     Unknown,
                     Reason::EvidenceTruncated,
                     "remove",
+                ),
+                (
+                    |s| {
+                        rest_on_root(s);
+                        ruled(s);
+                        s.facts.trusted_roots.clear();
+                    },
+                    Deny,
+                    Reason::TrustedRootInvalid,
+                    "policy production rests on it",
                 ),
                 (
                     |s| {

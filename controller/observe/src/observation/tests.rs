@@ -1,7 +1,6 @@
 //! What one look makes of objects that are finished, unreadable or gone.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use http::{Request, Response};
@@ -30,6 +29,8 @@ fn observer(promotions: Vec<Value>) -> Observer {
         records: store().0,
         policies: store().0,
         windows: store().0,
+        trusted_roots: store().0,
+        revocations: store().0,
         namespaces: store().0,
     };
     let silent = tower::service_fn(|_: Request<Body>| {
@@ -37,7 +38,7 @@ fn observer(promotions: Vec<Value>) -> Observer {
     });
     let workloads = Workloads::new(Client::new(silent, "default"), unbounded_channel().0);
     let config = Config {
-        plain_http: BTreeSet::new(),
+        registries: Vec::new(),
         user_agent: "lockmaster/test".into(),
     };
     let registry = RegistryClient::new(&config).unwrap();

@@ -73,9 +73,11 @@ fn evidence(arguments: &Init, pem: &str) -> ClusterPromotionPolicy {
         }],
         authorities: vec![Authority {
             name: AUTHORITY.to_owned(),
-            keys: vec![KeyText {
-                pem: pem.to_owned(),
-            }],
+            keys: vec![KeyText::of(pem)],
+            keyless: None,
+            trusted_root: None,
+            require_transparency_log: false,
+            legacy: None,
             predicate_types: [COSIGN_SIGN, SLSA_PROVENANCE_V1, SPDX, CYCLONEDX]
                 .map(str::to_owned)
                 .to_vec(),
@@ -95,6 +97,7 @@ fn evidence(arguments: &Init, pem: &str) -> ClusterPromotionPolicy {
         approvals: vec![],
         windows: vec![],
         rules: vec![],
+        uncovered_containers: None,
     };
     // One for the namespace: with one for each product, each would refuse all the others. Another
     // product's starter policy has the same name and other sources, so the API server refuses it in
@@ -114,6 +117,7 @@ fn production(arguments: &Init, windows: Vec<String>) -> ClusterPromotionPolicy 
         }],
         windows,
         rules: vec![],
+        uncovered_containers: None,
     };
     policy(format!("{}-production", arguments.namespace), spec)
 }

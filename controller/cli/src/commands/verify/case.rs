@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use lockmaster_core::case::{Case, needs};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::{Environment, Span, Tier};
-use lockmaster_core::evidence::{Evidence, PublicKey};
-use lockmaster_core::facts::{Facts, Observed};
+use lockmaster_core::evidence::{Anchor, Evidence};
+use lockmaster_core::facts::{Facts, Observed, TrustedRoots};
 use lockmaster_core::gate::{GateReport, evaluate};
 use lockmaster_core::gates;
 use lockmaster_core::policy::{Match, PolicyContent, PolicyFact};
@@ -29,6 +29,16 @@ pub(super) struct Subjects {
     namespace: String,
     tier: Tier,
     release: Release,
+}
+
+/// What was looked up for it.
+pub(super) struct Seen {
+    /// What authorities rest on.
+    pub(super) trusted_roots: TrustedRoots,
+    /// What is attached to the image, where it was asked for.
+    pub(super) evidence: Option<Observed<Evidence>>,
+    /// When.
+    pub(super) now: Timestamp,
 }
 
 impl Subjects {
@@ -71,26 +81,31 @@ impl Subjects {
         &self.release.product
     }
 
-    /// What the policies want looked up, and under which keys.
+    /// What the policies want looked up, and under which keys and trusted roots.
     pub(super) fn needs(
         &self,
         policies: &[PolicyFact],
-    ) -> BTreeMap<ImageReference, Vec<PublicKey>> {
+        roots: &TrustedRoots,
+    ) -> BTreeMap<ImageReference, Vec<Anchor>> {
         let pairs: Vec<_> = policies
             .iter()
             .filter_map(|fact| Some((fact, fact.content.as_ref().ok()?)))
             .collect();
-        needs(&self.environment(), &self.release, &pairs)
+        needs(&self.environment(), &self.release, &pairs, roots)
     }
 
     /// What these gates say at `now`. Rules in Rego are asked first.
     pub(super) fn gates(
         &self,
         policies: Vec<PolicyFact>,
-        evidence: Option<Observed<Evidence>>,
+        seen: Seen,
         sandbox: &Sandbox,
-        now: Timestamp,
     ) -> Vec<GateReport> {
+        let Seen {
+            trusted_roots,
+            evidence,
+            now,
+        } = seen;
         let environment = self.environment();
         let promotion = self.promotion();
         let evidence = evidence.map(|evidence| (self.image.clone(), evidence));
@@ -102,6 +117,8 @@ impl Subjects {
             releases: BTreeMap::from([(release.name.clone(), Observed::Known(release))]),
             policies: policies.into_iter().map(everywhere).collect(),
             windows: BTreeMap::new(),
+            trusted_roots,
+            revocations: vec![],
             workloads: Vec::new(),
             refused: None,
             records: Vec::new(),
@@ -308,7 +325,12 @@ mod tests {
         evidence: Option<Observed<Evidence>>,
     ) -> Vec<GateReport> {
         let sandbox = Sandbox::without_protection();
-        subjects.gates(policies(text), evidence, &sandbox, Timestamp::UNIX_EPOCH)
+        let seen = Seen {
+            trusted_roots: TrustedRoots::new(),
+            evidence,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        subjects.gates(policies(text), seen, &sandbox)
     }
 
     #[track_caller]
@@ -379,7 +401,7 @@ mod tests {
         assert_eq!(
             subjects(&listed, POLICY)
                 .unwrap()
-                .needs(&policies(POLICY))
+                .needs(&policies(POLICY), &TrustedRoots::new())
                 .len(),
             1
         );
@@ -387,14 +409,14 @@ mod tests {
         assert!(
             subjects(&other, POLICY)
                 .unwrap()
-                .needs(&policies(POLICY))
+                .needs(&policies(POLICY), &TrustedRoots::new())
                 .is_empty()
         );
         let elsewhere = arguments("registry.example/shop/checkout", &["-n", "search"]);
         assert!(
             subjects(&elsewhere, POLICY)
                 .unwrap()
-                .needs(&policies(POLICY))
+                .needs(&policies(POLICY), &TrustedRoots::new())
                 .is_empty()
         );
     }

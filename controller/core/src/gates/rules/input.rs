@@ -12,7 +12,8 @@ use super::super::evidence::Question;
 use crate::canonical;
 use crate::environment::Tier;
 use crate::evidence::{
-    Bundle, COSIGN_SIGN, CYCLONEDX, Content, Provenance, SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat,
+    BuildClaims, Bundle, COSIGN_SIGN, CYCLONEDX, Content, Identity, KeyId, Provenance,
+    SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat, Signer,
 };
 use crate::promotion::Action;
 use crate::release::{Component, Digest, ImageReference, Release, Source, Version};
@@ -67,10 +68,44 @@ struct Part<'a> {
 struct Piece<'a> {
     predicate_type: &'a str,
     authority: &'a str,
-    signer: String,
+    signer: Maker<'a>,
+    /// By the earliest trusted timestamp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_at: Option<Timestamp>,
     bundle: &'a Digest,
     #[serde(skip_serializing_if = "Value::is_null")]
     predicate: Value,
+}
+
+/// Who made a signature.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Maker<'a> {
+    /// The holder of a managed key.
+    Key { key: &'a KeyId },
+    /// Whom a certificate names.
+    Identity {
+        issuer: &'a str,
+        subject: &'a str,
+        claims: &'a BuildClaims,
+    },
+}
+
+impl<'a> Maker<'a> {
+    fn of(signer: &'a Signer) -> Self {
+        match signer {
+            Signer::Key(key) => Self::Key { key },
+            Signer::Identity(Identity {
+                issuer,
+                subject,
+                claims,
+            }) => Self::Identity {
+                issuer,
+                subject,
+                claims,
+            },
+        }
+    }
 }
 
 /// The canonical JSON of what a rule of the question's policy may look at; nothing where it cannot
@@ -136,11 +171,12 @@ fn evidence<'a>(question: &'a Question<'_>) -> Vec<Piece<'a>> {
             continue;
         };
         for authority in &question.content.policy.authorities {
-            if let Some(signer) = question.signer(&authority.name, predicate_type, bundle) {
+            if let Some(signature) = question.signer(&authority.name, predicate_type, bundle) {
                 pieces.push(Piece {
                     predicate_type,
                     authority: &authority.name,
-                    signer: signer.to_string(),
+                    signer: Maker::of(signature.by()),
+                    signed_at: signature.at(),
                     bundle: &bundle.digest,
                     predicate: predicate(&bundle.content),
                 });
@@ -202,7 +238,9 @@ mod tests {
     use serde_json::Value;
 
     use super::super::questions;
-    use crate::evidence::{Content, SLSA_PROVENANCE_V1};
+    use crate::evidence::{Content, SLSA_PROVENANCE_V1, Verified};
+    use crate::fixtures::keyless::{ISSUER, SUBJECT, keyless};
+    use crate::fixtures::revoked::revocation;
     use crate::fixtures::{
         at, authority, bundles, digest, image, key, policy_fact, provenance, ready, sbom,
         signature, with_policy,
@@ -250,7 +288,7 @@ mod tests {
             let mut piece = serde_json::json!({
                 "predicateType": kind,
                 "authority": "ci",
-                "signer": key("ci").to_string(),
+                "signer": {"key": key("ci").to_string()},
                 "bundle": bundle.digest.to_string(),
             });
             if !predicate.is_null() {
@@ -297,6 +335,21 @@ mod tests {
         assert_eq!(input(&snapshot), expected);
     }
 
+    #[test]
+    fn whom_a_certificate_names_is_told_with_the_time() {
+        let mut snapshot = with_rule();
+        keyless(&mut snapshot);
+        bundles(&mut snapshot).truncate(1);
+        let piece = &input(&snapshot)["evidence"][0];
+        assert_eq!(piece["signer"]["issuer"], ISSUER);
+        assert_eq!(piece["signer"]["subject"], SUBJECT);
+        assert_eq!(
+            piece["signer"]["claims"]["sourceRepository"],
+            "https://git.example/shop/checkout"
+        );
+        assert_eq!(piece["signedAt"], "2026-11-24T10:00:00Z");
+    }
+
     /// CVE-2022-35929 and its like: what did not verify, is about something else, or was signed by
     /// somebody who may not sign it, must not even be seen.
     #[test]
@@ -312,7 +365,7 @@ mod tests {
         assert_eq!(types(&with_rule()).len(), 3);
         check("unverified", |s| bundles(s)[1].verified_by.clear());
         check("by a stranger", |s| {
-            bundles(s)[1].verified_by = [key("eve")].into();
+            bundles(s)[1].verified_by = [Verified::by_key(key("eve"))].into();
         });
         check("about another digest", |s| {
             bundles(s)[1] = provenance("1.41.3");
@@ -322,6 +375,11 @@ mod tests {
                 let types = &mut policy.authorities[0].predicate_types;
                 types.retain(|kind| kind != SLSA_PROVENANCE_V1);
             });
+        });
+        check("revoked", |s| {
+            let bundle = bundles(s)[1].digest.clone();
+            let revoked = revocation("runner", |revoked| revoked.bundles.push(bundle));
+            s.facts.revocations.push(revoked);
         });
         check("unreadable", |s| {
             bundles(s)[1].content = Content::Unreadable {
