@@ -88,6 +88,7 @@ async fn pass(
         say_unreadable(context, &seen, problem).await?;
         return Ok(Action::await_change());
     }
+    context.observer.ask_rules(&mut seen).await;
     let decision = decide(&seen.input());
     note(context, &seen, &decision);
     let due = reverify(context, &seen, &decision);
@@ -154,8 +155,10 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
             .metrics
             .gates(&seen.environment.stage, &progress.gates);
         let unmet = progress.gates.iter().any(|gate| {
-            matches!(gate.name.as_str(), "signature" | "provenance" | "sbom")
-                && !gate.verdict.is_open()
+            matches!(
+                gate.name.as_str(),
+                "signature" | "provenance" | "sbom" | "rules"
+            ) && !gate.verdict.is_open()
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             for component in &release.components {

@@ -195,23 +195,28 @@ impl Today<'_> {
         if let Some(digest) = gone.filter(|_| self.is_all_known()) {
             return self.withdrawn(&report.name, digest);
         }
-        match report.reason {
-            // Nothing can be said of it under these rules.
-            Reason::TrustedRootInvalid | Reason::ReleaseInvalid | Reason::ReleaseNotFound => {
-                Standing::Unknown
-            }
-            // The Release, which names the source, was deleted since.
-            Reason::ProvenanceMismatch if self.ran.release.source.is_none() => Standing::Good,
-            reason => Standing::Held {
-                reason,
-                message: format!(
-                    "gate {} would not pass now: {}",
-                    report.name, report.message
-                ),
-                // What was never there is no word against it.
-                eligible: report.verdict == Verdict::Hold
-                    || reason == Reason::OnlyAttestationsFound,
-            },
+        let reason = report.reason;
+        // Nothing can be said of it under these rules.
+        let unsaid = [
+            Reason::TrustedRootInvalid,
+            Reason::ReleaseInvalid,
+            Reason::ReleaseNotFound,
+        ];
+        if unsaid.contains(&reason) {
+            return Standing::Unknown;
+        }
+        // The Release, which names the source, was deleted since.
+        if reason == Reason::ProvenanceMismatch && self.ran.release.source.is_none() {
+            return Standing::Good;
+        }
+        Standing::Held {
+            reason,
+            message: format!(
+                "gate {} would not pass now: {}",
+                report.name, report.message
+            ),
+            // What was never there is no word against it.
+            eligible: report.verdict == Verdict::Hold || reason == Reason::OnlyAttestationsFound,
         }
     }
 
