@@ -371,7 +371,7 @@ fn limit_referrers(descriptors: &[Descriptor]) -> Result<(), Problem> {
 }
 
 /// The target of `rel="next"` (RFC 8288).
-fn next_link(header: &str) -> Option<&str> {
+pub(super) fn next_link(header: &str) -> Option<&str> {
     header.split(',').find_map(|link| {
         let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
         let next = parameters
@@ -381,7 +381,7 @@ fn next_link(header: &str) -> Option<&str> {
     })
 }
 
-fn same_host(at: &Url, link: &str) -> Result<Url, Problem> {
+pub(super) fn same_host(at: &Url, link: &str) -> Result<Url, Problem> {
     let next = at.join(link).ok().filter(|next| {
         next.origin() == at.origin() && next.username().is_empty() && next.password().is_none()
     });
