@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use lockmaster_tests::progress::say;
 use peak_alloc::PeakAlloc;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 mod changes;
 mod inputs;
@@ -105,8 +105,11 @@ fn fuzz(target: &Target, watch: &Watch, time: Duration) -> anyhow::Result<String
             let outcome = watch.run(target, &input);
             outcome.map_err(|error| TestCaseError::fail(format!("{error:#}")))
         });
-        if let Err(error) = outcome {
-            bail!("{error}");
+        match outcome {
+            Ok(()) => {}
+            // The input stands in the reason.
+            Err(TestError::Fail(reason, _)) => bail!("{reason}"),
+            Err(TestError::Abort(reason)) => bail!("given up: {reason}"),
         }
         asked += BATCH;
     }

@@ -10,6 +10,7 @@ use crate::policy::PolicyFact;
 use crate::record::Record;
 use crate::release::{Digest, ImageReference, Release};
 use crate::revocation::RevocationFact;
+use crate::standing::Concern;
 use crate::window::Calendar;
 
 /// A single observation. Failing to look is a fact, not an error.
@@ -76,6 +77,9 @@ pub struct Workload {
     pub fence: Option<String>,
     /// Its containers, in order.
     pub containers: Vec<Container>,
+    /// The images of its init containers, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub init_images: BTreeMap<String, String>,
     /// Whether its controller has seen its newest generation.
     pub observed: bool,
     /// Replicas asked for.
@@ -174,6 +178,28 @@ pub struct TrustedRootFact {
     pub content: Result<RootText, String>,
 }
 
+/// The last look at an image that runs, or would be gone back to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Look {
+    /// When the registry was asked last to verify it again; not in this process where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// Why the last look, for whatever purpose, failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Unavailable>,
+}
+
+/// What ran with success, as it can be judged again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ran {
+    /// The Release; where the object is gone, as much of it as the record tells.
+    pub release: Release,
+    /// Its images for which a matching policy asks for evidence.
+    pub looks: BTreeMap<ImageReference, Look>,
+}
+
 /// TrustedRoots by name.
 pub type TrustedRoots = BTreeMap<String, TrustedRootFact>;
 
@@ -225,6 +251,12 @@ pub struct Facts {
     /// Why the records of an Environment that comes before cannot be relied on, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub upstream_problems: BTreeMap<String, String>,
+    /// What is held against the artifacts of each Environment that comes before, as its status says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstream_concerns: BTreeMap<String, Vec<Concern>>,
+    /// What runs and what would be gone back to, by the name of its record of success.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ran: BTreeMap<String, Ran>,
     /// What is attached to the images of the releases, where a matching policy asks.
     pub evidence: BTreeMap<ImageReference, Observed<Evidence>>,
 }

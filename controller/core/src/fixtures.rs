@@ -105,7 +105,10 @@ pub(crate) fn environment(tier: Tier) -> Environment {
         }],
         deadline: Span::seconds(600),
         automatic_rollback: true,
+        pull_secrets: vec![],
         active: None,
+        concerns: vec![],
+        reverify_at: None,
     }
 }
 
@@ -122,6 +125,7 @@ pub(crate) fn workload(version: &str) -> Workload {
             owners: vec!["kubectl/Update".into()],
             applied_by_us: false,
         }],
+        init_images: BTreeMap::new(),
         observed: true,
         replicas: 2,
         updated: 2,
@@ -262,6 +266,7 @@ pub(crate) fn policy() -> Policy {
             min: 1,
         }],
         windows: vec!["business-hours".into()],
+        uncovered_containers: None,
     }
 }
 
@@ -334,6 +339,8 @@ pub(crate) fn bare() -> Snapshot {
         records_problem: None,
         upstream: BTreeMap::new(),
         upstream_problems: BTreeMap::new(),
+        upstream_concerns: BTreeMap::new(),
+        ran: BTreeMap::new(),
         evidence: BTreeMap::new(),
     };
     let mut snapshot: Snapshot = Snapshot::of(&lockmaster_core::decide::Input {
@@ -366,6 +373,7 @@ pub(crate) fn ready() -> Snapshot {
     let evidence = Evidence {
         subject: digest("1.42.0"),
         bundles: vec![signature("1.42.0"), provenance("1.42.0"), sbom("1.42.0")],
+        withdrawn: BTreeSet::new(),
     };
     facts.evidence = BTreeMap::from([(image("1.42.0"), Observed::Known(evidence))]);
     let staging = upstream_record(&snapshot, "1.42.0", Outcome::Succeeded);

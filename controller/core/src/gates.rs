@@ -12,6 +12,7 @@ mod upstream;
 mod window;
 
 use crate::gate::Gate;
+use crate::reason::Reason;
 
 /// Every gate. A new gate is one file and one line here.
 pub const ALL: &[&dyn Gate] = &[
@@ -25,6 +26,12 @@ pub const ALL: &[&dyn Gate] = &[
     &approval::Approval,
     &target::Target,
 ];
+
+/// The gates that judge what is attached to an artifact.
+pub fn evidence() -> impl Iterator<Item = &'static dyn Gate> {
+    let all = ALL.iter().copied();
+    all.filter(|gate| gate.reasons().contains(&Reason::EvidencePending))
+}
 
 pub use approval::latches;
 pub use window::{in_force as window_in_force, is_open as window_open};

@@ -37,6 +37,7 @@ pub mod release;
 pub mod report;
 pub mod revocation;
 pub mod snapshot;
+pub mod standing;
 pub mod status;
 pub mod time;
 pub mod window;

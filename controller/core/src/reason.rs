@@ -95,6 +95,8 @@ reasons! {
     RegistryUnavailable,
     /// A size or count limit was passed before all evidence was seen, so nothing can be concluded.
     EvidenceTruncated,
+    /// Evidence on which a promotion rested is gone from the registry; attach it again. An alert: nothing is revoked by that.
+    EvidenceWithdrawn,
     /// The same artifacts succeeded in every Environment that comes before.
     SameArtifactsVerified,
     /// The same artifacts have not succeeded in an Environment that must come before: promote them there first.
@@ -129,6 +131,8 @@ reasons! {
     ContainerNotFound,
     /// The Release has no component for the target.
     ComponentNotFound,
+    /// A container that the Release does not set, a sidecar or an init container, has an image without a digest, which may change any time: name its digest in the workload.
+    FloatingImage,
     /// The workload has zero replicas, so nothing could prove the release healthy.
     ScaledToZero,
     /// Another promotion into this Environment acts or comes first.

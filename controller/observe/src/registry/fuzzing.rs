@@ -3,7 +3,7 @@
 
 use reqwest::Url;
 
-use super::discovery::{next_link, same_host};
+use super::link::{next_link, same_host};
 use super::{challenge, document, token};
 
 /// How much was read of these lines of `WWW-Authenticate`: challenges, and characters of the

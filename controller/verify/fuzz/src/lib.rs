@@ -323,13 +323,14 @@ fn said_in_bounds(judged: &Bundle) {
         .for_each(|problem| bounded(problem));
 }
 
-/// A message is short, whatever it is about.
+/// A message is one short line, whatever it is about.
 fn bounded(message: &str) {
     assert!(
         message.len() <= PROBLEM_LIMIT,
         "{} bytes: {message}",
         message.len()
     );
+    assert!(!message.chars().any(char::is_control), "{message:?}");
 }
 
 /// A policy in JSON, as the API server hands it on, or in YAML, as a file has it.

@@ -105,6 +105,8 @@ impl Subjects {
             records_problem: None,
             upstream: BTreeMap::new(),
             upstream_problems: BTreeMap::new(),
+            upstream_concerns: BTreeMap::new(),
+            ran: BTreeMap::new(),
             evidence: evidence.into_iter().collect(),
         };
         let promotions = [promotion];
@@ -136,7 +138,10 @@ impl Subjects {
             targets: Vec::new(),
             deadline: Span::seconds(1),
             automatic_rollback: false,
+            pull_secrets: Vec::new(),
             active: None,
+            concerns: vec![],
+            reverify_at: None,
         }
     }
 
@@ -305,6 +310,7 @@ mod tests {
                 .digest()
                 .clone(),
             bundles: vec![],
+            withdrawn: [].into(),
         };
         check(Some(Observed::Known(empty)), Reason::SignatureMissing);
         check(None, Reason::SourceNotAllowed);
