@@ -18,6 +18,8 @@ mod guard_cases;
 mod memory;
 mod registries;
 mod requests;
+mod reverification;
+mod revocation;
 mod rights;
 mod scenarios;
 mod start;
@@ -37,6 +39,8 @@ fn main() -> anyhow::Result<()> {
         scenarios::tests(&beds),
         bad_input::tests(&beds),
         rights::tests(&beds),
+        revocation::tests(&beds),
+        reverification::tests(&beds),
         registries::tests(&beds),
         requests::tests(&beds),
         memory::tests(&beds),

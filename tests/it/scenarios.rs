@@ -113,12 +113,6 @@ fn evidence() -> Vec<Scenario> {
             },
         ),
         scenario(
-            "revoked",
-            7,
-            "Everything is proven, but the artifact was revoked.",
-            |snapshot| revoke_digest(snapshot, "1.42.0"),
-        ),
-        scenario(
             "registry-down",
             2,
             "The registry does not answer.",
@@ -137,6 +131,12 @@ fn evidence() -> Vec<Scenario> {
 
 fn order() -> Vec<Scenario> {
     vec![
+        scenario(
+            "revoked",
+            7,
+            "Everything is proven, but the artifact was revoked.",
+            |snapshot| revoke_digest(snapshot, "1.42.0"),
+        ),
         scenario(
             "not-in-upstream",
             2,
