@@ -311,7 +311,7 @@ async fn closed(shop: &Shop<'_>, name: &str) -> anyhow::Result<String> {
             },
         )
         .await?;
-    ensure!(said.contains("unknown field `digest`"), "{said}");
+    ensure!(said.contains("Unknown field digest"), "{said}");
     let promotion = shop.promote("1.0.0", "dev").await?;
     let report = gate(shop, &promotion, "revocation", Reason::RevocationInvalid).await?;
     ensure!(report.message.contains(name), "{}", report.message);
