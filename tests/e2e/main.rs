@@ -14,7 +14,10 @@ use lockmaster_tests::launch;
 
 mod bad_input;
 mod beds;
+mod benchmark;
+mod differential;
 mod guard_cases;
+mod keyless;
 mod memory;
 mod registries;
 mod requests;
@@ -41,6 +44,9 @@ fn main() -> anyhow::Result<()> {
         rights::tests(&beds),
         revocation::tests(&beds),
         reverification::tests(&beds),
+        benchmark::tests(&beds),
+        differential::tests(&beds),
+        keyless::tests(&beds),
         registries::tests(&beds),
         requests::tests(&beds),
         memory::tests(&beds),

@@ -63,6 +63,7 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         targets,
         deadline,
         automatic_rollback,
+        pull_secrets,
         active: _,
         concerns: _,
         reverify_at: _,
@@ -78,6 +79,7 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         rollback: Rollback {
             automatic: automatic_rollback,
         },
+        pull_secrets,
     };
     Environment {
         metadata: meta(&name, Some(&namespace)),
@@ -123,6 +125,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        uncovered_containers,
     } = policy.clone();
     for key in authorities.iter_mut().flat_map(|a| &mut a.keys) {
         KEY.clone_into(&mut key.pem);
@@ -134,6 +137,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        uncovered_containers,
     };
     ClusterPromotionPolicy {
         metadata: meta(name, None),

@@ -77,6 +77,9 @@ pub struct Workload {
     pub fence: Option<String>,
     /// Its containers, in order.
     pub containers: Vec<Container>,
+    /// The images of its init containers, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub init_images: BTreeMap<String, String>,
     /// Whether its controller has seen its newest generation.
     pub observed: bool,
     /// Replicas asked for.

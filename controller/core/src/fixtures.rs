@@ -105,6 +105,7 @@ pub(crate) fn environment(tier: Tier) -> Environment {
         }],
         deadline: Span::seconds(600),
         automatic_rollback: true,
+        pull_secrets: vec![],
         active: None,
         concerns: vec![],
         reverify_at: None,
@@ -124,6 +125,7 @@ pub(crate) fn workload(version: &str) -> Workload {
             owners: vec!["kubectl/Update".into()],
             applied_by_us: false,
         }],
+        init_images: BTreeMap::new(),
         observed: true,
         replicas: 2,
         updated: 2,
@@ -183,6 +185,7 @@ fn bundle(kind: &str, version: &str, content: Statement) -> Bundle {
         key_hint: Some(key("ci")),
         verified_by: BTreeSet::from([Verified::by_key(key("ci"))]),
         failures: BTreeMap::new(),
+        key_problem: None,
         subjects: vec![digest(version)],
         content,
     }
@@ -263,6 +266,7 @@ pub(crate) fn policy() -> Policy {
             min: 1,
         }],
         windows: vec!["business-hours".into()],
+        uncovered_containers: None,
     }
 }
 

@@ -48,6 +48,8 @@ extern crate self as lockmaster_core;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod one_character;
+#[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod world;

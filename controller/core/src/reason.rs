@@ -131,6 +131,8 @@ reasons! {
     ContainerNotFound,
     /// The Release has no component for the target.
     ComponentNotFound,
+    /// A container that the Release does not set, a sidecar or an init container, has an image without a digest, which may change any time: name its digest in the workload.
+    FloatingImage,
     /// The workload has zero replicas, so nothing could prove the release healthy.
     ScaledToZero,
     /// Another promotion into this Environment acts or comes first.

@@ -22,7 +22,7 @@ pub use crate::rules::{
     window_fact,
 };
 
-use crate::evidence::EvidenceStore;
+use crate::evidence::{Asker, EvidenceStore};
 use crate::records::Chains;
 use crate::rules::{concerns, revocations};
 use crate::stores::{Guarded, Stores};
@@ -367,7 +367,8 @@ impl Observer {
         let releases = facts.releases.values().filter_map(Observed::known);
         let needs = releases
             .flat_map(|release| needs(environment, release, &policies, &facts.trusted_roots));
-        self.evidence.read_all(needs)
+        // What is needed is what the policies' sources give to this namespace, and no more.
+        self.evidence.read_all(&Asker::of(environment), needs)
     }
 }
 

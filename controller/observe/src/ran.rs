@@ -12,6 +12,7 @@ use lockmaster_core::record::Record;
 use lockmaster_core::release::{Component, Release};
 use lockmaster_core::standing::artifacts;
 
+use crate::evidence::Asker;
 use crate::observation::Observer;
 
 impl Observer {
@@ -27,6 +28,7 @@ impl Observer {
             .map(|(_, record)| record.clone())
             .collect();
         let tier = environment.effective_tier(&facts.namespaces);
+        let asker = Asker::of(environment);
         for record in records {
             let Some(release) = self.release_of(environment, &record) else {
                 continue;
@@ -35,7 +37,7 @@ impl Observer {
             let needs = needs(environment, &release, &policies, &facts.trusted_roots);
             let mut looks = BTreeMap::new();
             for (image, anchors) in needs {
-                let (seen, look) = self.evidence.peek(&image, &anchors);
+                let (seen, look) = self.evidence.peek(&image, &asker, &anchors);
                 // Where a promotion asks for the same image, that was looked at already.
                 facts.evidence.entry(image.clone()).or_insert(seen);
                 looks.insert(image, look);

@@ -1,10 +1,10 @@
 //! What the operator is told when it starts.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
 use lockmaster_core::environment::Span;
-use lockmaster_core::release::parse_registry_address;
 use tracing_subscriber::EnvFilter;
 
 /// Carries OCI digests through environments: verifies, asks the gates, rolls out, records.
@@ -23,10 +23,10 @@ pub(crate) struct Args {
     /// Where /healthz and /readyz are served, in plain HTTP.
     #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS:PORT")]
     pub(crate) health_address: SocketAddr,
-    /// A registry that is spoken to in plain HTTP and may have a private or loopback address. May
-    /// be given several times.
-    #[arg(long, value_name = "HOST:PORT", value_parser = parse_registry_address)]
-    pub(crate) plain_http_registry: Vec<String>,
+    /// A YAML file that lists registries which are reached in another way than by HTTPS, on public
+    /// addresses, with nobody's credentials. Read when the operator starts.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registries: Option<PathBuf>,
     /// How often what runs, and what would be gone back to, is verified again, such as 1h or 90m:
     /// from 10m to 168h.
     #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = reverify_every)]
@@ -76,15 +76,5 @@ mod tests {
             let text = every(wrong).unwrap_err().to_string();
             assert!(text.contains("--reverify-every"), "{text}");
         }
-    }
-
-    #[test]
-    fn the_refusal_names_the_flag_and_what_is_wanted() {
-        let arguments = ["lockmaster", "--plain-http-registry", "http://host:5000"];
-        let text = Args::try_parse_from(arguments).unwrap_err().to_string();
-        assert!(
-            text.contains("--plain-http-registry") && text.contains("http://host:5000"),
-            "{text}"
-        );
     }
 }

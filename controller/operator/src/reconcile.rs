@@ -9,6 +9,7 @@ use lockmaster_api::Environment;
 use lockmaster_core::decide::decide;
 use lockmaster_core::decision::{Decision, Next};
 use lockmaster_core::status::{self, EnvironmentStatus};
+use lockmaster_observe::evidence::Asker;
 use lockmaster_observe::observation::{self, Observation};
 use lockmaster_observe::stores::Guarded;
 use tracing::Instrument;
@@ -147,6 +148,7 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
             span.record("digest", target.to.digest().as_str());
         }
     }
+    let asker = Asker::of(&seen.environment);
     for progress in &decision.promotions {
         context
             .metrics
@@ -157,7 +159,8 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             for component in &release.components {
-                context.observer.evidence.insufficient(&component.image);
+                let evidence = &context.observer.evidence;
+                evidence.insufficient(&component.image, &asker);
             }
         }
     }

@@ -7,6 +7,7 @@ use lockmaster_core::facts::Look;
 use lockmaster_core::reason::Reason;
 use lockmaster_core::release::ImageReference;
 use lockmaster_core::standing::due;
+use lockmaster_observe::evidence::Asker;
 use lockmaster_observe::observation::Observation;
 
 use crate::context::Context;
@@ -30,7 +31,8 @@ pub(crate) fn reverify(
     let (now, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|(at, _)| *at <= seen.now);
     for (_, image) in now {
         tracing::debug!(%image, "verifying again");
-        context.observer.evidence.look_again(image, seen.now);
+        let evidence = &context.observer.evidence;
+        evidence.look_again(image, &Asker::of(&seen.environment), seen.now);
     }
     later.into_iter().map(|(at, _)| at).min()
 }
@@ -106,10 +108,17 @@ mod tests {
         };
         assert!(turn > at(0) && turn <= at(3600), "{turn}");
         // On its turn it is looked at: what the observer peeked at is asked for.
-        let _ = context.observer.evidence.peek(&image, &[]);
+        let _ = context
+            .observer
+            .evidence
+            .peek(&image, &Asker::of(&seen.environment), &[]);
         seen.now = turn;
         assert_eq!(reverify(&context, &seen, &decision), None);
-        let look = context.observer.evidence.peek(&image, &[]).1;
+        let look = context
+            .observer
+            .evidence
+            .peek(&image, &Asker::of(&seen.environment), &[])
+            .1;
         assert_eq!(look.at, Some(turn));
         let mut seen = running(&image, look);
         seen.now = turn;

@@ -10,6 +10,7 @@ use kube::runtime::Controller;
 use kube::runtime::controller::Config;
 use lockmaster_observe::evidence::EvidenceStore;
 use lockmaster_observe::observation::Observer;
+use lockmaster_observe::pull_secrets::PullSecrets;
 use lockmaster_observe::registry::{self, RegistryClient};
 use lockmaster_observe::stores::Stores;
 use lockmaster_observe::workloads::Workloads;
@@ -29,7 +30,7 @@ use crate::reverify::Schedule;
 use crate::scrape::snapshot;
 use crate::wake::{EnvironmentRef, PromotionRef, Waker};
 use crate::written::Written;
-use crate::{reconcile, unplaced};
+use crate::{reconcile, registries, unplaced};
 
 /// Passes that may run at once. A pass waits for the API server most of its time; more would only
 /// queue there.
@@ -56,7 +57,7 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
     let metrics = Arc::new(Metrics::new());
     let (changed, workload_changes) = unbounded_channel();
     let workloads = Arc::new(Workloads::new(clients.reader.clone(), changed));
-    let (evidence, evidence_changes) = evidence_store(args, &metrics)?;
+    let (evidence, evidence_changes) = evidence_store(args, clients.live.clone(), &metrics)?;
     let observer = Observer::new(caches.stores.clone(), workloads.clone(), evidence);
     let context = Arc::new(Context {
         observer,
@@ -102,13 +103,14 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
 
 fn evidence_store(
     args: &Args,
+    live: kube::Client,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<(
     Arc<EvidenceStore>,
     UnboundedReceiver<lockmaster_core::release::ImageReference>,
 )> {
     let config = registry::Config {
-        plain_http: args.plain_http_registry.iter().cloned().collect(),
+        registries: registries::read(args.registries.as_deref())?,
         user_agent: concat!("lockmaster/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let client = RegistryClient::new(&config).context("failed to set up the registry client")?;
@@ -116,7 +118,12 @@ fn evidence_store(
     let metrics = metrics.clone();
     let observe = Box::new(move |took, outcome| metrics.fetched(took, outcome));
     Ok((
-        Arc::new(EvidenceStore::new(client, fetched, observe)),
+        Arc::new(EvidenceStore::new(
+            client,
+            PullSecrets::new(live),
+            fetched,
+            observe,
+        )),
         changes,
     ))
 }

@@ -3,12 +3,26 @@
 #[cfg(test)]
 mod bundles;
 #[cfg(test)]
+mod changing;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod keyless;
+#[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod mutations;
+#[cfg(test)]
+mod past_bugs;
 #[cfg(test)]
 mod predicates;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
+mod roots;
+#[cfg(test)]
 mod signing;
+#[cfg(test)]
+mod vectors;

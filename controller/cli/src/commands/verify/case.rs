@@ -138,6 +138,7 @@ impl Subjects {
             targets: Vec::new(),
             deadline: Span::seconds(1),
             automatic_rollback: false,
+            pull_secrets: Vec::new(),
             active: None,
             concerns: vec![],
             reverify_at: None,

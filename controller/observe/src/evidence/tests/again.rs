@@ -18,11 +18,11 @@ async fn known_image() -> (Bench, [Anchor; 1], Digest) {
 
 impl Bench {
     fn peek(&self, keys: &[Anchor]) -> (Observed<Evidence>, Look) {
-        self.store.peek(&self.image, keys)
+        self.store.peek(&self.image, &shop(), keys)
     }
 
     async fn look_again(&mut self) -> Vec<String> {
-        self.store.look_again(&self.image, NOON);
+        self.store.look_again(&self.image, &shop(), NOON);
         self.wait().await;
         self.registry.take_requests()
     }
