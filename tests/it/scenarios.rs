@@ -116,12 +116,6 @@ fn evidence() -> Vec<Scenario> {
                 bundles(snapshot).truncate(2);
             },
         ),
-        scenario(
-            "revoked",
-            7,
-            "Everything is proven, but the artifact was revoked.",
-            |snapshot| revoke_digest(snapshot, "1.42.0"),
-        ),
         registry_down(),
     ]
 }
@@ -179,6 +173,12 @@ fn ask_rules(snapshot: &mut Snapshot) {
 
 fn order() -> Vec<Scenario> {
     vec![
+        scenario(
+            "revoked",
+            7,
+            "Everything is proven, but the artifact was revoked.",
+            |snapshot| revoke_digest(snapshot, "1.42.0"),
+        ),
         scenario(
             "not-in-upstream",
             2,
