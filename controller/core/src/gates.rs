@@ -29,10 +29,11 @@ pub const ALL: &[&dyn Gate] = &[
     &target::Target,
 ];
 
-/// The gates that judge what is attached to an artifact.
+/// The gates that judge what is attached to an artifact, and so can be asked again of what runs. Not
+/// the rules: they are asked about promotions, and what they answer is kept for those alone.
 pub fn evidence() -> impl Iterator<Item = &'static dyn Gate> {
     let all = ALL.iter().copied();
-    all.filter(|gate| gate.reasons().contains(&Reason::EvidencePending))
+    all.filter(|gate| gate.reasons().contains(&Reason::EvidencePending) && gate.name() != "rules")
 }
 
 pub use approval::latches;
@@ -42,6 +43,12 @@ pub use window::{in_force as window_in_force, is_open as window_open};
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_runs_is_asked_of_every_gate_that_judges_evidence() {
+        let names: Vec<_> = evidence().map(Gate::name).collect();
+        assert_eq!(names, ["signature", "provenance", "sbom"]);
+    }
 
     #[test]
     fn names_are_unique_and_every_gate_declares_its_reasons() {
