@@ -47,6 +47,10 @@ pub(super) struct Entry {
 /// Who has not asked for this long asks no more, or asks with other pull secrets.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
 
+/// The same for what runs: its Environment looks when it is due to be verified again, which is once in
+/// a week at least.
+const KEPT_ABANDONED_AFTER: Duration = Duration::from_hours(2 * 168);
+
 struct Running {
     task: tokio::task::AbortHandle,
     /// It is a look that was planned for later, not one that a reader waits for.
@@ -73,7 +77,12 @@ impl Entry {
 
     /// Whether nobody asks for it any more, and nothing is planned.
     pub(super) fn is_abandoned(&self) -> bool {
-        let lately = |at: Instant| at.elapsed() < ABANDONED_AFTER;
+        let after = if self.kept {
+            KEPT_ABANDONED_AFTER
+        } else {
+            ABANDONED_AFTER
+        };
+        let lately = |at: Instant| at.elapsed() < after;
         self.running.is_none() && !self.asked_at.is_some_and(lately)
     }
 
@@ -300,4 +309,23 @@ pub(super) fn judge_all(
         })
     });
     judged.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_is_not_forgotten_between_two_looks() {
+        let entry = |kept, hours| {
+            let mut entry = Entry::default();
+            entry.kept = kept;
+            entry.asked_at = Instant::now().checked_sub(Duration::from_hours(hours));
+            entry
+        };
+        assert!(!entry(false, 0).is_abandoned());
+        assert!(entry(false, 2).is_abandoned());
+        assert!(!entry(true, 169).is_abandoned(), "it is due once in a week");
+        assert!(entry(true, 400).is_abandoned());
+    }
 }
