@@ -14,6 +14,7 @@ pub(crate) fn tests(beds: &Beds) -> Vec<Trial> {
     vec![beds.shared("differential::cosign_says_the_same", beside_cosign)]
 }
 
+/// Of the bed only the tools are used; but tests that measure wait for this one.
 async fn beside_cosign(bed: &Bed) -> anyhow::Result<()> {
     let report = differential::run(&bed.tools).await?;
     progress::line(&report.to_string());
