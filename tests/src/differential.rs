@@ -18,6 +18,7 @@ mod table;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -33,7 +34,7 @@ use mutation::{Around, Attached, Change};
 use ours::Lockmaster;
 use question::{Question, Wanted};
 use signed::{Handmade, Signatures, Signed};
-use store::{BUNDLE, Place, sha256};
+use store::{BUNDLE, Place, Store, sha256};
 use table::{Format, Row};
 
 /// cosign processes at a time.
@@ -76,16 +77,19 @@ pub struct Report {
 /// Makes the images and asks both sides.
 pub async fn run(tools: &Tools) -> anyhow::Result<Report> {
     let registry = Registry::with_referrers(tools).await?;
-    let host = registry.direct_address()?;
+    let store = Store::new(&registry.direct_address()?)?;
     let directory = tempfile::tempdir().context("failed to make a directory")?;
     let rows = table::rows();
     progress::line(&format!("signing and spoiling {} images", rows.len()));
-    let keys = Keys::generate(directory.path())?;
-    let signatures = Signatures::make(tools, &host, directory.path(), &keys).await?;
+    let (keys, mut signatures) = tokio::try_join!(
+        keys(directory.path().to_owned()),
+        Signatures::make(tools, &store, directory.path()),
+    )?;
+    signatures.import(&keys).await?;
     let sources = Sources {
         keys: &keys,
         signatures: &signatures,
-        host: &host,
+        store: &store,
     };
     let posed: Vec<Posed> = stream::iter(rows.iter().enumerate())
         .map(|(number, row)| sources.pose(number, row))
@@ -97,7 +101,7 @@ pub async fn run(tools: &Tools) -> anyhow::Result<Report> {
         .iter()
         .map(|posed| (posed.question.clone(), posed.image.clone()))
         .collect();
-    let ours = Lockmaster::new(&host)?.ask(&questions).await?;
+    let ours = Lockmaster::new(&store.host)?.ask(&questions).await?;
     progress::line("asking cosign");
     let cosign = Cosign::new(tools, directory.path());
     let theirs: Vec<Answer> = stream::iter(&posed)
@@ -115,11 +119,18 @@ pub async fn run(tools: &Tools) -> anyhow::Result<Report> {
     Ok(compare(&rows, &ours, &theirs))
 }
 
+/// RSA keys take a second, in which cosign waits for its log.
+async fn keys(directory: PathBuf) -> anyhow::Result<Keys> {
+    tokio::task::spawn_blocking(move || Keys::generate(&directory))
+        .await
+        .context("failed to wait for the keys")?
+}
+
 /// What rows are made of.
 struct Sources<'a> {
     keys: &'a Keys,
-    signatures: &'a Signatures,
-    host: &'a str,
+    signatures: &'a Signatures<'a>,
+    store: &'a Store,
 }
 
 /// An image in the registry, and what is asked about it.
@@ -137,7 +148,7 @@ impl Sources<'_> {
         let (manifest, attached, question) = made;
         let bundle = attached.bytes.clone();
         let path = format!("row/{number}");
-        let place = Place::push(self.host, &path, &manifest).await?;
+        let place = Place::push(self.store, &path, &manifest).await?;
         place.attach(attached).await?;
         Ok(Posed {
             image: place.image,

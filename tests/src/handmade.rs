@@ -104,6 +104,15 @@ impl Repository {
         })
     }
 
+    /// Another repository of the same registry, by the same connections.
+    pub(crate) fn beside(&self, path: &str) -> Self {
+        Self {
+            client: self.client.clone(),
+            host: self.host.clone(),
+            path: path.to_owned(),
+        }
+    }
+
     /// Pushes an image that holds nothing but the `marker` in its annotations.
     pub async fn push(&self, marker: &str) -> anyhow::Result<Image> {
         let manifest = json!({

@@ -30,31 +30,49 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
+/// A registry to push to.
+pub(super) struct Store {
+    any: Repository,
+    pub(super) host: String,
+}
+
+impl Store {
+    pub(super) fn new(host: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            any: Repository::new(host, "any")?,
+            host: host.to_owned(),
+        })
+    }
+}
+
 /// A repository with one image.
 pub(super) struct Place {
     repository: Repository,
     pub(super) image: Image,
+    /// The descriptor of an empty configuration.
+    empty: Value,
     media_type: String,
     size: usize,
 }
 
 impl Place {
-    /// Pushes an image to the repository `path` at `host`.
-    pub(super) async fn push(host: &str, path: &str, manifest: &[u8]) -> anyhow::Result<Self> {
-        let repository = Repository::new(host, path)?;
-        repository.blob(b"{}".to_vec(), EMPTY).await?;
+    /// Pushes an image to the repository `path`.
+    pub(super) async fn push(store: &Store, path: &str, manifest: &[u8]) -> anyhow::Result<Self> {
+        let repository = store.any.beside(path);
+        let empty = repository.blob(b"{}".to_vec(), EMPTY).await?;
         let digest = sha256(manifest);
         let document = serde_json::from_slice(manifest).context("failed to read a manifest")?;
         let media_type = json::text(&document, "/mediaType")?;
         let bytes = manifest.to_vec();
         repository.put(&digest, &media_type, bytes).await?;
         let image = Image {
-            repository: format!("{host}/{path}"),
+            repository: format!("{}/{path}", store.host),
             digest,
         };
         Ok(Self {
             repository,
             image,
+            empty,
             media_type,
             size: manifest.len(),
         })
@@ -83,10 +101,9 @@ impl Place {
     }
 
     async fn refer(&self, artifact_type: &str, layers: Vec<Value>) -> anyhow::Result<()> {
-        let config = self.repository.blob(b"{}".to_vec(), EMPTY).await?;
         let manifest = object!({
             "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": artifact_type,
-            "config": config, "layers": layers,
+            "config": self.empty, "layers": layers,
             "subject": {"mediaType": self.media_type, "digest": self.image.digest,
                         "size": self.size},
             "annotations": {"dev.sigstore.bundle.content": "dsse-envelope"},

@@ -11,7 +11,7 @@ use super::Signed;
 use crate::cosign::{self, Cosign, SigningKey};
 use crate::differential::keys::{Keys, Kind, PublicKey};
 use crate::differential::question::{By, Root};
-use crate::differential::store::{Place, manifest, sha256};
+use crate::differential::store::{Place, Store, manifest, sha256};
 use crate::differential::table::{Format, Row};
 use crate::differential::{BUILDER, COMMIT, PROCESSES, REPOSITORY, SOURCE, VERSION};
 use crate::evidence::Provenance;
@@ -38,38 +38,46 @@ struct Expired {
 }
 
 /// One of each format.
-pub(in crate::differential) struct Signatures {
+pub(in crate::differential) struct Signatures<'a> {
     made: Vec<(Format, Signed)>,
     imported: Vec<(Kind, Signed)>,
     root: Root,
     expired_root: Root,
-    // Kept until all is asked, although nobody asks it anything any more.
-    _sigstore: Sigstore,
+    // Its Sigstore is kept until all is asked, although nobody asks it anything any more.
+    studio: Studio<'a>,
 }
 
-impl Signatures {
+impl<'a> Signatures<'a> {
+    /// All but those of imported keys.
     pub(in crate::differential) async fn make(
         tools: &Tools,
-        host: &str,
+        store: &'a Store,
         directory: &Path,
-        keys: &Keys,
     ) -> anyhow::Result<Self> {
-        let studio = Studio::open(tools, host, directory).await?;
-        let (made, imported) = tokio::try_join!(studio.make_all(), studio.import_all(keys))?;
-        let json = studio.sigstore.trusted_root_json()?;
-        let path = studio.sigstore.trusted_root();
+        let studio = Studio::open(tools, store, directory).await?;
+        let made = studio.make_all().await?;
+        let (path, json) = (
+            studio.sigstore.trusted_root(),
+            studio.sigstore.trusted_root_json()?,
+        );
         let expired = directory.join("expired-root.json");
         std::fs::write(&expired, EXPIRED.root).context("failed to write a trusted root")?;
         Ok(Self {
             made,
-            imported,
+            imported: Vec::new(),
             root: Root { path, json },
             expired_root: Root {
                 path: expired,
                 json: EXPIRED.root.to_owned(),
             },
-            _sigstore: studio.sigstore,
+            studio,
         })
+    }
+
+    /// Lets cosign sign with these keys too.
+    pub(in crate::differential) async fn import(&mut self, keys: &Keys) -> anyhow::Result<()> {
+        self.imported = self.studio.import_all(keys).await?;
+        Ok(())
     }
 
     /// Signed as the row has it, and whose log and certificates count.
@@ -105,19 +113,19 @@ enum Work {
 }
 
 /// Where all of it is signed.
-struct Studio {
+struct Studio<'a> {
     sigstore: Sigstore,
     cosign: Cosign,
-    host: String,
+    store: &'a Store,
     directory: PathBuf,
 }
 
-impl Studio {
-    async fn open(tools: &Tools, host: &str, directory: &Path) -> anyhow::Result<Self> {
+impl<'a> Studio<'a> {
+    async fn open(tools: &Tools, store: &'a Store, directory: &Path) -> anyhow::Result<Self> {
         Ok(Self {
             sigstore: Sigstore::start(tools).await?,
             cosign: Cosign::new(tools, directory),
-            host: host.to_owned(),
+            store,
             directory: directory.to_owned(),
         })
     }
@@ -259,7 +267,7 @@ impl Studio {
 
     async fn push(&self, name: &str, manifest: &[u8]) -> anyhow::Result<Image> {
         let path = format!("signed/{name}");
-        Ok(Place::push(&self.host, &path, manifest).await?.image)
+        Ok(Place::push(self.store, &path, manifest).await?.image)
     }
 
     async fn sign_message(
