@@ -15,6 +15,7 @@ use lockmaster_tests::launch;
 mod bad_input;
 mod beds;
 mod benchmark;
+mod differential;
 mod guard_cases;
 mod keyless;
 mod memory;
@@ -40,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         bad_input::tests(&beds),
         rights::tests(&beds),
         benchmark::tests(&beds),
+        differential::tests(&beds),
         keyless::tests(&beds),
         registries::tests(&beds),
         requests::tests(&beds),

@@ -291,6 +291,22 @@ fn the_documented_role_for_a_target_is_enough_and_no_more() {
     }
 }
 
+/// The Role for pull secrets, as people copy it: named ones are read one by one, and that is all.
+#[test]
+fn the_documented_role_for_pull_secrets_names_them() {
+    let page = read("docs/reference/rbac.md");
+    let block = page
+        .split("```yaml\n")
+        .find(|block| block.contains("name: lockmaster-pull-secrets"))
+        .unwrap();
+    let role: Value = serde_saphyr::from_str(block.split("\n---").next().unwrap()).unwrap();
+    assert_eq!(rights(&role), BTreeSet::from(["/secrets get".to_owned()]));
+    let names = role["rules"][0]["resourceNames"].as_array().unwrap();
+    assert!(!names.is_empty(), "a rule without names is for all of them");
+    let source = read("controller/observe/src/pull_secrets.rs");
+    assert!(!source.contains(".list(") && !source.contains("watcher("));
+}
+
 #[test]
 fn what_the_chart_passes_is_what_the_operator_takes() {
     let template = read("charts/lockmaster/templates/deployment.yaml");
@@ -312,7 +328,7 @@ fn what_the_chart_passes_is_what_the_operator_takes() {
             assert!(arguments.contains(&declared), "nobody reads --{flag}");
         }
     }
-    assert_eq!(seen, 5, "variables and flags of the Deployment");
+    assert_eq!(seen, 6, "variables and flags of the Deployment");
 }
 
 #[test]

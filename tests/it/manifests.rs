@@ -63,7 +63,10 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         targets,
         deadline,
         automatic_rollback,
+        pull_secrets,
         active: _,
+        concerns: _,
+        reverify_at: _,
     } = environment.clone();
     let after = after.into_iter().map(|environment| After { environment });
     let spec = EnvironmentSpec {
@@ -76,6 +79,7 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         rollback: Rollback {
             automatic: automatic_rollback,
         },
+        pull_secrets,
     };
     Environment {
         metadata: meta(&name, Some(&namespace)),

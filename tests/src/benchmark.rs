@@ -20,6 +20,7 @@ use crate::progress;
 use crate::registry::Registry;
 use crate::tools::Tools;
 
+pub(crate) use contestants::no_pull_secrets;
 use contestants::{Cosign, Lockmaster};
 use measure::{Cost, median};
 

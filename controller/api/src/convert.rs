@@ -53,6 +53,7 @@ pub fn environment(object: &Environment) -> Result<environment::Environment, Err
         targets,
         health,
         rollback,
+        pull_secrets,
     } = object.spec.clone();
     let meta = &object.metadata;
     let name = name(meta)?;
@@ -68,10 +69,22 @@ pub fn environment(object: &Environment) -> Result<environment::Environment, Err
         targets,
         deadline: health.deadline,
         automatic_rollback: rollback.automatic,
+        pull_secrets,
         active: object
             .status
             .as_ref()
             .and_then(|status| status.active.clone()),
+        concerns: object
+            .status
+            .as_ref()
+            .map(|status| status.concerns.clone())
+            .unwrap_or_default(),
+        // What is no instant asks for nothing.
+        reverify_at: meta
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get(environment::RECONCILE_ANNOTATION))
+            .and_then(|value| value.parse().ok()),
     })
 }
 

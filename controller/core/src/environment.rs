@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::promotion::Claim;
 use crate::release::{ComponentDigest, Digest, Version};
+use crate::standing::Concern;
 
 /// Label by which the owners of a namespace's platform say how much it matters. It can only raise
 /// the tier that an Environment gives itself, so that a tenant cannot opt out of a policy.
@@ -19,6 +20,8 @@ pub const CONSENT_ANNOTATION: &str = "lockmaster.dev/authorized-by";
 pub const INTENT_ANNOTATION: &str = "lockmaster.dev/intent";
 /// Annotation on a workload that makes an apply which is still under way conflict.
 pub const FENCE_ANNOTATION: &str = "lockmaster.dev/fence";
+/// Annotation on an Environment: an instant at which what runs is verified again, before its turn.
+pub const RECONCILE_ANNOTATION: &str = "lockmaster.dev/reconcile-at";
 /// Field manager of every apply to a workload.
 pub const FIELD_MANAGER: &str = "lockmaster";
 
@@ -267,9 +270,19 @@ pub struct Environment {
     pub deadline: Span,
     /// Whether a roll-out that is not healthy in time is undone by the same Promotion.
     pub automatic_rollback: bool,
+    /// Secrets of its namespace with which evidence is read from registries; with the operator's own
+    /// logins where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pull_secrets: Vec<String>,
     /// The promotion that holds the Environment now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<Claim>,
+    /// What was held last against what runs and what would be gone back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<Concern>,
+    /// When a person wants these verified again: the value of [`RECONCILE_ANNOTATION`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverify_at: Option<Timestamp>,
 }
 
 impl Environment {
@@ -330,7 +343,10 @@ pub(crate) mod tests {
             }],
             deadline: Span::seconds(600),
             automatic_rollback: true,
+            pull_secrets: vec![],
             active: None,
+            concerns: vec![],
+            reverify_at: None,
         }
     }
 

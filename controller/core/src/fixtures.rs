@@ -107,7 +107,10 @@ pub(crate) fn environment(tier: Tier) -> Environment {
         }],
         deadline: Span::seconds(600),
         automatic_rollback: true,
+        pull_secrets: vec![],
         active: None,
+        concerns: vec![],
+        reverify_at: None,
     }
 }
 
@@ -339,6 +342,8 @@ pub(crate) fn bare() -> Snapshot {
         records_problem: None,
         upstream: BTreeMap::new(),
         upstream_problems: BTreeMap::new(),
+        upstream_concerns: BTreeMap::new(),
+        ran: BTreeMap::new(),
         evidence: BTreeMap::new(),
         rules: BTreeMap::new(),
     };
@@ -372,6 +377,7 @@ pub(crate) fn ready() -> Snapshot {
     let evidence = Evidence {
         subject: digest("1.42.0"),
         bundles: vec![signature("1.42.0"), provenance("1.42.0"), sbom("1.42.0")],
+        withdrawn: BTreeSet::new(),
     };
     facts.evidence = BTreeMap::from([(image("1.42.0"), Observed::Known(evidence))]);
     let staging = upstream_record(&snapshot, "1.42.0", Outcome::Succeeded);

@@ -13,6 +13,7 @@ mod upstream;
 mod window;
 
 use crate::gate::Gate;
+use crate::reason::Reason;
 
 /// Every gate. A new gate is one file and one line here.
 pub const ALL: &[&dyn Gate] = &[
@@ -27,6 +28,13 @@ pub const ALL: &[&dyn Gate] = &[
     &approval::Approval,
     &target::Target,
 ];
+
+/// The gates that judge what is attached to an artifact, and nothing else: what they say holds for
+/// whatever runs it. Rules in Rego look at it too, but may ask for anything about a promotion.
+pub fn evidence() -> impl Iterator<Item = &'static dyn Gate> {
+    let all = ALL.iter().copied();
+    all.filter(|gate| gate.reasons().contains(&Reason::EvidenceValid))
+}
 
 pub use approval::latches;
 pub use rules::questions as rule_questions;

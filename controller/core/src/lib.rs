@@ -38,6 +38,7 @@ pub mod report;
 pub mod revocation;
 pub mod rules;
 pub mod snapshot;
+pub mod standing;
 pub mod status;
 pub mod time;
 pub mod window;
@@ -47,6 +48,8 @@ pub mod window;
 extern crate self as lockmaster_core;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod one_character;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]

@@ -101,6 +101,8 @@ reasons! {
     RegistryUnavailable,
     /// A size or count limit was passed before all evidence was seen, so nothing can be concluded.
     EvidenceTruncated,
+    /// Evidence on which a promotion rested is gone from the registry; attach it again. An alert: nothing is revoked by that.
+    EvidenceWithdrawn,
     /// The same artifacts succeeded in every Environment that comes before.
     SameArtifactsVerified,
     /// The same artifacts have not succeeded in an Environment that must come before: promote them there first.

@@ -15,7 +15,6 @@ use lockmaster_core::facts::{
 };
 use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::{ImageReference, Release};
-use lockmaster_core::revocation::RevocationFact;
 use lockmaster_core::{environment, gates, promotion};
 use lockmaster_rego::Sandbox;
 
@@ -24,8 +23,9 @@ pub use crate::rules::{
     unreadable_rules, window_fact,
 };
 
-use crate::evidence::EvidenceStore;
+use crate::evidence::{Asker, EvidenceStore};
 use crate::records::Chains;
+use crate::rules::{concerns, revocations};
 use crate::stores::{Guarded, Stores};
 use crate::workloads::Workloads;
 
@@ -131,6 +131,7 @@ impl Observer {
         let mut facts = self.rules(&environment, guard);
         let workload_versions = self.add_world(&mut facts, &environment, &promotions);
         facts.evidence = self.evidence(&environment, &facts);
+        self.add_ran(&mut facts, &environment, now);
         Ok(Observation {
             environment,
             promotions,
@@ -210,7 +211,7 @@ impl Observer {
             releases: BTreeMap::new(),
             windows: self.windows(&policies),
             trusted_roots: self.trusted_roots(&policies),
-            revocations: self.revocations(),
+            revocations: revocations(&self.stores.revocations.state()),
             policies,
             workloads: Vec::new(),
             refused: None,
@@ -218,6 +219,8 @@ impl Observer {
             records_problem: None,
             upstream: BTreeMap::new(),
             upstream_problems: BTreeMap::new(),
+            upstream_concerns: BTreeMap::new(),
+            ran: BTreeMap::new(),
             evidence: BTreeMap::new(),
             rules: BTreeMap::new(),
         }
@@ -247,11 +250,13 @@ impl Observer {
         let own = self.chains.of(&records, namespace, &environment.name);
         (facts.records, facts.records_problem) = (own.records, own.problem);
         for before in &environment.after {
-            if self.stores.environment(namespace, before).is_some() {
+            if let Some(object) = self.stores.environment(namespace, before) {
                 let chain = self.chains.of(&records, namespace, before);
                 facts.upstream.insert(before.clone(), chain.records);
                 let problem = Some(before.clone()).zip(chain.problem);
                 facts.upstream_problems.extend(problem);
+                let held = Some(before.clone()).zip(concerns(&object));
+                facts.upstream_concerns.extend(held);
             }
         }
         versions
@@ -271,7 +276,7 @@ impl Observer {
         seen.collect()
     }
 
-    fn release(&self, namespace: &str, name: &str) -> Observed<Release> {
+    pub(crate) fn release(&self, namespace: &str, name: &str) -> Observed<Release> {
         let found = self
             .stores
             .releases
@@ -311,17 +316,6 @@ impl Observer {
                     .or_insert_with(|| Arc::new(policy_fact(object, &self.sandbox)));
                 fact.as_ref().clone()
             })
-            .collect();
-        facts.sort_by(|a, b| a.name.cmp(&b.name));
-        facts
-    }
-
-    /// Every revocation, sorted by name.
-    fn revocations(&self) -> Vec<RevocationFact> {
-        let objects = self.stores.revocations.state();
-        let mut facts: Vec<_> = objects
-            .iter()
-            .map(|object| revocation_fact(object))
             .collect();
         facts.sort_by(|a, b| a.name.cmp(&b.name));
         facts
@@ -379,7 +373,8 @@ impl Observer {
         let releases = facts.releases.values().filter_map(Observed::known);
         let needs = releases
             .flat_map(|release| needs(environment, release, &policies, &facts.trusted_roots));
-        self.evidence.read_all(needs)
+        // What is needed is what the policies' sources give to this namespace, and no more.
+        self.evidence.read_all(&Asker::of(environment), needs)
     }
 }
 

@@ -1,14 +1,17 @@
-//! Policies, windows, trusted roots and revocations as they were seen: what they say, or what is wrong with them.
+//! Policies, windows, trusted roots and revocations as they were seen: what they say, or what is wrong
+//! with them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
-use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, Revocation, TrustedRoot};
+use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, Environment, Revocation, TrustedRoot};
 use lockmaster_core::evidence::RootText;
 use lockmaster_core::facts::{TrustedRootFact, WindowFact};
 use lockmaster_core::gates;
 use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
 use lockmaster_core::revocation::{self, RevocationFact};
+use lockmaster_core::standing::Concern;
 use lockmaster_core::window::{Calendar, Window};
 use lockmaster_rego::Sandbox;
 
@@ -153,4 +156,21 @@ pub fn revocation_fact(object: &Guarded<Revocation>) -> RevocationFact {
         generation: object.meta().generation.unwrap_or_default(),
         content,
     }
+}
+
+/// Every revocation, sorted by name.
+pub(crate) fn revocations(objects: &[Arc<Guarded<Revocation>>]) -> Vec<RevocationFact> {
+    let mut facts: Vec<_> = objects
+        .iter()
+        .map(|object| revocation_fact(object))
+        .collect();
+    facts.sort_by(|a, b| a.name.cmp(&b.name));
+    facts
+}
+
+/// What an Environment says is held against what ran there, if anything.
+pub(crate) fn concerns(object: &Guarded<Environment>) -> Option<Vec<Concern>> {
+    let status = object.0.as_ref().ok()?.status.as_ref()?;
+    let concerns = &status.concerns;
+    (!concerns.is_empty()).then(|| concerns.clone())
 }

@@ -19,6 +19,7 @@ mod news;
 mod reconcile;
 mod registries;
 mod report;
+mod reverify;
 mod scrape;
 mod unplaced;
 mod wake;

@@ -9,6 +9,7 @@ use lockmaster_api::Environment;
 use lockmaster_core::decide::decide;
 use lockmaster_core::decision::{Decision, Next};
 use lockmaster_core::status::{self, EnvironmentStatus};
+use lockmaster_observe::evidence::Asker;
 use lockmaster_observe::observation::{self, Observation};
 use lockmaster_observe::stores::Guarded;
 use tracing::Instrument;
@@ -18,6 +19,7 @@ use crate::carry_out::{Acted, carry_out, hold, write_environment};
 use crate::context::{Context, doubling};
 use crate::current::is_current;
 use crate::report::Reports;
+use crate::reverify::reverify;
 use crate::{fresh, report};
 
 /// Why a pass could not be finished.
@@ -89,12 +91,13 @@ async fn pass(
     context.observer.ask_rules(&mut seen).await;
     let decision = decide(&seen.input());
     note(context, &seen, &decision);
+    let due = reverify(context, &seen, &decision);
     let acted = carry_out(context, &seen, &decision).await?;
     let reports = report::report(context, &seen, &decision.promotions).await?;
     if acted == Acted::Nothing {
         report_environment(context, &seen, &decision).await?;
     }
-    Ok(match (acted, reports, decision.next) {
+    Ok(match (acted, reports, decision.next.earlier(due)) {
         (Acted::Raced, ..) => Action::requeue(LOOK_AGAIN),
         // The deadline of the roll-out is kept all the same.
         (Acted::Refused { retry_at }, _, next) => match next.earlier(Some(retry_at)) {
@@ -146,6 +149,7 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
             span.record("digest", target.to.digest().as_str());
         }
     }
+    let asker = Asker::of(&seen.environment);
     for progress in &decision.promotions {
         context
             .metrics
@@ -158,7 +162,8 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             for component in &release.components {
-                context.observer.evidence.insufficient(&component.image);
+                let evidence = &context.observer.evidence;
+                evidence.insufficient(&component.image, &asker);
             }
         }
     }

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use kube::runtime::Controller;
 use kube::runtime::controller::Config;
 use lockmaster_observe::evidence::EvidenceStore;
 use lockmaster_observe::observation::Observer;
+use lockmaster_observe::pull_secrets::PullSecrets;
 use lockmaster_observe::registry::{self, RegistryClient};
 use lockmaster_observe::stores::Stores;
 use lockmaster_observe::workloads::Workloads;
@@ -24,6 +26,7 @@ use crate::fresh::Freshness;
 use crate::guard::GuardWatch;
 use crate::http::Listeners;
 use crate::metrics::Metrics;
+use crate::reverify::Schedule;
 use crate::scrape::snapshot;
 use crate::wake::{EnvironmentRef, PromotionRef, Waker};
 use crate::written::Written;
@@ -54,7 +57,7 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
     let metrics = Arc::new(Metrics::new());
     let (changed, workload_changes) = unbounded_channel();
     let workloads = Arc::new(Workloads::new(clients.reader.clone(), changed));
-    let (evidence, evidence_changes) = evidence_store(args, &metrics)?;
+    let (evidence, evidence_changes) = evidence_store(args, clients.live.clone(), &metrics)?;
     let observer = Observer::new(caches.stores.clone(), workloads.clone(), evidence);
     let context = Arc::new(Context {
         observer,
@@ -67,6 +70,10 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
         first_seen: FirstSeen::default(),
         failures: Failures::default(),
         refusals: Refusals::default(),
+        schedule: Schedule {
+            every: args.reverify_every.duration(),
+            started: Timestamp::now(),
+        },
     });
     let ready = Arc::new(AtomicBool::new(false));
     let scraped = context.clone();
@@ -96,6 +103,7 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
 
 fn evidence_store(
     args: &Args,
+    live: kube::Client,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<(
     Arc<EvidenceStore>,
@@ -110,7 +118,12 @@ fn evidence_store(
     let metrics = metrics.clone();
     let observe = Box::new(move |took, outcome| metrics.fetched(took, outcome));
     Ok((
-        Arc::new(EvidenceStore::new(client, fetched, observe)),
+        Arc::new(EvidenceStore::new(
+            client,
+            PullSecrets::new(live),
+            fetched,
+            observe,
+        )),
         changes,
     ))
 }

@@ -14,8 +14,9 @@ use lockmaster_core::policy::Policy;
 use lockmaster_core::release::ImageReference;
 use lockmaster_core::snapshot::Snapshot;
 use lockmaster_core::{case, gate, gates};
-use lockmaster_observe::evidence::EvidenceStore;
+use lockmaster_observe::evidence::{Asker, EvidenceStore};
 use lockmaster_observe::observation::policy_content;
+use lockmaster_observe::pull_secrets::PullSecrets;
 use lockmaster_observe::registry::{Config, Registry, RegistryClient};
 use lockmaster_rego::Sandbox;
 use lockmaster_verify::parse_key;
@@ -41,6 +42,7 @@ const EVALUATIONS: usize = 201;
 /// The operator's evidence store, with nothing known yet.
 pub(super) struct Lockmaster {
     store: EvidenceStore,
+    asker: Asker,
     told: Mutex<UnboundedReceiver<ImageReference>>,
     anchors: Vec<Anchor>,
     snapshot: Snapshot,
@@ -59,10 +61,12 @@ impl Lockmaster {
                 .collect(),
             user_agent: "lockmaster-benchmark".to_owned(),
         })?;
+        let secrets = no_pull_secrets()?;
         let (wake, told) = unbounded_channel();
         let snapshot = ready(key, images)?;
         Ok(Self {
-            store: EvidenceStore::new(client, wake, Box::new(|_, _| {})),
+            store: EvidenceStore::new(client, secrets, wake, Box::new(|_, _| {})),
+            asker: Asker::of(&snapshot.environment),
             told: Mutex::new(told),
             anchors: vec![Anchor::of_key(parse_key(&key.pem)?)],
             snapshot,
@@ -109,7 +113,12 @@ impl Lockmaster {
         loop {
             let seen: Vec<_> = references
                 .iter()
-                .map(|image| (image.clone(), self.store.read(image, &self.anchors)))
+                .map(|image| {
+                    (
+                        image.clone(),
+                        self.store.read(image, &self.asker, &self.anchors),
+                    )
+                })
                 .collect();
             if seen
                 .iter()
@@ -147,7 +156,7 @@ impl Lockmaster {
         let mut times = Vec::new();
         for _ in 0..EVALUATIONS {
             let start = Instant::now();
-            let seen = self.store.read(&image, &self.anchors);
+            let seen = self.store.read(&image, &self.asker, &self.anchors);
             snapshot.facts.evidence.insert(image.clone(), seen);
             verdict(&snapshot)?;
             times.push(start.elapsed());
@@ -261,4 +270,13 @@ impl Cosign {
         }
         Ok(())
     }
+}
+
+/// Pull secrets for a store whose askers name none, so that nobody is ever asked for one.
+pub(crate) fn no_pull_secrets() -> anyhow::Result<PullSecrets> {
+    let nowhere = "http://127.0.0.1:1"
+        .parse()
+        .context("failed to parse a URL")?;
+    let client = kube::Client::try_from(kube::Config::new(nowhere));
+    Ok(PullSecrets::new(client.context("failed to make a client")?))
 }

@@ -103,6 +103,7 @@ async fn fetch(arguments: &Verify, anchors: &[Anchor]) -> anyhow::Result<Observe
     Ok(Observed::Known(Evidence {
         subject: digest.clone(),
         bundles: bundles.map(|b| judge(&subject, &b.bytes, &trust)).collect(),
+        withdrawn: [].into(),
     }))
 }
 

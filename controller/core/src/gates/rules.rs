@@ -137,6 +137,7 @@ fn about(
     let nothing = Evidence {
         subject: image.digest().clone(),
         bundles: Vec::new(),
+        withdrawn: [].into(),
     };
     let evidence = if content.policy.asks() {
         seen(case, image)?

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
+use crate::pull_secrets::PullSecrets;
 use crate::registry::{Config, RegistryClient};
 
 /// Caches with these Promotions and nothing else.
@@ -36,13 +37,15 @@ fn observer(promotions: Vec<Value>) -> Observer {
     let silent = tower::service_fn(|_: Request<Body>| {
         std::future::pending::<Result<Response<Body>, Infallible>>()
     });
-    let workloads = Workloads::new(Client::new(silent, "default"), unbounded_channel().0);
+    let silent = Client::new(silent, "default");
+    let workloads = Workloads::new(silent.clone(), unbounded_channel().0);
     let config = Config {
         registries: Vec::new(),
         user_agent: "lockmaster/test".into(),
     };
     let registry = RegistryClient::new(&config).unwrap();
-    let evidence = EvidenceStore::new(registry, unbounded_channel().0, Box::new(|_, _| {}));
+    let (secrets, wake) = (PullSecrets::new(silent), unbounded_channel().0);
+    let evidence = EvidenceStore::new(registry, secrets, wake, Box::new(|_, _| {}));
     Observer::new(stores, Arc::new(workloads), Arc::new(evidence))
 }
 

@@ -108,6 +108,12 @@ impl Credentials {
         &self.namespace
     }
 
+    /// The files of logins that they are from.
+    #[must_use]
+    pub fn logins(&self) -> &[DockerConfig] {
+        &self.logins
+    }
+
     /// What may be shown to an image's own registry.
     pub(super) fn for_origin(&self, image: &ImageReference) -> Option<&Login> {
         find_login(&self.logins, image.repository())

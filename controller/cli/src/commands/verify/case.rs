@@ -125,6 +125,8 @@ impl Subjects {
             records_problem: None,
             upstream: BTreeMap::new(),
             upstream_problems: BTreeMap::new(),
+            upstream_concerns: BTreeMap::new(),
+            ran: BTreeMap::new(),
             evidence: evidence.into_iter().collect(),
             rules: BTreeMap::new(),
         };
@@ -166,7 +168,10 @@ impl Subjects {
             targets: Vec::new(),
             deadline: Span::seconds(1),
             automatic_rollback: false,
+            pull_secrets: Vec::new(),
             active: None,
+            concerns: vec![],
+            reverify_at: None,
         }
     }
 
@@ -352,6 +357,7 @@ mod tests {
                 .digest()
                 .clone(),
             bundles: vec![],
+            withdrawn: [].into(),
         };
         check(Some(Observed::Known(empty)), Reason::SignatureMissing);
         check(None, Reason::SourceNotAllowed);
@@ -383,6 +389,7 @@ mod tests {
             let evidence = Evidence {
                 subject: arguments.image.digest().clone(),
                 bundles: vec![],
+                withdrawn: [].into(),
             };
             let subjects = subjects(&arguments, &text).unwrap();
             let gates = gates(&subjects, &text, Some(Observed::Known(evidence)));

@@ -63,7 +63,7 @@ fn a_keyless_signature_counts_and_is_named() {
     assert_eq!(evidence.signed_at, Some(now()));
 }
 
-/// CVE-2026-25542 (Tekton): identities are compared whole, in one character too.
+/// CVE-2026-25542, GHSA-rmx9-2pp3-xhcr (Tekton): identities are compared whole, in one character too.
 #[test]
 fn cve_2026_25542_another_identity_or_issuer_is_a_stranger() {
     for change in [
