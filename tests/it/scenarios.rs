@@ -116,27 +116,24 @@ fn evidence() -> Vec<Scenario> {
                 bundles(snapshot).truncate(2);
             },
         ),
-        scenario(
-            "revoked",
-            7,
-            "Everything is proven, but the artifact was revoked.",
-            |snapshot| revoke_digest(snapshot, "1.42.0"),
-        ),
-        scenario(
-            "registry-down",
-            2,
-            "The registry does not answer.",
-            |snapshot| {
-                let why = Unavailable {
-                    cause: Cause::Unreachable,
-                    message: "GET https://registry.example/v2/shop/checkout: connection refused"
-                        .into(),
-                };
-                let evidence = &mut snapshot.facts.evidence;
-                evidence.insert(image("1.42.0"), Observed::Unavailable(why));
-            },
-        ),
+        registry_down(),
     ]
+}
+
+fn registry_down() -> Scenario {
+    scenario(
+        "registry-down",
+        2,
+        "The registry does not answer.",
+        |snapshot| {
+            let why = Unavailable {
+                cause: Cause::Unreachable,
+                message: "GET https://registry.example/v2/shop/checkout: connection refused".into(),
+            };
+            let evidence = &mut snapshot.facts.evidence;
+            evidence.insert(image("1.42.0"), Observed::Unavailable(why));
+        },
+    )
 }
 
 fn rules() -> Vec<Scenario> {
@@ -176,6 +173,12 @@ fn ask_rules(snapshot: &mut Snapshot) {
 
 fn order() -> Vec<Scenario> {
     vec![
+        scenario(
+            "revoked",
+            7,
+            "Everything is proven, but the artifact was revoked.",
+            |snapshot| revoke_digest(snapshot, "1.42.0"),
+        ),
         scenario(
             "not-in-upstream",
             2,

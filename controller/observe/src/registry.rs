@@ -16,6 +16,8 @@ mod discovery;
 mod docker_config;
 mod document;
 mod endpoint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod link;
 mod own;
 mod problem;

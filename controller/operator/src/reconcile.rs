@@ -64,7 +64,9 @@ pub(crate) async fn reconcile(
         step = tracing::field::Empty,
     );
     let key = format!("{namespace}/{name}");
-    let done = pass(object, readable, &context).instrument(span).await?;
+    let done = Box::pin(pass(object, readable, &context))
+        .instrument(span)
+        .await?;
     context.failures.reset(&key);
     Ok(done)
 }

@@ -55,10 +55,7 @@ impl Lockmaster {
             .filter_map(|image| image.repository.split('/').next());
         let hosts: BTreeSet<&str> = hosts.collect();
         let client = RegistryClient::new(&Config {
-            registries: hosts
-                .into_iter()
-                .map(|host| Registry::plain_http(host))
-                .collect(),
+            registries: hosts.into_iter().map(Registry::plain_http).collect(),
             user_agent: "lockmaster-benchmark".to_owned(),
         })?;
         let secrets = no_pull_secrets()?;

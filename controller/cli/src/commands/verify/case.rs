@@ -389,7 +389,7 @@ mod tests {
             let evidence = Evidence {
                 subject: arguments.image.digest().clone(),
                 bundles: vec![],
-                withdrawn: [].into(),
+                withdrawn: std::collections::BTreeSet::new(),
             };
             let subjects = subjects(&arguments, &text).unwrap();
             let gates = gates(&subjects, &text, Some(Observed::Known(evidence)));
