@@ -18,14 +18,14 @@ use crate::problem::RuleError;
 
 /// How long one rule may take about one image. A rule over a few hundred packages takes well below
 /// one millisecond.
-const LIMIT: Duration = Duration::from_millis(200);
+const LIMIT: Duration = Duration::from_millis(300);
 /// How long the next answer may take to come: the limit, and the start of a child on a busy machine.
 /// Then the child does not stop by itself, and is killed.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How long all questions of one look may take. Children run one after the other, so this is what
 /// slow rules of one Environment can cost the passes of another one that has rules; those without
 /// never wait here.
-const BUDGET: Duration = Duration::from_millis(700);
+const BUDGET: Duration = Duration::from_millis(800);
 /// Most that all rules of one look may read, in bytes: the child holds it several times over.
 const SIZE: usize = 4 << 20;
 /// Answers that are kept. Their questions hold the minute, so none is good for long.
