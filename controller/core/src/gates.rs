@@ -29,11 +29,11 @@ pub const ALL: &[&dyn Gate] = &[
     &target::Target,
 ];
 
-/// The gates that judge what is attached to an artifact, and so can be asked again of what runs. Not
-/// the rules: they are asked about promotions, and what they answer is kept for those alone.
+/// The gates that judge what is attached to an artifact, and nothing else: what they say holds for
+/// whatever runs it. Rules in Rego look at it too, but may ask for anything about a promotion.
 pub fn evidence() -> impl Iterator<Item = &'static dyn Gate> {
     let all = ALL.iter().copied();
-    all.filter(|gate| gate.reasons().contains(&Reason::EvidencePending) && gate.name() != "rules")
+    all.filter(|gate| gate.reasons().contains(&Reason::EvidenceValid))
 }
 
 pub use approval::latches;

@@ -22,8 +22,8 @@ const STACK: u64 = 8 << 20;
 const SECONDS: u64 = 3;
 /// Files that may be open: the three that it is given. So it opens none, and no socket either.
 const FILES: u64 = 3;
-/// Longest job: what asks more is cut by whoever asks.
-pub(crate) const JOB_LIMIT: u64 = 16 << 20;
+/// Longest job: four times what may be asked, since JSON in JSON grows by its quotation marks.
+const JOB_LIMIT: u64 = 16 << 20;
 
 /// Whether this program was started to answer rules: then `main` calls [`serve`] before it does
 /// anything else, above all before it starts threads.

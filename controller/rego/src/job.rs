@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use lockmaster_core::rules::{RuleOutcome, RuleQuestion};
+use lockmaster_core::rules::RuleOutcome;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::RuleError;
@@ -21,8 +21,10 @@ pub(crate) enum Job {
     Check(Vec<String>),
     /// To ask rules.
     Ask {
-        /// What.
-        questions: Vec<RuleQuestion>,
+        /// What they are asked about. Several rules of a policy look at the same.
+        inputs: Vec<String>,
+        /// The rules, and which of the inputs each is asked about.
+        questions: Vec<(String, usize)>,
         /// How long one may take, in milliseconds.
         limit: u64,
     },
@@ -51,7 +53,12 @@ impl Job {
     pub(crate) fn skip(&self, answers: usize) -> Self {
         match self {
             Self::Check(rules) => Self::Check(rules.iter().skip(answers).cloned().collect()),
-            Self::Ask { questions, limit } => Self::Ask {
+            Self::Ask {
+                inputs,
+                questions,
+                limit,
+            } => Self::Ask {
+                inputs: inputs.clone(),
                 questions: questions.iter().skip(answers).cloned().collect(),
                 limit: *limit,
             },
@@ -68,10 +75,15 @@ impl Job {
                     }
                 }
             }
-            Self::Ask { questions, limit } => {
+            Self::Ask {
+                inputs,
+                questions,
+                limit,
+            } => {
                 let limit = Duration::from_millis(*limit);
-                for question in questions {
-                    if !hand_over(Answer::Asked(ask(question, limit))) {
+                for (rego, input) in questions {
+                    let input = inputs.get(*input).map_or("", String::as_str);
+                    if !hand_over(Answer::Asked(ask(rego, input, limit))) {
                         return;
                     }
                 }
@@ -80,9 +92,9 @@ impl Job {
     }
 }
 
-fn ask(question: &RuleQuestion, limit: Duration) -> RuleOutcome {
-    match compile(&question.rego) {
-        Ok(rule) => rule.evaluate(&question.input, limit),
+fn ask(rego: &str, input: &str, limit: Duration) -> RuleOutcome {
+    match compile(rego) {
+        Ok(rule) => rule.evaluate(input, limit),
         // It was checked when the policy was read; whoever could not do that hears it now.
         Err(error) => RuleOutcome::Failed {
             problem: error.to_string(),

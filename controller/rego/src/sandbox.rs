@@ -12,20 +12,22 @@ use std::time::{Duration, Instant};
 use lockmaster_core::release::Digest;
 use lockmaster_core::rules::{RuleOutcome, RuleQuestion};
 
-use crate::child::{JOB_LIMIT, MEMORY, WORD};
+use crate::child::{MEMORY, WORD};
 use crate::job::{ANSWER_LIMIT, Answer, Job};
 use crate::problem::RuleError;
 
 /// How long one rule may take about one image. A rule over a few hundred packages takes well below
 /// one millisecond.
-const LIMIT: Duration = Duration::from_millis(200);
+const LIMIT: Duration = Duration::from_millis(300);
 /// How long the next answer may take to come: the limit, and the start of a child on a busy machine.
 /// Then the child does not stop by itself, and is killed.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How long all questions of one look may take. Children run one after the other, so this is what
 /// slow rules of one Environment can cost the passes of another one that has rules; those without
 /// never wait here.
-const BUDGET: Duration = Duration::from_millis(700);
+const BUDGET: Duration = Duration::from_millis(800);
+/// Most that all rules of one look may read, in bytes: the child holds it several times over.
+const SIZE: usize = 4 << 20;
 /// Answers that are kept. Their questions hold the minute, so none is good for long.
 const KEPT: usize = 1024;
 
@@ -90,24 +92,31 @@ impl Sandbox {
         if kept.len() > KEPT {
             kept.clear();
         }
-        let (mut keys, mut open, mut size) = (Vec::new(), Vec::new(), 0);
+        let (mut keys, mut asked, mut size) = (Vec::new(), Vec::new(), 0);
+        let mut inputs: Vec<String> = Vec::new();
         let mut answers = BTreeMap::new();
-        for (key, question) in questions {
+        for (key, RuleQuestion { rego, input }) in questions {
             if let Some(answer) = kept.get(&key) {
                 answers.insert(key, answer.clone());
                 continue;
             }
-            // JSON in JSON: each quotation mark becomes two bytes, and nothing more than six.
-            size += 2 * (question.input.len() + question.rego.len()) as u64;
-            if size > JOB_LIMIT / 4 {
+            let known = inputs.iter().position(|known| *known == input);
+            let more = rego.len() + known.map_or(input.len(), |_| 0);
+            if size + more > SIZE {
                 answers.insert(key, unavailable("there is too much to look at"));
                 continue;
             }
+            size += more;
+            let at = known.unwrap_or(inputs.len());
+            if known.is_none() {
+                inputs.push(input);
+            }
+            asked.push((rego, at));
             keys.push(key);
-            open.push(question);
         }
         let job = Job::Ask {
-            questions: open,
+            inputs,
+            questions: asked,
             limit: u64::try_from(LIMIT.as_millis()).unwrap_or(u64::MAX),
         };
         let (found, silence) = self.run(&job);

@@ -71,6 +71,10 @@ fn main() -> ExitCode {
             a_rule_that_cannot_be_read_fails_when_it_is_asked,
         ),
         (
+            "rules_of_one_policy_share_what_they_look_at",
+            rules_of_one_policy_share_what_they_look_at,
+        ),
+        (
             "too_much_to_look_at_is_no_answer",
             too_much_to_look_at_is_no_answer,
         ),
@@ -326,4 +330,22 @@ fn too_much_to_look_at_is_no_answer() {
     };
     let answers = sandbox.ask(BTreeMap::from([(question.key(), question.clone())]));
     unavailable(&answers[&question.key()], "too much to look at");
+}
+
+/// The input is read once for all rules of a policy: sixteen copies of it would be too much.
+fn rules_of_one_policy_share_what_they_look_at() {
+    let sandbox = Sandbox::of_this_program();
+    let input = format!("{{\"text\": \"{}\"}}", "x".repeat(300_000));
+    let questions = (0..16).map(|n| {
+        let question = RuleQuestion {
+            input: input.clone(),
+            ..question(&format!("allow := true # {n}"))
+        };
+        (question.key(), question)
+    });
+    let answers = sandbox.ask(questions.collect());
+    assert_eq!(answers.len(), 16);
+    for answer in answers.values() {
+        assert_eq!(*answer, RuleOutcome::Allowed);
+    }
 }

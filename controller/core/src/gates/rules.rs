@@ -495,4 +495,11 @@ mod tests {
         let input = &questions.values().next().unwrap().input;
         assert!(input.contains("\"action\":\"Rollback\""), "{input}");
     }
+
+    /// They may ask for anything, a day of the week for example: no reason to doubt what runs.
+    #[test]
+    fn what_runs_is_not_ruled_again() {
+        let mut again = crate::gates::evidence();
+        assert!(again.all(|gate| gate.name() != Rules.name()));
+    }
 }
