@@ -21,6 +21,8 @@ mod keyless;
 mod memory;
 mod registries;
 mod requests;
+mod reverification;
+mod revocation;
 mod rights;
 mod scenarios;
 mod start;
@@ -40,6 +42,8 @@ fn main() -> anyhow::Result<()> {
         scenarios::tests(&beds),
         bad_input::tests(&beds),
         rights::tests(&beds),
+        revocation::tests(&beds),
+        reverification::tests(&beds),
         benchmark::tests(&beds),
         differential::tests(&beds),
         keyless::tests(&beds),

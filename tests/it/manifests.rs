@@ -125,6 +125,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        rules,
         uncovered_containers,
     } = policy.clone();
     for key in authorities.iter_mut().flat_map(|a| &mut a.keys) {
@@ -137,6 +138,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        rules,
         uncovered_containers,
     };
     ClusterPromotionPolicy {

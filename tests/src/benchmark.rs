@@ -304,8 +304,8 @@ impl fmt::Display for Report {
         )?;
         write!(
             f,
-            "  memory grew by {:.1} MiB under a registry that sends bytes without end",
-            *hostile_growth as f64 / f64::from(1 << 20)
+            "  memory grew by {} KiB under a registry that sends bytes without end",
+            *hostile_growth >> 10
         )
     }
 }

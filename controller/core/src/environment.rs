@@ -270,8 +270,7 @@ pub struct Environment {
     pub deadline: Span,
     /// Whether a roll-out that is not healthy in time is undone by the same Promotion.
     pub automatic_rollback: bool,
-    /// Secrets of its namespace with which evidence is read from registries; with the operator's own
-    /// logins where there are none.
+    /// Secrets of its namespace with which evidence is read; without any, the operator's logins are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pull_secrets: Vec<String>,
     /// The promotion that holds the Environment now.
@@ -292,9 +291,8 @@ impl Environment {
         format!("{}/{}", self.namespace, self.name)
     }
 
-    /// The highest of the Environment's own tier and the tier labels of its namespace and of every
-    /// target's namespace. `labels` holds the labels of those namespaces; one that is not there was
-    /// not seen and counts as Production.
+    /// The highest of its own tier and those that the labels of its namespace and its targets' give.
+    /// `labels` holds the labels of these; a namespace that is not there counts as Production.
     #[must_use]
     pub fn effective_tier(&self, labels: &BTreeMap<String, BTreeMap<String, String>>) -> Tier {
         self.namespaces()

@@ -10,6 +10,7 @@ use crate::policy::PolicyFact;
 use crate::record::Record;
 use crate::release::{Digest, ImageReference, Release};
 use crate::revocation::RevocationFact;
+use crate::rules::RuleOutcome;
 use crate::standing::Concern;
 use crate::window::Calendar;
 
@@ -259,6 +260,9 @@ pub struct Facts {
     pub ran: BTreeMap<String, Ran>,
     /// What is attached to the images of the releases, where a matching policy asks.
     pub evidence: BTreeMap<ImageReference, Observed<Evidence>>,
+    /// What the rules of the matching policies answered, by the key of the question.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<Digest, RuleOutcome>,
 }
 
 impl Facts {

@@ -6,6 +6,8 @@
 pub(crate) mod keyless;
 #[path = "fixtures/revoked.rs"]
 pub(crate) mod revoked;
+#[path = "fixtures/ruled.rs"]
+pub(crate) mod ruled;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -266,6 +268,7 @@ pub(crate) fn policy() -> Policy {
             min: 1,
         }],
         windows: vec!["business-hours".into()],
+        rules: vec![],
         uncovered_containers: None,
     }
 }
@@ -342,6 +345,7 @@ pub(crate) fn bare() -> Snapshot {
         upstream_concerns: BTreeMap::new(),
         ran: BTreeMap::new(),
         evidence: BTreeMap::new(),
+        rules: BTreeMap::new(),
     };
     let mut snapshot: Snapshot = Snapshot::of(&lockmaster_core::decide::Input {
         promotions: &[promotion("checkout-1.42.0-prod", "1.42.0")],

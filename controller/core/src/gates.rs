@@ -5,6 +5,7 @@ mod evidence;
 mod provenance;
 mod release;
 mod revocation;
+mod rules;
 mod sbom;
 mod signature;
 mod target;
@@ -21,6 +22,7 @@ pub const ALL: &[&dyn Gate] = &[
     &signature::Signature,
     &provenance::Provenance,
     &sbom::Sbom,
+    &rules::Rules,
     &upstream::Upstream,
     &window::Window,
     &approval::Approval,
@@ -34,6 +36,7 @@ pub fn evidence() -> impl Iterator<Item = &'static dyn Gate> {
 }
 
 pub use approval::latches;
+pub use rules::questions as rule_questions;
 pub use window::{in_force as window_in_force, is_open as window_open};
 
 #[cfg(test)]

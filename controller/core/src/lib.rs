@@ -36,6 +36,7 @@ pub mod record;
 pub mod release;
 pub mod report;
 pub mod revocation;
+pub mod rules;
 pub mod snapshot;
 pub mod standing;
 pub mod status;

@@ -87,6 +87,12 @@ reasons! {
     SbomSignerNotTrusted,
     /// The bill of materials cannot be read, has a format that is not allowed, or lists too little.
     SbomInvalid,
+    /// Every rule in Rego of the matching policies allows it.
+    RulesAllow,
+    /// A rule in Rego does not allow it: it says no, gives no answer, or fails.
+    RuleDenied,
+    /// A rule in Rego could not be asked, or had no answer within its time and memory: nothing is known, and it is asked again.
+    RuleUnanswered,
     /// A policy rests on a TrustedRoot that does not exist or cannot be read, so nothing can be verified under it: closed.
     TrustedRootInvalid,
     /// The registry does not have the artifact.

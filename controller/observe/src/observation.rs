@@ -16,10 +16,11 @@ use lockmaster_core::facts::{
 use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::{ImageReference, Release};
 use lockmaster_core::{environment, gates, promotion};
+use lockmaster_rego::Sandbox;
 
 pub use crate::rules::{
     policy_content, policy_fact, revocation_fact, trusted_root_content, trusted_root_fact,
-    window_fact,
+    unreadable_rules, window_fact,
 };
 
 use crate::evidence::{Asker, EvidenceStore};
@@ -36,6 +37,8 @@ pub struct Observer {
     pub workloads: Arc<Workloads>,
     /// The evidence.
     pub evidence: Arc<EvidenceStore>,
+    /// Where rules in Rego are read and asked.
+    pub sandbox: Arc<Sandbox>,
     policies: Mutex<HashMap<(String, i64), Arc<PolicyFact>>>,
     trusted_roots: Mutex<HashMap<(String, i64), Arc<TrustedRootFact>>>,
     chains: Chains,
@@ -103,6 +106,7 @@ impl Observer {
             stores,
             workloads,
             evidence,
+            sandbox: Arc::new(Sandbox::of_this_program()),
             policies: Mutex::default(),
             trusted_roots: Mutex::default(),
             chains: Chains::default(),
@@ -218,6 +222,7 @@ impl Observer {
             upstream_concerns: BTreeMap::new(),
             ran: BTreeMap::new(),
             evidence: BTreeMap::new(),
+            rules: BTreeMap::new(),
         }
     }
 
@@ -290,7 +295,8 @@ impl Observer {
         }
     }
 
-    /// Every policy, sorted by name. What is costly to read (its keys) is read once a generation.
+    /// Every policy, sorted by name. What is costly to read (its keys, and its rules by a process of
+    /// their own) is read once a generation.
     #[must_use]
     pub fn policies(&self) -> Vec<PolicyFact> {
         let objects = self.stores.policies.state();
@@ -307,7 +313,7 @@ impl Observer {
             .map(|object| {
                 let fact = known
                     .entry(key(object))
-                    .or_insert_with(|| Arc::new(policy_fact(object)));
+                    .or_insert_with(|| Arc::new(policy_fact(object, &self.sandbox)));
                 fact.as_ref().clone()
             })
             .collect();

@@ -131,6 +131,7 @@ pub(crate) fn observation_with(promotions: &[&str]) -> Observation {
         upstream_concerns: BTreeMap::new(),
         ran: BTreeMap::new(),
         evidence: BTreeMap::new(),
+        rules: BTreeMap::new(),
     };
     Observation {
         environment: convert::environment(&environment()).unwrap(),
@@ -223,4 +224,9 @@ pub(crate) fn context(client: &Client, stores: Stores) -> Context {
             started: Timestamp::UNIX_EPOCH,
         },
     }
+}
+
+/// Reads rules in the process of the test: nobody started it so that it could be started again.
+pub(crate) fn sandbox() -> Arc<lockmaster_rego::Sandbox> {
+    Arc::new(lockmaster_rego::Sandbox::without_protection())
 }

@@ -64,7 +64,9 @@ pub(crate) async fn reconcile(
         step = tracing::field::Empty,
     );
     let key = format!("{namespace}/{name}");
-    let done = pass(object, readable, &context).instrument(span).await?;
+    let done = Box::pin(pass(object, readable, &context))
+        .instrument(span)
+        .await?;
     context.failures.reset(&key);
     Ok(done)
 }
@@ -88,6 +90,7 @@ async fn pass(
         say_unreadable(context, &seen, problem).await?;
         return Ok(Action::await_change());
     }
+    context.observer.ask_rules(&mut seen).await;
     let decision = decide(&seen.input());
     note(context, &seen, &decision);
     let due = reverify(context, &seen, &decision);
@@ -154,8 +157,10 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
             .metrics
             .gates(&seen.environment.stage, &progress.gates);
         let unmet = progress.gates.iter().any(|gate| {
-            matches!(gate.name.as_str(), "signature" | "provenance" | "sbom")
-                && !gate.verdict.is_open()
+            matches!(
+                gate.name.as_str(),
+                "signature" | "provenance" | "sbom" | "rules"
+            ) && !gate.verdict.is_open()
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             for component in &release.components {

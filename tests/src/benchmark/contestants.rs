@@ -18,6 +18,7 @@ use lockmaster_observe::evidence::{Asker, EvidenceStore};
 use lockmaster_observe::observation::policy_content;
 use lockmaster_observe::pull_secrets::PullSecrets;
 use lockmaster_observe::registry::{Config, Registry, RegistryClient};
+use lockmaster_rego::Sandbox;
 use lockmaster_verify::parse_key;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -54,10 +55,7 @@ impl Lockmaster {
             .filter_map(|image| image.repository.split('/').next());
         let hosts: BTreeSet<&str> = hosts.collect();
         let client = RegistryClient::new(&Config {
-            registries: hosts
-                .into_iter()
-                .map(|host| Registry::plain_http(host))
-                .collect(),
+            registries: hosts.into_iter().map(Registry::plain_http).collect(),
             user_agent: "lockmaster-benchmark".to_owned(),
         })?;
         let secrets = no_pull_secrets()?;
@@ -188,7 +186,8 @@ fn ready(key: &Key, images: &[Image]) -> anyhow::Result<Snapshot> {
             source.image_repositories = named.collect();
             source.image_repositories.dedup();
         }
-        *content = policy_content(policy).map_err(|why| anyhow::anyhow!("{why}"))?;
+        *content = policy_content(policy, &Sandbox::without_protection())
+            .map_err(|why| anyhow::anyhow!("{why}"))?;
     }
     Ok(snapshot)
 }

@@ -14,6 +14,7 @@ use lockmaster_core::{case, gate, gates};
 use lockmaster_observe::evidence::{Asker, EvidenceStore};
 use lockmaster_observe::observation::policy_content;
 use lockmaster_observe::registry::{Config, Registry, RegistryClient};
+use lockmaster_rego::Sandbox;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -124,7 +125,7 @@ fn pose(
 ) -> anyhow::Result<Result<Snapshot, String>> {
     let policy = policy(question, image);
     let policy: Policy = serde_json::from_value(policy).context("failed to make a policy")?;
-    let content = match policy_content(policy) {
+    let content = match policy_content(policy, &Sandbox::without_protection()) {
         Ok(content) => content,
         Err(problem) => return Ok(Err(problem)),
     };

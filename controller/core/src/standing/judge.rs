@@ -16,6 +16,13 @@ use crate::revocation::{of_reference, unreadable};
 
 use super::Artifact;
 
+/// Reasons for which a gate is closed without a word about the artifact: nothing can be judged.
+const UNJUDGED: [Reason; 3] = [
+    Reason::TrustedRootInvalid,
+    Reason::ReleaseInvalid,
+    Reason::ReleaseNotFound,
+];
+
 /// How a record of success stands.
 pub(super) enum Standing {
     /// As it did when it was promoted.
@@ -195,23 +202,23 @@ impl Today<'_> {
         if let Some(digest) = gone.filter(|_| self.is_all_known()) {
             return self.withdrawn(&report.name, digest);
         }
-        match report.reason {
-            // Nothing can be said of it under these rules.
-            Reason::TrustedRootInvalid | Reason::ReleaseInvalid | Reason::ReleaseNotFound => {
-                Standing::Unknown
-            }
+        if UNJUDGED.contains(&report.reason) {
+            return Standing::Unknown;
+        }
+        let no_source = self.ran.release.source.is_none();
+        if report.reason == Reason::ProvenanceMismatch && no_source {
             // The Release, which names the source, was deleted since.
-            Reason::ProvenanceMismatch if self.ran.release.source.is_none() => Standing::Good,
-            reason => Standing::Held {
-                reason,
-                message: format!(
-                    "gate {} would not pass now: {}",
-                    report.name, report.message
-                ),
-                // What was never there is no word against it.
-                eligible: report.verdict == Verdict::Hold
-                    || reason == Reason::OnlyAttestationsFound,
-            },
+            return Standing::Good;
+        }
+        Standing::Held {
+            reason: report.reason,
+            message: format!(
+                "gate {} would not pass now: {}",
+                report.name, report.message
+            ),
+            // What was never there is no word against it.
+            eligible: report.verdict == Verdict::Hold
+                || report.reason == Reason::OnlyAttestationsFound,
         }
     }
 

@@ -30,6 +30,7 @@ pub(super) const ALL: &[Departure] = &[
             "statement: of another predicate type",
             "statement: predicate type with a slash more",
             "statement: predicate type with a space more",
+            "statement: without a predicate type",
         ],
         accepts: true,
         because: "`cosign verify` takes any statement in a bundle for a signature; here an SBOM, or \
@@ -86,7 +87,7 @@ pub(super) const ALL: &[Departure] = &[
     },
     Departure {
         formats: &[Format::Message],
-        mutations: &["media type: version 0.2"],
+        mutations: &["media type: version 0.1", "media type: version 0.2"],
         accepts: true,
         because: "`cosign verify-blob` takes older bundles from a file that somebody names; from a \
                   registry only version 0.3 counts, since the media type is not signed",
@@ -99,7 +100,10 @@ pub(super) const ALL: &[Departure] = &[
         ..ANY
     },
     Departure {
-        mutations: &["log: the body of another image's entry"],
+        mutations: &[
+            "log: the body of another image's entry",
+            "log: a space after the body",
+        ],
         accepts: true,
         because: "it makes the body of a Rekor v2 entry anew from the bundle and never reads the one \
                   that came with it; here the one that came must be the one in the log",

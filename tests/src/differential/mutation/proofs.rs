@@ -28,6 +28,17 @@ fn spoil_checkpoint(checkpoint: &str) -> anyhow::Result<String> {
     Ok(format!("{before} {}\n", STANDARD.encode(bytes)))
 }
 
+/// The number of another image's entry; JSON of protobuf leaves out a zero.
+fn number_of_another(bundle: &mut Value, another: &Value, object: &str) -> anyhow::Result<()> {
+    let number = another.pointer(&format!("{object}/logIndex")).cloned();
+    json::set(
+        bundle,
+        object,
+        "logIndex",
+        number.unwrap_or_else(|| "0".into()),
+    )
+}
+
 /// The same of another image's bundle.
 fn from_another(bundle: &mut Value, another: &Value, pointer: &str) -> anyhow::Result<()> {
     *json::at(bundle, pointer)? = json::read(another, pointer)?;
@@ -59,10 +70,12 @@ pub(super) const ALL: &[Mutation] = &[
         Change::Bundle(|bundle, around| from_another(bundle, around.another, BODY)),
     ),
     harmful(
-        "log: a bit of the body turned over",
-        Change::Bundle(|bundle, around| {
-            json::change_bytes(bundle, BODY, |bytes| draw::flip(bytes, around.row))
-        }),
+        "log: a space after the body",
+        Change::Bundle(|bundle, _| json::change_bytes(bundle, BODY, |bytes| bytes.push(b' '))),
+    ),
+    harmful(
+        "log: an empty body",
+        Change::Bundle(|bundle, _| json::change_bytes(bundle, BODY, Vec::clear)),
     ),
     harmful(
         "log: no proof of inclusion",
@@ -88,8 +101,10 @@ pub(super) const ALL: &[Mutation] = &[
     harmful(
         "log: a hash more in the proof",
         Change::Bundle(|bundle, _| {
-            let hash = STANDARD.encode([7; 32]);
-            json::push(bundle, &format!("{PROOF}/hashes"), hash.into())
+            let place = format!("{PROOF}/hashes");
+            let mut hashes = bundle.pointer(&place).cloned().unwrap_or_else(|| json!([]));
+            json::push(&mut hashes, "", STANDARD.encode([7; 32]).into())?;
+            json::set(bundle, PROOF, "hashes", hashes)
         }),
     ),
     // The next three are said again outside of the signed checkpoint; nobody reads them there.
@@ -106,15 +121,11 @@ pub(super) const ALL: &[Mutation] = &[
     ),
     harmless(
         "log: proven at another entry's place",
-        Change::Bundle(|bundle, around| {
-            from_another(bundle, around.another, &format!("{PROOF}/logIndex"))
-        }),
+        Change::Bundle(|bundle, around| number_of_another(bundle, around.another, PROOF)),
     ),
     harmful(
         "log: under another entry's number",
-        Change::Bundle(|bundle, around| {
-            from_another(bundle, around.another, &format!("{ENTRY}/logIndex"))
-        }),
+        Change::Bundle(|bundle, around| number_of_another(bundle, around.another, ENTRY)),
     ),
     harmful(
         "log: of an unknown log",

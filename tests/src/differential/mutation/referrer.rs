@@ -82,7 +82,7 @@ pub(super) const ALL: &[Mutation] = &[
             Ok(())
         }),
     ),
-    harmful(
+    harmless(
         "referrer: two layers",
         Change::Attached(|attached, around| {
             attached.second_layer = Some(around.another.to_string().into_bytes());
