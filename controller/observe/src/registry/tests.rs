@@ -117,6 +117,10 @@ async fn the_same_image_asked_for_at_once_is_one_flight() {
     assert_eq!(registry.take_requests().len(), 8);
 }
 
+/// CVE-2022-47633, GHSA-m3cq-xcx9-3gvm: another manifest at the second fetch. CVE-2023-47630,
+/// GHSA-3hfq-cx9j-923w: a digest that the registry chose. And registries that lie, are written to or
+/// bring back what was deleted: CVE-2025-24976, CVE-2024-39897, CVE-2025-23208, CVE-2026-31801,
+/// CVE-2026-35172, CVE-2026-41888.
 #[tokio::test]
 async fn another_body_than_the_digest_is_refused_also_at_the_second_fetch() {
     let (registry, image, _) = with_three().await;
@@ -141,6 +145,8 @@ async fn another_body_than_the_digest_is_refused_also_at_the_second_fetch() {
     );
 }
 
+/// CVE-2021-41190, with GHSA-mc8v-mgrf-8f4m, GHSA-77vh-xpmg-72qh, GHSA-5j5w-g665-5m35 and
+/// GHSA-qq97-vm5h-rrhg: bytes that were a manifest to one reader and an index to another.
 #[tokio::test]
 async fn type_confusion_is_refused() {
     let registry = LyingRegistry::start().await;
@@ -450,6 +456,8 @@ async fn overload_is_unreachable_and_no_absence() {
     );
 }
 
+/// CVE-2023-46737, GHSA-vfp6-jrw2-99g9, CVE-2024-45395, GHSA-cq38-jh5f-37mq, CVE-2023-33957,
+/// CVE-2023-33958: attachments without end.
 #[tokio::test]
 async fn many_referrers_hide_nothing_up_to_the_cap_and_truncate_above() {
     let (registry, image, descriptors) = with_three().await;

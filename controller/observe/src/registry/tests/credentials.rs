@@ -52,6 +52,8 @@ fn shown(asked: &[Asked]) -> Vec<&str> {
     shown.collect()
 }
 
+/// CVE-2026-40868, CVE-2026-41323, GHSA-8wfp-579w-6r25: the controller's own token was sent along.
+/// What goes out carries nothing that was not given for this registry.
 #[tokio::test]
 async fn a_login_is_shown_where_it_is_asked_for_and_nowhere_before() {
     let (registry, image, _) = with_three().await;
@@ -156,6 +158,7 @@ async fn tokens_for_nobody_come_from_a_listed_realm() {
     assert_eq!(asked[0].authorization, None);
 }
 
+/// CVE-2026-48978: a login for whoever the registry names as its token service.
 #[tokio::test]
 async fn a_foreign_realm_gets_neither_login_nor_token() {
     let (registry, image, _) = with_three().await;

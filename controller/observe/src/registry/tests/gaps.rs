@@ -213,6 +213,9 @@ async fn no_namespace_sends_more_requests_than_its_share() {
     client.fetch(&image, &nobody()).await.unwrap();
 }
 
+/// CVE-2024-29902, GHSA-88jx-383q-w4qc, CVE-2024-29903, GHSA-95pr-fxf5-86gv, CVE-2023-42813,
+/// CVE-2023-42814, CVE-2023-42815, CVE-2023-42816, CVE-2024-29893, CVE-2023-37900, CVE-2023-2253:
+/// memory used up by large manifests and lists.
 #[tokio::test]
 async fn manifests_and_lists_are_bounded_before_and_while_they_are_read() {
     let (registry, image, _) = with_three().await;

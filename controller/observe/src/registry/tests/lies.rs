@@ -18,6 +18,8 @@ fn blob(bundle: &[u8]) -> String {
     format!("/v2/shop/checkout/blobs/{}", Digest::of(bundle))
 }
 
+/// CVE-2026-50163, CVE-2026-50162, CVE-2026-50151, GHSA-vh4v-2xq2-g5cg, CVE-2026-33540,
+/// CVE-2026-24845: a login that went along with a redirection.
 #[tokio::test]
 async fn a_login_is_never_sent_to_where_a_blob_is_stored() {
     let (registry, image, _) = with_three().await;
@@ -112,6 +114,9 @@ async fn more_than_three_redirections_and_those_of_other_things_are_not_followed
     assert!(storage.take_requests().is_empty());
 }
 
+/// CVE-2026-32828, GHSA-j94x-8wcp-x7hm, CVE-2026-22772, CVE-2026-49478, CVE-2026-24117,
+/// GHSA-459x-q9hg-4gpq, GHSA-fmqp-4wfc-w3v7, GHSA-qr4g-8hrp-c4rw, CVE-2026-4789: requests into the
+/// cluster and to its metadata service.
 #[tokio::test]
 async fn a_redirection_to_metadata_or_a_private_network_is_not_followed() {
     let (registry, image, _) = with_three().await;
@@ -231,6 +236,7 @@ async fn a_page_on_another_host_is_not_asked_for() {
     assert!(other.take_requests().is_empty());
 }
 
+/// CVE-2023-30551, CVE-2026-48702, CVE-2024-28180: small answers that unpack to anything.
 #[tokio::test]
 async fn packed_answers_are_refused_and_not_unpacked() {
     let (registry, image, _) = with_three().await;
