@@ -121,6 +121,20 @@ fn state_meaning(word: &str) -> String {
     panic!("the state {word} has no comment")
 }
 
+/// The JSON Schemas of our own predicates; `verify` tests examples against them and its readers.
+#[test]
+fn our_predicates_have_schemas() {
+    for (predicate_type, schema) in lockmaster_core::evidence::schemas() {
+        let name = predicate_type.trim_start_matches("https://lockmaster.dev/");
+        let path = format!(
+            "docs/reference/predicates/{}.schema.json",
+            name.replace('/', ".")
+        );
+        let text = serde_json::to_string_pretty(&schema).unwrap();
+        is_generated(&path, &format!("{text}\n"));
+    }
+}
+
 /// A documented reason that nothing can give is a promise that nobody keeps.
 #[test]
 fn every_reason_is_given_somewhere() {

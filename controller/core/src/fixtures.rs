@@ -12,7 +12,7 @@ use lockmaster_core::environment::{
     Environment, Span, Target, Tier, WorkloadApiVersion, WorkloadKind, WorkloadReference,
 };
 use lockmaster_core::evidence::{
-    Bundle, COSIGN_SIGN, CYCLONEDX, Content as Statement, Evidence, KeyId, Provenance,
+    Bundle, COSIGN_SIGN, CYCLONEDX, Content as Statement, Evidence, KeyId, License, Provenance,
     SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat,
 };
 use lockmaster_core::facts::{Container, Facts, Guard, Observed, Pod, WindowFact, Workload};
@@ -184,11 +184,15 @@ pub(crate) fn signature(version: &str) -> Bundle {
 
 pub(crate) fn provenance(version: &str) -> Bundle {
     let statement = Provenance {
+        predicate_type: SLSA_PROVENANCE_V1.into(),
         builder: BUILDER.into(),
         build_type: BUILD_TYPE.into(),
         repository: REPOSITORY.into(),
         reference: format!("refs/tags/v{version}"),
         commit: "3c1e9f2a".repeat(5),
+        workflow: Some(format!("{REPOSITORY}/.ci/build.yml@refs/tags/v{version}")),
+        parameters: BTreeMap::new(),
+        trigger: Some("push".into()),
         invocation: Some(format!("{BUILDER}/runs/4711")),
     };
     bundle("provenance", version, Statement::Provenance(statement))
@@ -196,9 +200,17 @@ pub(crate) fn provenance(version: &str) -> Bundle {
 
 pub(crate) fn sbom(version: &str) -> Bundle {
     let bill = Sbom {
+        predicate_type: CYCLONEDX.into(),
         format: SbomFormat::CycloneDX,
         version: "1.6".into(),
         components: 214,
+        licenses: ["Apache-2.0", "MIT OR GPL-2.0-only"]
+            .map(|text| License {
+                text: text.into(),
+                component: "left-pad".into(),
+            })
+            .into(),
+        more_licenses: false,
     };
     bundle("sbom", version, Statement::Sbom(bill))
 }

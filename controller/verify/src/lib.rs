@@ -5,16 +5,22 @@
 //! these bytes verifies. [`judge()`] says what a Sigstore bundle holds and under which of the given
 //! keys it verifies; whether that satisfies a policy is decided by the gates, from these facts.
 //!
-//! Read in this order: [`judge()`], `bundle` (the envelope), `statement` (in-toto), `provenance`,
-//! `sbom`, [`key`] (which public keys are accepted), [`document`] (limits before parsing).
+//! Read in this order: [`judge()`], `bundle` (the envelope), `statement` (in-toto) and, by predicate
+//! type, `provenance`, `sbom`, `scan`, `vex`, `verdict` and `pipeline` (our own); [`key`] (which
+//! public keys are accepted), [`document`] (limits before parsing).
 
 mod bundle;
 pub mod document;
 mod judge;
 pub mod key;
+mod pipeline;
+mod predicate;
 mod provenance;
 mod sbom;
+mod scan;
 mod statement;
+mod verdict;
+mod vex;
 
 pub use bundle::BUNDLE_LIMIT;
 pub use judge::{Subject, judge};

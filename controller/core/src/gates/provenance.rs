@@ -2,7 +2,9 @@
 
 use super::evidence::{Question, ask_all};
 use crate::case::Case;
-use crate::evidence::{Bundle, Content, KeyId, Provenance as Statement, SLSA_PROVENANCE_V1};
+use crate::evidence::{
+    Bundle, Content, KeyId, Provenance as Statement, SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1,
+};
 use crate::gate::{Finding, Gate};
 use crate::policy::ProvenanceRule;
 use crate::reason::Reason;
@@ -50,12 +52,12 @@ impl Gate for Provenance {
 fn attested(question: &Question<'_>, rules: &[ProvenanceRule]) -> Finding {
     let mut refusals = Vec::new();
     for bundle in &question.evidence.bundles {
-        let Some(statement) = statement(bundle) else {
+        let Some((predicate, statement)) = statement(bundle) else {
             continue;
         };
         match rules
             .iter()
-            .map(|rule| judge(question, rule, bundle, statement))
+            .map(|rule| judge(question, rule, (predicate, bundle), statement))
             .reduce(best)
         {
             Some(Ok(finding)) => return finding,
@@ -75,18 +77,15 @@ fn attested(question: &Question<'_>, rules: &[ProvenanceRule]) -> Finding {
         )
 }
 
-fn statement(bundle: &Bundle) -> Option<Result<&Statement, &str>> {
-    match &bundle.content {
-        Content::Provenance(statement) => Some(Ok(statement)),
-        Content::Unreadable {
-            predicate: Some(predicate),
-            problem,
-        } if predicate == SLSA_PROVENANCE_V1 => Some(Err(problem)),
-        Content::Signature
-        | Content::Sbom(_)
-        | Content::Other { .. }
-        | Content::Unreadable { .. } => None,
+/// The provenance that a bundle holds, whatever its version, and its exact predicate type.
+fn statement(bundle: &Bundle) -> Option<(&str, Result<&Statement, &str>)> {
+    let predicate = bundle.content.predicate_type()?;
+    if let Content::Provenance(statement) = &bundle.content {
+        return Some((predicate, Ok(statement)));
     }
+    let known = [SLSA_PROVENANCE_V1, SLSA_PROVENANCE_V0_2].contains(&predicate);
+    let problem = bundle.content.problem().filter(|_| known)?;
+    Some((predicate, Err(problem)))
 }
 
 /// A refusal, and how many questions were answered well before it.
@@ -121,10 +120,10 @@ fn refused<T>(progress: u8, reason: Reason, message: String) -> Result<T, Refusa
 fn judge(
     question: &Question<'_>,
     rule: &ProvenanceRule,
-    bundle: &Bundle,
+    (predicate, bundle): (&str, &Bundle),
     statement: Result<&Statement, &str>,
 ) -> Result<Finding, Refusal> {
-    let signer = signer_about_subject(question, rule, bundle)?;
+    let signer = signer_about_subject(question, rule, (predicate, bundle))?;
     let statement = statement.or_else(|problem| {
         let text = format!("the provenance cannot be read: {problem}");
         refused(2, Reason::ProvenanceMismatch, text)
@@ -135,7 +134,7 @@ fn judge(
         repository,
         reference,
         commit,
-        invocation: _,
+        ..
     } = statement;
     if !rule.builders.contains(builder) {
         let (authority, policy) = (&rule.authority, question.policy);
@@ -159,10 +158,10 @@ fn judge(
 fn signer_about_subject<'a>(
     question: &'a Question<'_>,
     rule: &ProvenanceRule,
-    bundle: &Bundle,
+    (predicate, bundle): (&str, &Bundle),
 ) -> Result<&'a KeyId, Refusal> {
     let authority = std::slice::from_ref(&rule.authority);
-    let Some(signer) = question.signer(&rule.authority, SLSA_PROVENANCE_V1, bundle) else {
+    let Some(signer) = question.signer(&rule.authority, predicate, bundle) else {
         let bad = bundle.verified_by.is_empty() && question.claims_to_be_from(authority, bundle);
         let (reason, problem) = if bad {
             (Reason::SignatureInvalid, "its signature does not verify")

@@ -2,7 +2,7 @@
 
 use super::evidence::{Question, ask_all};
 use crate::case::Case;
-use crate::evidence::{Bundle, CYCLONEDX, Content, SPDX, Sbom as Bill, SbomFormat};
+use crate::evidence::{Bundle, Content, Sbom as Bill, SbomFormat};
 use crate::gate::{Finding, Gate};
 use crate::policy::SbomRule;
 use crate::reason::Reason;
@@ -82,28 +82,14 @@ fn attached(question: &Question<'_>, rule: &SbomRule) -> Finding {
         )
 }
 
-fn bill(bundle: &Bundle) -> Option<(&'static str, Result<&Bill, &str>)> {
-    match &bundle.content {
-        Content::Sbom(bill) => Some(match bill.format {
-            SbomFormat::Spdx => (SPDX, Ok(bill)),
-            SbomFormat::CycloneDX => (CYCLONEDX, Ok(bill)),
-        }),
-        Content::Unreadable {
-            predicate: Some(predicate),
-            problem,
-        } => {
-            let known = [SPDX, CYCLONEDX]
-                .into_iter()
-                .find(|known| predicate == known)?;
-            Some((known, Err(problem)))
-        }
-        Content::Signature
-        | Content::Provenance(_)
-        | Content::Other { .. }
-        | Content::Unreadable {
-            predicate: None, ..
-        } => None,
+/// The bill that a bundle holds, and its exact predicate type.
+fn bill(bundle: &Bundle) -> Option<(&str, Result<&Bill, &str>)> {
+    let predicate = bundle.content.predicate_type()?;
+    if let Content::Sbom(bill) = &bundle.content {
+        return Some((predicate, Ok(bill)));
     }
+    let problem = bundle.content.problem()?;
+    SbomFormat::of_predicate(predicate).map(|_| (predicate, Err(problem)))
 }
 
 fn judge(
@@ -170,6 +156,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{CYCLONEDX, SPDX};
     use crate::facts::{Cause, Observed, Unavailable};
     use crate::fixtures::{ask, bundles, check, image, key, ready, roll_back, sbom, with_policy};
     use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};

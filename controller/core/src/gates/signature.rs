@@ -133,12 +133,7 @@ fn refusal(question: &Question<'_>, rule: &SignatureRule, met: usize) -> Finding
 
 fn nothing_signed(question: &Question<'_>, needs: &str) -> Finding {
     let bundles = &question.evidence.bundles;
-    let problem = bundles.iter().find_map(|bundle| match &bundle.content {
-        Content::Unreadable { problem, .. } => Some(problem),
-        Content::Signature | Content::Provenance(_) | Content::Sbom(_) | Content::Other { .. } => {
-            None
-        }
-    });
+    let problem = bundles.iter().find_map(|bundle| bundle.content.problem());
     if let Some(problem) = problem {
         return Finding::deny(
             Reason::SignatureInvalid,

@@ -3,12 +3,22 @@
 #[cfg(test)]
 mod bundles;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod predicates;
 #[cfg(test)]
+mod provenance;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
+mod scans;
+#[cfg(test)]
 mod signing;
+#[cfg(test)]
+mod verdicts;
+#[cfg(test)]
+mod vex;
