@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lockmaster_core::evidence::{Evidence, PublicKey};
+use lockmaster_core::evidence::{Anchor, Evidence};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
 use tokio::sync::Semaphore;
@@ -110,15 +110,15 @@ impl EvidenceStore {
         }
     }
 
-    /// What is known about `image`, with the signatures under `keys`. Never waits. Must be called
+    /// What is known about `image`, with the signatures under `anchors`. Never waits. Must be called
     /// on a Tokio runtime: what is not known yet is fetched or judged in the background, and the
     /// image named on the channel when that is done.
     #[must_use]
-    pub fn read(&self, image: &ImageReference, keys: &[PublicKey]) -> Observed<Evidence> {
+    pub fn read(&self, image: &ImageReference, anchors: &[Anchor]) -> Observed<Evidence> {
         let mut entries = self.inner.lock();
         let entry = entries.entry(image.clone()).or_default();
-        entry.ask(keys);
-        let seen = entry.read(image.digest(), keys);
+        entry.ask(anchors);
+        let seen = entry.read(image.digest(), anchors);
         if matches!(seen, Observed::Pending) && !entry.is_completing() {
             // A look planned for later is not waited for.
             let task = self.spawn(image, Work::Complete);
@@ -127,19 +127,19 @@ impl EvidenceStore {
         seen
     }
 
-    /// What is known about each image, with the signatures under all keys that are given for it: two
+    /// What is known about each image, with the signatures under all anchors that are given for it: two
     /// releases may name one image and need it judged under different ones.
     #[must_use]
     pub fn read_all(
         &self,
-        needs: impl IntoIterator<Item = (ImageReference, Vec<PublicKey>)>,
+        needs: impl IntoIterator<Item = (ImageReference, Vec<Anchor>)>,
     ) -> BTreeMap<ImageReference, Observed<Evidence>> {
-        let mut keys_of: BTreeMap<ImageReference, Vec<PublicKey>> = BTreeMap::new();
-        for (image, keys) in needs {
-            keys_of.entry(image).or_default().extend(keys);
+        let mut anchors_of: BTreeMap<ImageReference, Vec<Anchor>> = BTreeMap::new();
+        for (image, anchors) in needs {
+            anchors_of.entry(image).or_default().extend(anchors);
         }
-        let seen = keys_of.into_iter().map(|(image, keys)| {
-            let evidence = self.read(&image, &keys);
+        let seen = anchors_of.into_iter().map(|(image, anchors)| {
+            let evidence = self.read(&image, &anchors);
             (image, evidence)
         });
         seen.collect()
@@ -180,7 +180,7 @@ impl EvidenceStore {
 /// Why a task runs.
 #[derive(Clone, Copy)]
 enum Work {
-    /// To know something at all, or to judge under keys that were not asked about before.
+    /// To know something at all, or to judge under anchors that were not asked about before.
     Complete,
     /// To look again, after this delay.
     ReadAgain(Duration),
@@ -197,12 +197,12 @@ impl Inner {
             tokio::time::sleep(delay).await;
         }
         let asked = |entry: &Entry| (entry.facts(), entry.asked());
-        let Some((known, keys)) = self.lock().get(&image).map(asked) else {
+        let Some((known, anchors)) = self.lock().get(&image).map(asked) else {
             return;
         };
-        let seen = self.look(&image, work, known, keys.clone()).await;
+        let seen = self.look(&image, work, known, anchors.clone()).await;
         if let Some(entry) = self.lock().get_mut(&image) {
-            entry.finish(seen, &keys);
+            entry.finish(seen, &anchors);
         }
         // Nobody listens only when the operator is ending.
         let _ = self.wake.send(image);
@@ -213,7 +213,7 @@ impl Inner {
         image: &ImageReference,
         work: Work,
         known: Vec<Judged>,
-        keys: Vec<PublicKey>,
+        anchors: Vec<Anchor>,
     ) -> Result<Vec<Judged>, Unavailable> {
         let cached = match work {
             Work::Complete if !known.is_empty() => {
@@ -233,7 +233,7 @@ impl Inner {
         // Megabytes of JSON and dozens of signatures: not on a thread that serves others.
         let judge = move || {
             let _permit = permit;
-            entry::judge_all(&digest, &artifact, known, &keys, limit)
+            entry::judge_all(&digest, &artifact, known, &anchors, limit)
         };
         let failed = |cause, text: &str| Unavailable {
             cause,

@@ -3,7 +3,7 @@
 //!
 //! Everything that arrives here came from a registry and is hostile until a signature over exactly
 //! these bytes verifies. [`judge()`] says what a Sigstore bundle holds and under which of the given
-//! keys it verifies; whether that satisfies a policy is decided by the gates, from these facts.
+//! keys and trusted roots ([`Trust`]) it verifies; whether that satisfies a policy is decided by the gates, from these facts.
 //!
 //! Read in this order: [`judge()`], `bundle` (the envelope), `statement` (in-toto) and, by predicate
 //! type, `provenance`, `sbom`, `scan`, `vex`, `verdict` and `pipeline` (our own); [`key`] (which
@@ -19,9 +19,13 @@ mod provenance;
 mod sbom;
 mod scan;
 mod statement;
+mod trust;
+mod trusted_root;
 mod verdict;
 mod vex;
 
 pub use bundle::BUNDLE_LIMIT;
-pub use judge::{Subject, judge};
+pub use judge::{Detached, Subject, judge, judge_detached};
 pub use key::{KeyError, parse_key};
+pub use trust::Trust;
+pub use trusted_root::{RootError, TRUSTED_ROOT_LIMIT, TrustedRoot};

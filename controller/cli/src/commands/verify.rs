@@ -4,13 +4,14 @@
 mod case;
 mod policy;
 
-use lockmaster_core::evidence::{Evidence, PublicKey};
-use lockmaster_core::facts::{Cause, Observed, Unavailable};
+use jiff::Timestamp;
+use lockmaster_core::evidence::{Anchor, Evidence};
+use lockmaster_core::facts::{Cause, Observed, TrustedRoots, Unavailable};
 use lockmaster_core::gate::{GateReport, Verdict};
 use lockmaster_core::reason::Reason;
 use lockmaster_core::release::{ImageReference, parse_registry_address};
 use lockmaster_observe::registry::{Config, FetchError, Problem, RegistryClient};
-use lockmaster_verify::{Subject, judge};
+use lockmaster_verify::{Subject, Trust, judge};
 use serde::Serialize;
 
 use self::case::Subjects;
@@ -26,16 +27,20 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
         Some(path) => Some(policy::release(&read_file(path)?, path)?),
         None => None,
     };
+    let mut roots = TrustedRoots::new();
+    for file in &arguments.trusted_root {
+        policy::trusted_root(&read_file(file)?, file, &policies, &mut roots)?;
+    }
     let subjects = Subjects::of(&arguments, &policies, release)?;
-    let needs = subjects.needs(&policies);
-    let keys = needs.get(&arguments.image);
-    let evidence = match keys {
+    let needs = subjects.needs(&policies, &roots);
+    let anchors = needs.get(&arguments.image);
+    let evidence = match anchors {
         None => None,
-        Some(keys) => Some(fetch(&arguments, keys).await?),
+        Some(anchors) => Some(fetch(&arguments, anchors).await?),
     };
     let bundles = evidence.as_ref().and_then(Observed::known);
     let bundles = bundles.map_or(0, |evidence| evidence.bundles.len());
-    let gates = subjects.gates(policies.clone(), evidence);
+    let gates = subjects.gates(policies.clone(), roots, evidence, Timestamp::now());
     let exit = exit_of(&gates);
     let names = policies.iter().map(|fact| fact.name.clone());
     let view = View {
@@ -61,8 +66,8 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Reads what is attached to the image and judges each piece under every key.
-async fn fetch(arguments: &Verify, keys: &[PublicKey]) -> anyhow::Result<Observed<Evidence>> {
+/// Reads what is attached to the image and judges each piece under every anchor.
+async fn fetch(arguments: &Verify, anchors: &[Anchor]) -> anyhow::Result<Observed<Evidence>> {
     let client = RegistryClient::new(&Config {
         plain_http: arguments.plain_http_registry.iter().cloned().collect(),
         user_agent: concat!("kubectl-promote/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -82,10 +87,11 @@ async fn fetch(arguments: &Verify, keys: &[PublicKey]) -> anyhow::Result<Observe
         let text = format!("the registry's manifest is not that of {digest}");
         return Err(Failure::new(Exit::EvidenceInvalid, text).into());
     };
+    let trust = Trust::new(anchors);
     let bundles = artifact.bundles.iter();
     Ok(Observed::Known(Evidence {
         subject: digest.clone(),
-        bundles: bundles.map(|b| judge(&subject, &b.bytes, keys)).collect(),
+        bundles: bundles.map(|b| judge(&subject, &b.bytes, &trust)).collect(),
     }))
 }
 

@@ -1,12 +1,16 @@
 //! What the three evidence gates share: looking at the images, the policies, and the bundles.
 
+mod signer;
+
 use crate::case::Case;
-use crate::evidence::{Bundle, Evidence, KeyId};
+use crate::evidence::{Bundle, Evidence};
 use crate::facts::{Cause, Observed, Unavailable};
 use crate::gate::{EvidenceReference, Finding};
 use crate::policy::PolicyContent;
 use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
+
+pub(super) use signer::{Diagnosis, Signature};
 
 /// One policy's question about one image.
 pub(super) struct Question<'a> {
@@ -41,13 +45,16 @@ pub(super) fn ask_all(
     for image in case.images() {
         for (fact, content) in &asking {
             findings.push(match case.facts.evidence.get(image) {
-                Some(Observed::Known(evidence)) => question(&Question {
-                    case,
-                    policy: &fact.name,
-                    content,
-                    image,
-                    evidence,
-                }),
+                Some(Observed::Known(evidence)) => {
+                    let asked = Question {
+                        case,
+                        policy: &fact.name,
+                        content,
+                        image,
+                        evidence,
+                    };
+                    asked.trusted(&question)
+                }
                 Some(Observed::Unavailable(why)) => unavailable(why),
                 Some(Observed::Pending) => {
                     let text = format!("asking {} for it", image.registry());
@@ -94,19 +101,15 @@ impl Question<'_> {
         bundle.subjects.contains(&self.evidence.subject)
     }
 
-    /// The key of an authority under which the bundle verifies, where the authority may sign this
-    /// predicate type at all.
-    pub(super) fn signer<'b>(
-        &'b self,
-        authority: &str,
-        predicate: &str,
-        bundle: &Bundle,
-    ) -> Option<&'b KeyId> {
-        let may = self.content.policy.authority(authority)?;
-        let listed = may.predicate_types.iter().any(|listed| listed == predicate);
-        let keys = self.content.keys_of(authority).iter();
-        keys.into_iter()
-            .find(|key| listed && bundle.verified_by.contains(*key))
+    /// The answer, where everything that the policy trusts could be read.
+    fn trusted(&self, question: &impl Fn(&Self) -> Finding) -> Finding {
+        match self.unusable_root() {
+            None => question(self),
+            Some(problem) => Finding::deny(
+                Reason::TrustedRootInvalid,
+                format!("policy {} rests on it: {problem}", self.policy),
+            ),
+        }
     }
 
     /// Whether the bundle's own hint names a key of one of the authorities, or names none: then a
@@ -124,12 +127,13 @@ impl Question<'_> {
         &self,
         authority: &str,
         bundle: &Bundle,
-        signer: &KeyId,
+        signature: Signature<'_>,
     ) -> EvidenceReference {
         EvidenceReference {
             authority: format!("{}/{authority}", self.policy),
             digest: bundle.digest.clone(),
-            signer: signer.to_string(),
+            signer: signature.by().to_string(),
+            signed_at: signature.at(),
         }
     }
 

@@ -30,6 +30,7 @@ fn observer(promotions: Vec<Value>) -> Observer {
         records: store().0,
         policies: store().0,
         windows: store().0,
+        trusted_roots: store().0,
         namespaces: store().0,
     };
     let silent = tower::service_fn(|_: Request<Body>| {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use lockmaster_core::case::{Case, needs};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::{Environment, Span, Tier};
-use lockmaster_core::evidence::{Evidence, PublicKey};
-use lockmaster_core::facts::{Facts, Observed};
+use lockmaster_core::evidence::{Anchor, Evidence};
+use lockmaster_core::facts::{Facts, Observed, TrustedRoots};
 use lockmaster_core::gate::{GateReport, evaluate};
 use lockmaster_core::gates;
 use lockmaster_core::policy::{Match, PolicyContent, PolicyFact};
@@ -65,23 +65,26 @@ impl Subjects {
         &self.release.product
     }
 
-    /// What the policies want looked up, and under which keys.
+    /// What the policies want looked up, and under which keys and trusted roots.
     pub(super) fn needs(
         &self,
         policies: &[PolicyFact],
-    ) -> BTreeMap<ImageReference, Vec<PublicKey>> {
+        roots: &TrustedRoots,
+    ) -> BTreeMap<ImageReference, Vec<Anchor>> {
         let pairs: Vec<_> = policies
             .iter()
             .filter_map(|fact| Some((fact, fact.content.as_ref().ok()?)))
             .collect();
-        needs(&self.environment(), &self.release, &pairs)
+        needs(&self.environment(), &self.release, &pairs, roots)
     }
 
     /// What the evidence gates say.
     pub(super) fn gates(
         &self,
         policies: Vec<PolicyFact>,
+        trusted_roots: TrustedRoots,
         evidence: Option<Observed<Evidence>>,
+        now: Timestamp,
     ) -> Vec<GateReport> {
         let environment = self.environment();
         let promotion = self.promotion();
@@ -94,6 +97,7 @@ impl Subjects {
             releases: BTreeMap::from([(release.name.clone(), Observed::Known(release))]),
             policies: policies.into_iter().map(everywhere).collect(),
             windows: BTreeMap::new(),
+            trusted_roots,
             workloads: Vec::new(),
             refused: None,
             records: Vec::new(),
@@ -107,7 +111,7 @@ impl Subjects {
             promotions: &promotions,
             environment: &environment,
             facts: &facts,
-            now: Timestamp::UNIX_EPOCH,
+            now,
         };
         let [promotion] = &promotions;
         let case = Case::new(promotion, &input);
@@ -280,7 +284,12 @@ mod tests {
     fn check(evidence: Option<Observed<Evidence>>, expect: Reason) {
         let arguments = arguments("registry.example/shop/checkout", &[]);
         let subjects = subjects(&arguments, POLICY).unwrap();
-        let gates = subjects.gates(policies(POLICY), evidence);
+        let gates = subjects.gates(
+            policies(POLICY),
+            TrustedRoots::new(),
+            evidence,
+            Timestamp::UNIX_EPOCH,
+        );
         let names: Vec<_> = gates.iter().map(|gate| gate.name.as_str()).collect();
         assert_eq!(names, GATES);
         assert_eq!(gates[0].reason, expect);
@@ -314,7 +323,7 @@ mod tests {
         assert_eq!(
             subjects(&listed, POLICY)
                 .unwrap()
-                .needs(&policies(POLICY))
+                .needs(&policies(POLICY), &TrustedRoots::new())
                 .len(),
             1
         );
@@ -322,14 +331,14 @@ mod tests {
         assert!(
             subjects(&other, POLICY)
                 .unwrap()
-                .needs(&policies(POLICY))
+                .needs(&policies(POLICY), &TrustedRoots::new())
                 .is_empty()
         );
         let elsewhere = arguments("registry.example/shop/checkout", &["-n", "search"]);
         assert!(
             subjects(&elsewhere, POLICY)
                 .unwrap()
-                .needs(&policies(POLICY))
+                .needs(&policies(POLICY), &TrustedRoots::new())
                 .is_empty()
         );
     }
