@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 
 use crate::cluster::run;
-use crate::registry::Registry;
+use crate::registry::{Account, Registry};
 use crate::tools::Tools;
 
 /// The block size of a tar archive.
@@ -28,6 +28,17 @@ impl Image {
         path: &str,
         marker: &str,
     ) -> anyhow::Result<Self> {
+        Self::push_as(tools, registry, path, marker, None).await
+    }
+
+    /// The same, logged in to a registry that asks who one is.
+    pub async fn push_as(
+        tools: &Tools,
+        registry: &Registry,
+        path: &str,
+        marker: &str,
+        account: Option<&Account>,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("failed to make a directory for a layer")?;
         let layer = directory.path().join("layer.tar");
         std::fs::write(&layer, archive(marker)?).context("failed to write a layer")?;
@@ -41,6 +52,10 @@ impl Image {
                 "--new_layer",
             ])
             .arg(&layer);
+        if let Some(account) = account {
+            let config = account.write_docker_config(&registry.address(), directory.path())?;
+            command.env("DOCKER_CONFIG", config);
+        }
         let output = run(command, None)
             .await?
             .required("push an image with crane")?;

@@ -34,6 +34,8 @@ pub struct Exchange {
     pub path: String,
     /// The `User-Agent` header, or empty.
     pub user_agent: String,
+    /// The `Authorization` header, or empty.
+    pub authorization: String,
     /// The request body.
     pub body: Vec<u8>,
     /// When it arrived.
@@ -73,7 +75,8 @@ pub struct Proxy {
 }
 
 struct Shared {
-    upstream: String,
+    /// Without one, every request is answered with 502.
+    upstream: Mutex<Option<String>>,
     client: reqwest::Client,
     exchanges: Mutex<Vec<Exchange>>,
     holds: Mutex<Holds>,
@@ -85,10 +88,22 @@ struct Shared {
 impl Proxy {
     /// A plain-HTTP proxy in front of `upstream`, such as a registry.
     pub async fn plain(upstream: SocketAddr) -> anyhow::Result<Self> {
+        let proxy = Self::without_upstream().await?;
+        proxy.connect(upstream);
+        Ok(proxy)
+    }
+
+    /// A plain-HTTP proxy in front of what does not run yet; see [`Proxy::connect`].
+    pub async fn without_upstream() -> anyhow::Result<Self> {
         let client = client_builder()
             .build()
             .context("failed to make a client")?;
-        Self::start(format!("http://{upstream}"), client, None).await
+        Self::start(None, client, None).await
+    }
+
+    /// Passes requests on to `upstream` from now on, over plain HTTP.
+    pub fn connect(&self, upstream: SocketAddr) {
+        *lock(&self.shared.upstream) = Some(format!("http://{upstream}"));
     }
 
     /// A TLS proxy in front of an API server at `upstream` (`https://127.0.0.1:PORT`).
@@ -99,11 +114,12 @@ impl Proxy {
             .tls_certs_only([root])
             .build()
             .context("failed to make a client")?;
-        Self::start(upstream.to_owned(), client, Some(acceptor(authority)?)).await
+        let upstream = Some(upstream.to_owned());
+        Self::start(upstream, client, Some(acceptor(authority)?)).await
     }
 
     async fn start(
-        upstream: String,
+        upstream: Option<String>,
         client: reqwest::Client,
         tls: Option<TlsAcceptor>,
     ) -> anyhow::Result<Self> {
@@ -115,7 +131,7 @@ impl Proxy {
             .context("failed to read the address")?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: Mutex::new(upstream),
             client,
             exchanges: Mutex::default(),
             holds: Mutex::default(),
@@ -201,7 +217,7 @@ impl Drop for Proxy {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "proxy to {}", self.upstream)
+        write!(formatter, "proxy to {:?}", lock(&self.upstream))
     }
 }
 

@@ -179,6 +179,7 @@ fn bundle(kind: &str, version: &str, content: Statement) -> Bundle {
         key_hint: Some(key("ci")),
         verified_by: BTreeSet::from([Verified::by_key(key("ci"))]),
         failures: BTreeMap::new(),
+        key_problem: None,
         subjects: vec![digest(version)],
         content,
     }

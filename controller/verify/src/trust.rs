@@ -60,6 +60,11 @@ impl Trust {
         trust
     }
 
+    /// What the kind of a key explains about signatures that do not verify under it.
+    pub(crate) fn key_problem(&self, key: &KeyId) -> Option<&'static str> {
+        self.keys.get(key)?.problem()
+    }
+
     pub(crate) fn ready(&self) -> impl Iterator<Item = Ready<'_>> {
         self.anchors.iter().filter_map(|anchor| {
             let key = anchor.key.as_ref().map(|key| self.keys.get(key));

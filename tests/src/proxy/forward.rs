@@ -72,17 +72,18 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response<req
     let Ok(body) = read(body).await else {
         return refusal(StatusCode::BAD_REQUEST);
     };
-    let user_agent = head
-        .headers
-        .get(header::USER_AGENT)
-        .and_then(|value| value.to_str().ok());
+    let header = |name| {
+        let value = head.headers.get(name).map(http::HeaderValue::as_bytes);
+        String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+    };
     let exchange = Exchange {
         method: head.method.clone(),
         path: head
             .uri
             .path_and_query()
             .map_or_else(String::new, ToString::to_string),
-        user_agent: user_agent.unwrap_or_default().to_owned(),
+        user_agent: header(header::USER_AGENT),
+        authorization: header(header::AUTHORIZATION),
         body,
         arrived: Instant::now(),
         status: None,
@@ -119,11 +120,14 @@ async fn pass(
     }
     remove_connection_headers(&mut headers);
     headers.remove(header::CONTENT_LENGTH);
+    let Some(upstream) = lock(&shared.upstream).clone() else {
+        return refusal(StatusCode::BAD_GATEWAY);
+    };
     let outcome = shared
         .client
         .request(
             exchange.method.clone(),
-            format!("{}{}", shared.upstream, exchange.path),
+            format!("{upstream}{}", exchange.path),
         )
         .headers(headers)
         .body(exchange.body.clone())

@@ -113,7 +113,8 @@ impl Question<'_> {
                 return Diagnosis::Bad(format!(": {why}"));
             }
             if self.claims_to_be_from(authorities, bundle) {
-                return Diagnosis::Bad(String::new());
+                let why = bundle.key_problem.as_ref();
+                return Diagnosis::Bad(why.map_or_else(String::new, |why| format!(": {why}")));
             }
         }
         let made = bundle.verified_by.first();
