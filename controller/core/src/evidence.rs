@@ -4,6 +4,8 @@
 //! that satisfies anyone is decided by the gates, each time anew, so that a cached fact can never
 //! answer a question it was not asked.
 
+mod license;
+mod package;
 mod pipeline;
 mod predicate_type;
 mod provenance;
@@ -20,6 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::release::Digest;
 
+pub use license::denied_by;
+pub use package::{is_name_of, is_same_package};
 pub use pipeline::{
     Change, Check, Checks, Conclusion, NotApplicable, Quarantine, Risk, TaggedRelease,
     is_git_commit, schemas,

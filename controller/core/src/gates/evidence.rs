@@ -1,5 +1,6 @@
 //! What the three evidence gates share: looking at the images, the policies, and the bundles.
 
+mod age;
 mod signer;
 
 use crate::case::Case;
@@ -10,6 +11,7 @@ use crate::policy::PolicyContent;
 use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
 
+pub(super) use age::{Freshness, earlier, is_future};
 pub(super) use signer::{Diagnosis, Signature};
 
 /// One policy's question about one image.

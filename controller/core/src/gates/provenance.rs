@@ -525,6 +525,9 @@ mod tests {
                     authority: "other".into(),
                     builders: vec!["https://other.example".into()],
                     build_types: policy.evidence.provenance[0].build_types.clone(),
+                    parameters: vec![],
+                    branches: vec![],
+                    unpinned_workflows: None,
                 });
             });
             said(s, |p| p.builder = "https://other.example".into());
