@@ -4,6 +4,8 @@
 // The workspace tests include this file by its path too.
 #[path = "fixtures/keyless.rs"]
 pub(crate) mod keyless;
+#[path = "fixtures/statements.rs"]
+pub(crate) mod statements;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -237,6 +239,14 @@ pub(crate) fn authority(name: &str) -> Authority {
     }
 }
 
+fn authorities() -> Vec<Authority> {
+    let mut ci = authority("ci");
+    ci.predicate_types.extend(statements::kinds_of_ci());
+    let mut all = vec![ci];
+    all.extend(statements::authorities());
+    all
+}
+
 /// A policy that asks every question there is.
 pub(crate) fn policy() -> Policy {
     Policy {
@@ -250,7 +260,7 @@ pub(crate) fn policy() -> Policy {
             repositories: vec![REPOSITORY.into()],
             image_repositories: vec!["registry.example/shop/*".into()],
         }],
-        authorities: vec![authority("ci")],
+        authorities: authorities(),
         evidence: EvidenceRules {
             signatures: Some(SignatureRule {
                 authorities: vec!["ci".into()],
@@ -271,8 +281,8 @@ pub(crate) fn policy() -> Policy {
                 denied_licenses: vec![],
             }),
             release: None,
-            vulnerabilities: None,
-            attestations: vec![],
+            vulnerabilities: Some(statements::vulnerabilities()),
+            attestations: vec![statements::checks_rule()],
         },
         approvals: vec![ApprovalRule {
             role: "release-manager".into(),
@@ -381,7 +391,13 @@ pub(crate) fn ready() -> Snapshot {
     facts.windows = BTreeMap::from([("business-hours".to_owned(), window)]);
     let evidence = Evidence {
         subject: digest("1.42.0"),
-        bundles: vec![signature("1.42.0"), provenance("1.42.0"), sbom("1.42.0")],
+        bundles: vec![
+            signature("1.42.0"),
+            provenance("1.42.0"),
+            sbom("1.42.0"),
+            statements::scan("1.42.0"),
+            statements::checks("1.42.0"),
+        ],
     };
     facts.evidence = BTreeMap::from([(image("1.42.0"), Observed::Known(evidence))]);
     let staging = upstream_record(&snapshot, "1.42.0", Outcome::Succeeded);

@@ -1,6 +1,7 @@
 //! The gates, in the order in which people read them. All of them are evaluated every time.
 
 mod approval;
+mod attestations;
 mod evidence;
 mod provenance;
 mod release;
@@ -8,6 +9,7 @@ mod sbom;
 mod signature;
 mod target;
 mod upstream;
+mod vulnerabilities;
 mod window;
 
 use crate::gate::Gate;
@@ -18,10 +20,21 @@ pub const ALL: &[&dyn Gate] = &[
     &signature::Signature,
     &provenance::Provenance,
     &sbom::Sbom,
+    &vulnerabilities::Vulnerabilities,
+    &attestations::Attestations,
     &upstream::Upstream,
     &window::Window,
     &approval::Approval,
     &target::Target,
+];
+
+/// The gates that judge what is attached to an image.
+pub const EVIDENCE: [&str; 5] = [
+    "signature",
+    "provenance",
+    "sbom",
+    "vulnerabilities",
+    "attestations",
 ];
 
 pub use approval::latches;

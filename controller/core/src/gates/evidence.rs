@@ -2,6 +2,7 @@
 
 mod age;
 mod signer;
+mod tagged;
 
 use crate::case::Case;
 use crate::evidence::{Bundle, Evidence};
@@ -122,6 +123,30 @@ impl Question<'_> {
                 .iter()
                 .any(|authority| self.content.keys_of(authority).contains(hint))
         })
+    }
+
+    /// Why a bundle that says `what` is none of these authorities', and whether it pretends to be.
+    pub(super) fn not_theirs(
+        &self,
+        what: &str,
+        authorities: &[String],
+        bundle: &Bundle,
+    ) -> (bool, String) {
+        let must = authorities.join(" or ");
+        match self.diagnose(authorities, bundle) {
+            Diagnosis::Bad(why) => {
+                let text = format!("{what} was found whose signature does not verify{why}");
+                (true, text)
+            }
+            Diagnosis::Nearly(why) => {
+                let text = format!("{what} was found, but {why}; {must} must sign it");
+                (false, text)
+            }
+            Diagnosis::Stranger(_) => {
+                let text = format!("{what} was found, but {must} must sign it");
+                (false, text)
+            }
+        }
     }
 
     /// How a gate's report names a bundle it relied on.

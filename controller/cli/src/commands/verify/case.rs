@@ -18,9 +18,6 @@ use lockmaster_core::release::{Component, ImageReference, Release, Source, Versi
 use crate::args::Verify;
 use crate::failure::Failure;
 
-/// The gates that judge evidence.
-const GATES: [&str; 3] = ["signature", "provenance", "sbom"];
-
 /// What is judged.
 #[derive(Debug)]
 pub(super) struct Subjects {
@@ -117,7 +114,7 @@ impl Subjects {
         let case = Case::new(promotion, &input);
         gates::ALL
             .iter()
-            .filter(|gate| GATES.contains(&gate.name()))
+            .filter(|gate| gates::EVIDENCE.contains(&gate.name()))
             .map(|gate| evaluate(*gate, &case))
             .collect()
     }
@@ -291,7 +288,7 @@ mod tests {
             Timestamp::UNIX_EPOCH,
         );
         let names: Vec<_> = gates.iter().map(|gate| gate.name.as_str()).collect();
-        assert_eq!(names, GATES);
+        assert_eq!(names, gates::EVIDENCE);
         assert_eq!(gates[0].reason, expect);
         assert_eq!(gates[1].reason, Reason::NotRequired);
     }
