@@ -114,6 +114,13 @@ fn vex_for_another_product_or_package_excuses_nothing() {
         bundles(s).push(vex("1.41.3", CVE));
     });
     assert_eq!(another_digest.reason, Reason::VulnerabilityBlocked);
+    // Nor one that names our image, and was signed for another digest.
+    let of_another_subject = spoiled(|s| {
+        critical(s);
+        excused_by(s, |_| {});
+        bundles(s).last_mut().unwrap().subjects = vec![digest("1.41.3")];
+    });
+    assert_eq!(of_another_subject.reason, Reason::VulnerabilityBlocked);
     let unnamed = spoiled(|s| {
         critical(s);
         scanned_as(s, |scan| scan.findings[0].purl = None);
