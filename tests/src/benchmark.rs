@@ -26,7 +26,7 @@ use measure::{Cost, median};
 /// Images judged at a time.
 const CONCURRENCY: usize = 8;
 /// Packages that make an SPDX document of 170 KB.
-const PACKAGES: usize = 640;
+const PACKAGES: usize = 697;
 
 /// How much is done.
 #[derive(Debug, Clone, Copy)]

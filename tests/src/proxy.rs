@@ -81,6 +81,8 @@ struct Shared {
     exchanges: Mutex<Vec<Exchange>>,
     holds: Mutex<Holds>,
     outage: Mutex<Option<Outage>>,
+    /// The value of `Authorization` without which nothing passes.
+    required: Mutex<Option<String>>,
     /// Counts the cuts: a connection ends when it sees another number.
     cuts: watch::Sender<u64>,
 }
@@ -136,6 +138,7 @@ impl Proxy {
             exchanges: Mutex::default(),
             holds: Mutex::default(),
             outage: Mutex::default(),
+            required: Mutex::default(),
             cuts: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(forward::accept(listener, tls, Arc::clone(&shared)));
@@ -197,6 +200,12 @@ impl Proxy {
     /// Cuts all connections, replies in flight included. New connections work.
     pub fn cut(&self) {
         self.shared.cuts.send_modify(|count| *count += 1);
+    }
+
+    /// Lets through only who says this (`Authorization`), and asks others for a user name and a
+    /// password; `None` lets everybody through.
+    pub fn require(&self, authorization: Option<String>) {
+        *lock(&self.shared.required) = authorization;
     }
 
     /// Starts or ends an outage. Starting one cuts all connections.

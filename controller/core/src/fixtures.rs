@@ -4,6 +4,8 @@
 // The workspace tests include this file by its path too.
 #[path = "fixtures/keyless.rs"]
 pub(crate) mod keyless;
+#[path = "fixtures/revoked.rs"]
+pub(crate) mod revoked;
 #[path = "fixtures/statements.rs"]
 pub(crate) mod statements;
 
@@ -105,6 +107,7 @@ pub(crate) fn environment(tier: Tier) -> Environment {
         }],
         deadline: Span::seconds(600),
         automatic_rollback: true,
+        pull_secrets: vec![],
         active: None,
     }
 }
@@ -122,6 +125,7 @@ pub(crate) fn workload(version: &str) -> Workload {
             owners: vec!["kubectl/Update".into()],
             applied_by_us: false,
         }],
+        init_images: BTreeMap::new(),
         observed: true,
         replicas: 2,
         updated: 2,
@@ -289,6 +293,7 @@ pub(crate) fn policy() -> Policy {
             min: 1,
         }],
         windows: vec!["business-hours".into()],
+        uncovered_containers: None,
     }
 }
 
@@ -354,6 +359,7 @@ pub(crate) fn bare() -> Snapshot {
         policies: vec![],
         windows: BTreeMap::new(),
         trusted_roots: BTreeMap::new(),
+        revocations: vec![],
         workloads: vec![Observed::Known(workload("1.41.3"))],
         refused: None,
         records: vec![],

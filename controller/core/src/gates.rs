@@ -5,6 +5,7 @@ mod attestations;
 mod evidence;
 mod provenance;
 mod release;
+mod revocation;
 mod sbom;
 mod signature;
 mod target;
@@ -17,6 +18,7 @@ use crate::gate::Gate;
 /// Every gate. A new gate is one file and one line here.
 pub const ALL: &[&dyn Gate] = &[
     &release::Release,
+    &revocation::Revocation,
     &signature::Signature,
     &provenance::Provenance,
     &sbom::Sbom,
@@ -35,6 +37,16 @@ pub const EVIDENCE: [&str; 5] = [
     "sbom",
     "vulnerabilities",
     "attestations",
+];
+
+/// Those and whether it still counts: what the condition `ArtifactVerified` stands for.
+pub const ARTIFACT: [&str; 6] = [
+    "signature",
+    "provenance",
+    "sbom",
+    "vulnerabilities",
+    "attestations",
+    "revocation",
 ];
 
 pub use approval::latches;

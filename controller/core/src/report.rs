@@ -138,7 +138,7 @@ impl Report {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let wrong = self.gates.iter().any(|gate| {
-            gate.verdict == Verdict::Deny && gates::EVIDENCE.contains(&gate.name.as_str())
+            gate.verdict == Verdict::Deny && gates::ARTIFACT.contains(&gate.name.as_str())
         });
         if self.state == State::Blocked && wrong {
             EVIDENCE_INVALID

@@ -186,11 +186,11 @@ fn conditions(
         .collect()
 }
 
-/// The condition that stands for some gates: the worst of them.
+/// The condition that stands for some gates: the worst of them; of equals the one named first.
 fn of_gates(kind: &'static str, names: &[&str], gates: &[GateReport]) -> Option<Said> {
-    let worst = gates
+    let worst = names
         .iter()
-        .filter(|gate| names.contains(&gate.name.as_str()))
+        .filter_map(|name| gates.iter().find(|gate| gate.name == *name))
         .reduce(|worst, gate| {
             if gate.verdict.severity() > worst.verdict.severity() {
                 gate
@@ -217,7 +217,7 @@ fn promotion_conditions(status: &PromotionStatus, reason: Reason) -> Vec<Said> {
     };
     let mut list = vec![said("Ready", ready, reason, text)];
     let gates = &status.gates;
-    list.extend(of_gates("ArtifactVerified", &gates::EVIDENCE, gates));
+    list.extend(of_gates("ArtifactVerified", &gates::ARTIFACT, gates));
     list.extend(of_gates("UpstreamVerified", &["upstream"], gates));
     list.extend(of_gates("WindowOpen", &["window"], gates));
     list.extend(of_gates("Approved", &["approval"], gates));

@@ -6,6 +6,7 @@
 //! absence is no fact, so an image whose evidence did not suffice is read again, ever more rarely.
 
 mod entry;
+mod reader;
 
 #[cfg(test)]
 mod tests;
@@ -21,8 +22,11 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use crate::registry::{Artifact, RegistryClient};
+use crate::pull_secrets::PullSecrets;
+use crate::registry::{Artifact, Credentials, RegistryClient};
 use entry::{Entry, JudgeError, Judged};
+pub use reader::Asker;
+use reader::{Key, Reader};
 
 /// The registry tells nobody that something was pushed: it is asked again after 10 seconds, then
 /// ever more rarely, up to every 10 minutes.
@@ -70,28 +74,34 @@ pub struct EvidenceStore {
 }
 
 struct Inner {
-    client: RegistryClient,
+    reader: Reader,
     wake: UnboundedSender<ImageReference>,
     observer: FetchObserver,
     limits: Limits,
     judging: Arc<Semaphore>,
-    entries: Mutex<BTreeMap<ImageReference, Entry>>,
+    entries: Mutex<BTreeMap<Key, Entry>>,
 }
 
 impl EvidenceStore {
-    /// A store that reads through `client`, names images on `wake` when something became known
-    /// about them, and reports every fetch to `observer`.
+    /// A store that reads through `client`, with these pull secrets where an Environment names some,
+    /// names images on `wake` when something became known about them, and reports every fetch to
+    /// `observer`.
     #[must_use]
     pub fn new(
         client: RegistryClient,
+        pull_secrets: PullSecrets,
         wake: UnboundedSender<ImageReference>,
         observer: FetchObserver,
     ) -> Self {
-        Self::with_limits(client, wake, observer, LIMITS)
+        let reader = Reader {
+            client,
+            pull_secrets,
+        };
+        Self::with_limits(reader, wake, observer, LIMITS)
     }
 
     fn with_limits(
-        client: RegistryClient,
+        reader: Reader,
         wake: UnboundedSender<ImageReference>,
         observer: FetchObserver,
         limits: Limits,
@@ -100,7 +110,7 @@ impl EvidenceStore {
         let judging = Arc::new(Semaphore::new(JUDGED_AT_A_TIME));
         Self {
             inner: Arc::new(Inner {
-                client,
+                reader,
                 wake,
                 observer,
                 limits,
@@ -110,18 +120,27 @@ impl EvidenceStore {
         }
     }
 
-    /// What is known about `image`, with the signatures under `anchors`. Never waits. Must be called
-    /// on a Tokio runtime: what is not known yet is fetched or judged in the background, and the
-    /// image named on the channel when that is done.
+    /// What is known about `image` to who asks, with the signatures under `anchors`. Never waits. Must
+    /// be called on a Tokio runtime: what is not known yet is fetched or judged in the background,
+    /// and the image named on the channel when that is done.
+    ///
+    /// Who asks must be allowed to by a policy's sources: without pull secrets of its own, the
+    /// operator's logins are used for it.
     #[must_use]
-    pub fn read(&self, image: &ImageReference, anchors: &[Anchor]) -> Observed<Evidence> {
+    pub fn read(
+        &self,
+        image: &ImageReference,
+        asker: &Asker,
+        anchors: &[Anchor],
+    ) -> Observed<Evidence> {
         let mut entries = self.inner.lock();
-        let entry = entries.entry(image.clone()).or_default();
+        let key = Key::new(image, asker);
+        let entry = entries.entry(key.clone()).or_default();
         entry.ask(anchors);
         let seen = entry.read(image.digest(), anchors);
         if matches!(seen, Observed::Pending) && !entry.is_completing() {
             // A look planned for later is not waited for.
-            let task = self.spawn(image, Work::Complete);
+            let task = self.spawn(key, asker, Work::Complete);
             entry.run(task, false);
         }
         seen
@@ -132,6 +151,7 @@ impl EvidenceStore {
     #[must_use]
     pub fn read_all(
         &self,
+        asker: &Asker,
         needs: impl IntoIterator<Item = (ImageReference, Vec<Anchor>)>,
     ) -> BTreeMap<ImageReference, Observed<Evidence>> {
         let mut anchors_of: BTreeMap<ImageReference, Vec<Anchor>> = BTreeMap::new();
@@ -139,7 +159,7 @@ impl EvidenceStore {
             anchors_of.entry(image).or_default().extend(anchors);
         }
         let seen = anchors_of.into_iter().map(|(image, anchors)| {
-            let evidence = self.read(&image, &anchors);
+            let evidence = self.read(&image, asker, &anchors);
             (image, evidence)
         });
         seen.collect()
@@ -148,9 +168,10 @@ impl EvidenceStore {
     /// The pass found that what is known about `image` does not satisfy a gate, or is not
     /// available: it is read again later, and the image named on the channel after that. Calls
     /// while that is planned or running change nothing.
-    pub fn insufficient(&self, image: &ImageReference) {
+    pub fn insufficient(&self, image: &ImageReference, asker: &Asker) {
         let mut entries = self.inner.lock();
-        let Some(entry) = entries.get_mut(image) else {
+        let key = Key::new(image, asker);
+        let Some(entry) = entries.get_mut(&key) else {
             return;
         };
         if entry.is_running() || !entry.was_looked_at() {
@@ -162,18 +183,19 @@ impl EvidenceStore {
             ..
         } = self.inner.limits;
         let delay = entry.next_delay((first_delay, most_delay), image.digest());
-        let task = self.spawn(image, Work::ReadAgain(delay));
+        let task = self.spawn(key, asker, Work::ReadAgain(delay));
         entry.run(task, true);
     }
 
     /// Forgets the images that are not in `keep`, and ends what is planned or running for them.
     pub fn forget(&self, keep: &BTreeSet<ImageReference>) {
-        self.inner.lock().retain(|image, _| keep.contains(image));
+        let mut entries = self.inner.lock();
+        entries.retain(|key, entry| keep.contains(&key.image) && !entry.is_abandoned());
     }
 
-    fn spawn(&self, image: &ImageReference, work: Work) -> AbortHandle {
-        let (inner, image) = (Arc::clone(&self.inner), image.clone());
-        tokio::spawn(async move { inner.work(image, work).await }).abort_handle()
+    fn spawn(&self, key: Key, asker: &Asker, work: Work) -> AbortHandle {
+        let (inner, namespace) = (Arc::clone(&self.inner), asker.namespace.clone());
+        tokio::spawn(async move { inner.work(key, &namespace, work).await }).abort_handle()
     }
 }
 
@@ -187,44 +209,53 @@ enum Work {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ImageReference, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
         // A panic while it is held leaves an entry without its last change, which is only late.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn work(self: Arc<Self>, image: ImageReference, work: Work) {
+    /// Looks on behalf of a namespace, which is the last that wanted it.
+    async fn work(self: Arc<Self>, key: Key, namespace: &str, work: Work) {
         if let Work::ReadAgain(delay) = work {
             tokio::time::sleep(delay).await;
         }
         let asked = |entry: &Entry| (entry.facts(), entry.asked());
-        let Some((known, anchors)) = self.lock().get(&image).map(asked) else {
+        let Some((known, anchors)) = self.lock().get(&key).map(asked) else {
             return;
         };
-        let seen = self.look(&image, work, known, anchors.clone()).await;
-        if let Some(entry) = self.lock().get_mut(&image) {
+        let seen = self
+            .look(&key, namespace, work, known, anchors.clone())
+            .await;
+        if let Some(entry) = self.lock().get_mut(&key) {
             entry.finish(seen, &anchors);
         }
         // Nobody listens only when the operator is ending.
-        let _ = self.wake.send(image);
+        let _ = self.wake.send(key.image);
     }
 
     async fn look(
         &self,
-        image: &ImageReference,
+        key: &Key,
+        namespace: &str,
         work: Work,
         known: Vec<Judged>,
         anchors: Vec<Anchor>,
     ) -> Result<Vec<Judged>, Unavailable> {
+        let image = &key.image;
+        let credentials = self.reader.credentials(key, namespace, false).await?;
         let cached = match work {
             Work::Complete if !known.is_empty() => {
                 let digests: Vec<_> = known.iter().map(|one| one.bundle.digest.clone()).collect();
-                self.client.read_cached(image, &digests).map(Arc::new)
+                self.reader
+                    .client
+                    .read_cached(image, &credentials, &digests)
+                    .map(Arc::new)
             }
             Work::Complete | Work::ReadAgain(_) => None,
         };
         let artifact = match cached {
             Some(artifact) => artifact,
-            None => self.fetch(image).await?,
+            None => self.fetch(key, credentials).await?,
         };
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
@@ -251,17 +282,21 @@ impl Inner {
         }
     }
 
-    async fn fetch(&self, image: &ImageReference) -> Result<Arc<Artifact>, Unavailable> {
+    async fn fetch(
+        &self,
+        key: &Key,
+        credentials: Credentials,
+    ) -> Result<Arc<Artifact>, Unavailable> {
         let start = Instant::now();
-        let fetched = self.client.fetch(image).await;
+        let fetched = self.reader.fetch(key, credentials).await;
         let outcome = match &fetched {
             Ok(_) => FetchOutcome::Fetched,
-            Err(error) => FetchOutcome::Failed(error.cause()),
+            Err(unavailable) => FetchOutcome::Failed(unavailable.cause),
         };
         (self.observer)(start.elapsed(), outcome);
-        fetched.map_err(|error| {
-            tracing::debug!(%image, %error, "evidence not read");
-            Unavailable::from(error)
+        fetched.inspect_err(|unavailable| {
+            let (image, error) = (&key.image, &unavailable.message);
+            tracing::debug!(%image, error, "evidence not read");
         })
     }
 }

@@ -15,13 +15,15 @@ use lockmaster_core::facts::{
 };
 use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::{ImageReference, Release};
+use lockmaster_core::revocation::RevocationFact;
 use lockmaster_core::{environment, gates, promotion};
 
 pub use crate::rules::{
-    policy_content, policy_fact, trusted_root_content, trusted_root_fact, window_fact,
+    policy_content, policy_fact, revocation_fact, trusted_root_content, trusted_root_fact,
+    window_fact,
 };
 
-use crate::evidence::EvidenceStore;
+use crate::evidence::{Asker, EvidenceStore};
 use crate::records::Chains;
 use crate::stores::{Guarded, Stores};
 use crate::workloads::Workloads;
@@ -204,6 +206,7 @@ impl Observer {
             releases: BTreeMap::new(),
             windows: self.windows(&policies),
             trusted_roots: self.trusted_roots(&policies),
+            revocations: self.revocations(),
             policies,
             workloads: Vec::new(),
             refused: None,
@@ -307,6 +310,17 @@ impl Observer {
         facts
     }
 
+    /// Every revocation, sorted by name.
+    fn revocations(&self) -> Vec<RevocationFact> {
+        let objects = self.stores.revocations.state();
+        let mut facts: Vec<_> = objects
+            .iter()
+            .map(|object| revocation_fact(object))
+            .collect();
+        facts.sort_by(|a, b| a.name.cmp(&b.name));
+        facts
+    }
+
     fn windows(&self, policies: &[PolicyFact]) -> BTreeMap<String, WindowFact> {
         let named = policies
             .iter()
@@ -359,7 +373,8 @@ impl Observer {
         let releases = facts.releases.values().filter_map(Observed::known);
         let needs = releases
             .flat_map(|release| needs(environment, release, &policies, &facts.trusted_roots));
-        self.evidence.read_all(needs)
+        // What is needed is what the policies' sources give to this namespace, and no more.
+        self.evidence.read_all(&Asker::of(environment), needs)
     }
 }
 

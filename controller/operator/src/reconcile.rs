@@ -10,6 +10,7 @@ use lockmaster_core::decide::decide;
 use lockmaster_core::decision::{Decision, Next};
 use lockmaster_core::gates;
 use lockmaster_core::status::{self, EnvironmentStatus};
+use lockmaster_observe::evidence::Asker;
 use lockmaster_observe::observation::{self, Observation};
 use lockmaster_observe::stores::Guarded;
 use tracing::Instrument;
@@ -146,16 +147,19 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
             span.record("digest", target.to.digest().as_str());
         }
     }
+    let asker = Asker::of(&seen.environment);
     for progress in &decision.promotions {
         context
             .metrics
             .gates(&seen.environment.stage, &progress.gates);
-        let unmet = progress.gates.iter().any(|gate| {
-            gates::EVIDENCE.contains(&gate.name.as_str()) && !gate.verdict.is_open()
-        });
+        let unmet = progress
+            .gates
+            .iter()
+            .any(|gate| gates::EVIDENCE.contains(&gate.name.as_str()) && !gate.verdict.is_open());
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             for component in &release.components {
-                context.observer.evidence.insufficient(&component.image);
+                let evidence = &context.observer.evidence;
+                evidence.insufficient(&component.image, &asker);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Who is measured: the evidence store of the operator with its gates, and three cosign processes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,10 @@ use lockmaster_core::policy::Policy;
 use lockmaster_core::release::ImageReference;
 use lockmaster_core::snapshot::Snapshot;
 use lockmaster_core::{case, gate, gates};
-use lockmaster_observe::evidence::EvidenceStore;
+use lockmaster_observe::evidence::{Asker, EvidenceStore};
 use lockmaster_observe::observation::policy_content;
-use lockmaster_observe::registry::{Config, RegistryClient};
+use lockmaster_observe::pull_secrets::PullSecrets;
+use lockmaster_observe::registry::{Config, Registry, RegistryClient};
 use lockmaster_verify::parse_key;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -39,6 +41,7 @@ const EVALUATIONS: usize = 201;
 /// The operator's evidence store, with nothing known yet.
 pub(super) struct Lockmaster {
     store: EvidenceStore,
+    asker: Asker,
     told: Mutex<UnboundedReceiver<ImageReference>>,
     anchors: Vec<Anchor>,
     snapshot: Snapshot,
@@ -49,14 +52,25 @@ impl Lockmaster {
         let hosts = images
             .iter()
             .filter_map(|image| image.repository.split('/').next());
+        let hosts: BTreeSet<&str> = hosts.collect();
         let client = RegistryClient::new(&Config {
-            plain_http: hosts.map(str::to_owned).collect(),
+            registries: hosts
+                .into_iter()
+                .map(|host| Registry::plain_http(host))
+                .collect(),
             user_agent: "lockmaster-benchmark".to_owned(),
         })?;
+        // No Environment here names any, so that it is never asked.
+        let nowhere = "http://127.0.0.1:1"
+            .parse()
+            .context("failed to parse a URL")?;
+        let secrets = kube::Client::try_from(kube::Config::new(nowhere));
+        let secrets = PullSecrets::new(secrets.context("failed to make a client")?);
         let (wake, told) = unbounded_channel();
         let snapshot = ready(key, images)?;
         Ok(Self {
-            store: EvidenceStore::new(client, wake, Box::new(|_, _| {})),
+            store: EvidenceStore::new(client, secrets, wake, Box::new(|_, _| {})),
+            asker: Asker::of(&snapshot.environment),
             told: Mutex::new(told),
             anchors: vec![Anchor::of_key(parse_key(&key.pem)?)],
             snapshot,
@@ -103,7 +117,12 @@ impl Lockmaster {
         loop {
             let seen: Vec<_> = references
                 .iter()
-                .map(|image| (image.clone(), self.store.read(image, &self.anchors)))
+                .map(|image| {
+                    (
+                        image.clone(),
+                        self.store.read(image, &self.asker, &self.anchors),
+                    )
+                })
                 .collect();
             if seen
                 .iter()
@@ -115,7 +134,7 @@ impl Lockmaster {
             let pending = seen
                 .iter()
                 .filter(|(_, seen)| matches!(seen, Observed::Pending));
-            let pending: std::collections::BTreeSet<_> = pending.map(|(image, _)| image).collect();
+            let pending: BTreeSet<_> = pending.map(|(image, _)| image).collect();
             for _ in 0..pending.len() {
                 told.recv().await.context("nothing is told any more")?;
             }
@@ -141,7 +160,7 @@ impl Lockmaster {
         let mut times = Vec::new();
         for _ in 0..EVALUATIONS {
             let start = Instant::now();
-            let seen = self.store.read(&image, &self.anchors);
+            let seen = self.store.read(&image, &self.asker, &self.anchors);
             snapshot.facts.evidence.insert(image.clone(), seen);
             verdict(&snapshot)?;
             times.push(start.elapsed());

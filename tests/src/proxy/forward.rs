@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -95,6 +95,21 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response<req
             ..exchange
         });
         return refusal(status);
+    }
+    if let Some(required) = lock(&shared.required).as_ref() {
+        let said = head.headers.get(header::AUTHORIZATION);
+        if said.is_none_or(|said| said != required.as_str()) {
+            lock(&shared.exchanges).push(Exchange {
+                status: Some(401),
+                ..exchange
+            });
+            let mut reply = refusal(StatusCode::UNAUTHORIZED);
+            let challenge = HeaderValue::from_static("Basic realm=\"registry\"");
+            reply
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+            return reply;
+        }
     }
     // In a task of its own: a request once sent arrives, whatever happens to its sender.
     let passing = tokio::spawn(pass(shared, exchange, head.headers));

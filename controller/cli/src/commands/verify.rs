@@ -10,7 +10,9 @@ use lockmaster_core::facts::{Cause, Observed, TrustedRoots, Unavailable};
 use lockmaster_core::gate::{GateReport, Verdict};
 use lockmaster_core::reason::Reason;
 use lockmaster_core::release::{ImageReference, parse_registry_address};
-use lockmaster_observe::registry::{Config, FetchError, Problem, RegistryClient};
+use lockmaster_observe::registry::{
+    Config, Credentials, FetchError, Problem, Registry, RegistryClient,
+};
 use lockmaster_verify::{Subject, Trust, judge};
 use serde::Serialize;
 
@@ -68,12 +70,14 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
 
 /// Reads what is attached to the image and judges each piece under every anchor.
 async fn fetch(arguments: &Verify, anchors: &[Anchor]) -> anyhow::Result<Observed<Evidence>> {
+    let plain = arguments.plain_http_registry.iter();
     let client = RegistryClient::new(&Config {
-        plain_http: arguments.plain_http_registry.iter().cloned().collect(),
+        registries: plain.map(|host| Registry::plain_http(host)).collect(),
         user_agent: concat!("kubectl-promote/", env!("CARGO_PKG_VERSION")).to_owned(),
     })?;
     let image = &arguments.image;
-    let artifact = match client.fetch(image).await {
+    let nobody = Credentials::anonymous("");
+    let artifact = match client.fetch(image, &nobody).await {
         Ok(artifact) => artifact,
         Err(error) if error.cause() == Cause::Missing => {
             return Ok(Observed::Unavailable(Unavailable::from(error)));

@@ -1,6 +1,8 @@
 //! What the three evidence gates share: looking at the images, the policies, and the bundles.
 
 mod age;
+#[cfg(test)]
+mod past_bugs;
 mod signer;
 mod tagged;
 

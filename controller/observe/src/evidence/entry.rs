@@ -32,9 +32,13 @@ pub(super) struct Entry {
     /// Why the last look failed, if it did.
     failure: Option<Failure>,
     asked: BTreeMap<AnchorId, Anchor>,
+    asked_at: Option<Instant>,
     running: Option<Running>,
     delay: Option<Duration>,
 }
+
+/// Who has not asked for this long asks no more, or asks with other pull secrets.
+const ABANDONED_AFTER: Duration = Duration::from_hours(1);
 
 struct Running {
     task: tokio::task::AbortHandle,
@@ -52,11 +56,18 @@ impl Drop for Entry {
 
 impl Entry {
     pub(super) fn ask(&mut self, anchors: &[Anchor]) {
+        self.asked_at = Some(Instant::now());
         for anchor in anchors {
             self.asked
                 .entry(anchor.id())
                 .or_insert_with(|| anchor.clone());
         }
+    }
+
+    /// Whether nobody asks for it any more, and nothing is planned.
+    pub(super) fn is_abandoned(&self) -> bool {
+        let lately = |at: Instant| at.elapsed() < ABANDONED_AFTER;
+        self.running.is_none() && !self.asked_at.is_some_and(lately)
     }
 
     pub(super) fn asked(&self) -> Vec<Anchor> {

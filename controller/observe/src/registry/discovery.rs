@@ -12,14 +12,15 @@ use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_verify::BUNDLE_LIMIT;
 use reqwest::Url;
 
+use super::answer::{Answer, Outcome};
 use super::cache::{CacheKey, Cached, Collection};
 use super::document::{
     self, ACCEPT_INDEX, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, Document, MANIFEST_LIMIT,
 };
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
-use super::transport::{Outcome, Request};
-use super::{CandidateBundle, CredentialIdentity, Inner};
+use super::transport::{Kind, Request};
+use super::{CandidateBundle, Credentials, Inner};
 
 /// Pages of referrers that are read (`Link`, distribution specification 1.1).
 const PAGE_LIMIT: usize = 5;
@@ -44,7 +45,7 @@ const NAME_UNKNOWN: &str = "NAME_UNKNOWN";
 pub(super) struct Visit<'a> {
     pub(super) inner: &'a Inner,
     pub(super) image: &'a ImageReference,
-    pub(super) identity: CredentialIdentity,
+    pub(super) credentials: &'a Credentials,
     pub(super) budget: Budget,
 }
 
@@ -99,7 +100,8 @@ impl Visit<'_> {
                 .reading(self.name("the referrers")));
             }
             Listed::NotFound { .. } => {
-                self.inner.remember_no_referrers(self.identity, self.image);
+                self.inner
+                    .remember_no_referrers(self.credentials.identity(), self.image);
                 self.fallback().await?
             }
         };
@@ -124,7 +126,10 @@ impl Visit<'_> {
     }
 
     async fn list(&self) -> Result<Listed, FetchError> {
-        if self.inner.knows_no_referrers(self.identity, self.image) {
+        if self
+            .inner
+            .knows_no_referrers(self.credentials.identity(), self.image)
+        {
             return self.fallback().await.map(Listed::Referrers);
         }
         self.referrers()
@@ -136,10 +141,7 @@ impl Visit<'_> {
         let mut descriptors = Vec::new();
         let mut url = self.url(&format!("referrers/{}", self.image.digest()))?;
         for page in 0..PAGE_LIMIT {
-            let answer = match self
-                .get(url.clone(), Some(ACCEPT_INDEX), MANIFEST_LIMIT)
-                .await?
-            {
+            let answer = match self.list_at(url).await? {
                 Outcome::Found(answer) => answer,
                 Outcome::Missing { code } if page == 0 => return Ok(Listed::NotFound { code }),
                 Outcome::Missing { .. } => return Err(Problem::Missing),
@@ -148,7 +150,7 @@ impl Visit<'_> {
             limit_referrers(&descriptors)?;
             match answer.link.as_deref().and_then(next_link) {
                 None => return Ok(Listed::Referrers(descriptors)),
-                Some(next) => url = same_host(&url, next)?,
+                Some(next) => url = same_host(&answer.url, next)?,
             }
         }
         Err(Problem::Limit {
@@ -163,8 +165,7 @@ impl Visit<'_> {
         let tag = format!("sha256-{}", self.image.digest().hexadecimal());
         let read = async {
             let url = self.url(&format!("manifests/{tag}"))?;
-            let Outcome::Found(answer) = self.get(url, Some(ACCEPT_INDEX), MANIFEST_LIMIT).await?
-            else {
+            let Outcome::Found(answer) = self.list_at(url).await? else {
                 return Ok(Vec::new());
             };
             let descriptors = index(&answer.body, answer.content_type.as_deref())?;
@@ -223,10 +224,10 @@ impl Visit<'_> {
         part: &Part,
         digest: &Digest,
         size: Option<u64>,
-        read: impl FnOnce(&Cached) -> Result<T, Problem>,
+        read: impl Fn(&Cached) -> Result<T, Problem>,
     ) -> Result<Option<T>, Problem> {
         let key = CacheKey {
-            identity: self.identity,
+            identity: self.credentials.identity().clone(),
             repository: self.image.repository().to_owned(),
             collection: part.collection,
             digest: digest.clone(),
@@ -242,44 +243,55 @@ impl Visit<'_> {
                 limit: part.limit,
             });
         }
-        let collection = match part.collection {
-            Collection::Manifests => "manifests",
-            Collection::Blobs => "blobs",
+        let (collection, kind) = match part.collection {
+            Collection::Manifests => ("manifests", Kind::Manifest),
+            Collection::Blobs => ("blobs", Kind::Blob),
         };
         let url = self.url(&format!("{collection}/{digest}"))?;
-        let Outcome::Found(answer) = self.get(url, part.accept, part.limit).await? else {
-            return Ok(None);
+        let request = self.request(url, part.accept, part.limit, kind);
+        // Of every place that is asked: a mirror that sends something else is passed over.
+        let checked = |answer: Answer| {
+            let found = Digest::of(&answer.body);
+            if found != *digest {
+                return Err(Problem::Hash { found });
+            }
+            let cached = Cached {
+                content_type: answer.content_type,
+                bytes: Arc::new(answer.body),
+            };
+            Ok((read(&cached)?, cached))
         };
-        let found = Digest::of(&answer.body);
-        if found != *digest {
-            return Err(Problem::Hash { found });
+        match self.inner.transport.get(&request, checked).await? {
+            Outcome::Missing { .. } => Ok(None),
+            Outcome::Found((made, cached)) => {
+                self.inner.insert_cache(key, cached);
+                Ok(Some(made))
+            }
         }
-        let (content_type, bytes) = (answer.content_type, Arc::new(answer.body));
-        let cached = Cached {
-            content_type,
-            bytes,
-        };
-        let made = read(&cached)?;
-        self.inner.insert_cache(key, cached);
-        Ok(Some(made))
     }
 
-    async fn get(
+    /// A list, which has no hash: a page of referrers, or what is under a tag.
+    async fn list_at(&self, url: Url) -> Result<Outcome<Answer>, Problem> {
+        let request = self.request(url, Some(ACCEPT_INDEX), MANIFEST_LIMIT, Kind::List);
+        self.inner.transport.get(&request, Ok).await
+    }
+
+    fn request(
         &self,
         url: Url,
         accept: Option<&'static str>,
         limit: usize,
-    ) -> Result<Outcome, Problem> {
-        let request = Request {
+        kind: Kind,
+    ) -> Request<'_> {
+        Request {
             url,
             image: self.image,
-            identity: self.identity,
+            credentials: self.credentials,
             accept,
             limit,
             budget: &self.budget,
-            follow: accept.is_none(),
-        };
-        self.inner.transport.get(&request).await
+            kind,
+        }
     }
 
     fn url(&self, rest: &str) -> Result<Url, Problem> {

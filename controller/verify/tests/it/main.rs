@@ -3,11 +3,21 @@
 #[cfg(test)]
 mod bundles;
 #[cfg(test)]
+mod changing;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod keyless;
+#[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod mutations;
+#[cfg(test)]
+mod past_bugs;
 #[cfg(test)]
 mod predicates;
 #[cfg(test)]
@@ -15,9 +25,13 @@ mod provenance;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
+mod roots;
+#[cfg(test)]
 mod scans;
 #[cfg(test)]
 mod signing;
+#[cfg(test)]
+mod vectors;
 #[cfg(test)]
 mod verdicts;
 #[cfg(test)]

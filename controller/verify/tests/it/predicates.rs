@@ -279,7 +279,7 @@ fn cve_2022_35929_the_predicate_type_is_exact() {
     assert!(predicate.len() < 200, "clipped");
 }
 
-/// CVE-2026-39395 (cosign): a payload that did not parse was no failure once the signature was good.
+/// CVE-2026-39395, GHSA-w6c6-c85g-mmv6 (cosign): a payload that did not parse was no failure once the signature was good.
 #[test]
 fn cve_2026_39395_what_does_not_parse_after_a_good_signature_is_unreadable() {
     let all = [

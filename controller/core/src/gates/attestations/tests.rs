@@ -1,6 +1,6 @@
 //! Statements that must be there, and must say yes.
 
-mod types;
+mod predicates;
 
 use super::*;
 use crate::evidence::{
@@ -335,10 +335,10 @@ fn asked(rule: AttestationRule, bundle: Option<Bundle>) -> GateReport {
     })
 }
 
-/// CVE-2022-35930 (policy-controller): an attestation of another type, or by nobody who may, passed
+/// CVE-2022-35930, GHSA-739f-hw6h-7wq8 (policy-controller): an attestation of another type, or by nobody who may, passed
 /// where one was required.
 #[test]
-fn cve_2022_35930_required_and_none_matched_is_a_failure() {
+fn cve_2022_35930_a_statement_that_is_required_is_not_replaced_by_another() {
     let custom_rule = || attestation("load-test", CUSTOM);
     let missing = asked(custom_rule(), None);
     is(
