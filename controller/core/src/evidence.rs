@@ -193,6 +193,43 @@ pub enum Content {
 /// Longest predicate of a type that is not read here which is kept for rules, in bytes of JSON.
 pub const CUSTOM_LIMIT: usize = 64 << 10;
 
+impl Bundle {
+    /// Drops the details of what nobody who is asked about signed: a gate never looks at them, and
+    /// strangers could fill the memory with them. To be called on what was read anew only, since the
+    /// details count again as soon as somebody turns out to have signed it.
+    pub fn forget_unproven(&mut self) {
+        if !self.verified_by.is_empty() {
+            return;
+        }
+        match &mut self.content {
+            Content::Provenance(provenance) => provenance.parameters.clear(),
+            Content::Sbom(bill) => {
+                bill.licenses = Vec::new();
+                bill.more_licenses = true;
+            }
+            Content::Scan(scan) => scan.findings = Vec::new(),
+            Content::Vex(vex) => vex.statements = Vec::new(),
+            Content::Summary(summary) => summary.levels = Vec::new(),
+            Content::Checks(checks) => {
+                checks.checks = Vec::new();
+                checks.measurements.clear();
+            }
+            Content::Change(change) => {
+                change.authors = Vec::new();
+                change.reviewers = Vec::new();
+                change.pull_requests = Vec::new();
+                change.cherry_pick_of = Vec::new();
+            }
+            Content::Release(release) => release.digests = Vec::new(),
+            Content::NotApplicable(statement) => statement.rationale = String::new(),
+            Content::Custom { value, .. } => {
+                *value = Err("nobody who is trusted signed it".to_owned());
+            }
+            Content::Signature | Content::Tests(_) | Content::Unreadable { .. } => {}
+        }
+    }
+}
+
 impl Content {
     /// The exact predicate type of what it says; none for what has none, or whose type could not be
     /// read. A message signature counts as the statement by which cosign signs.
