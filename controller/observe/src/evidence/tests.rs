@@ -226,9 +226,12 @@ async fn details_are_kept_of_what_somebody_who_is_asked_about_signed() {
     let statement = bench.signer.attest(&bench.image, CUSTOM);
     let carrier = bench.registry.bundle(&statement, CUSTOM);
     bench.registry.referrers(&bench.image, &[carrier]);
-    let value = |evidence: Evidence| match evidence.bundles[0].content.clone() {
-        Content::Custom { value, .. } => value,
-        other => panic!("{other:?}"),
+    let value = |evidence: Evidence| {
+        let content = evidence.bundles[0].content.clone();
+        let Content::Custom { value, .. } = content else {
+            panic!("{content:?}")
+        };
+        value
     };
     let (ours, other) = (
         Anchor::of_key(bench.signer.key.clone()),

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use lockmaster_core::case::{Case, needs};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::{Environment, Span, Tier};
-use lockmaster_core::evidence::{Anchor, Evidence};
+use lockmaster_core::evidence::{Anchor, CHANGE, CHECKS, Evidence, TAGGED_RELEASE};
 use lockmaster_core::facts::{Facts, Observed, TrustedRoots};
 use lockmaster_core::gate::{GateReport, evaluate};
 use lockmaster_core::gates;
-use lockmaster_core::policy::{Match, PolicyContent, PolicyFact};
+use lockmaster_core::policy::{EvidenceRules, Match, PolicyContent, PolicyFact};
 use lockmaster_core::promotion::{Action, Memory, Promotion, Request};
 use lockmaster_core::release::{Component, ImageReference, Release, Source, Version};
 
@@ -34,11 +34,11 @@ impl Subjects {
         release: Option<Release>,
     ) -> Result<Self, Failure> {
         let compares = arguments.repository.is_some() || release.is_some();
-        let asks = readable(policies).any(|content| !content.policy.evidence.provenance.is_empty());
+        let asks = readable(policies).any(|content| compares_source(&content.policy.evidence));
         if asks && !compares {
             return Err(Failure::usage(
-                "the policy asks for provenance: say what it must name, with --release FILE or \
-                 with --repository, --commit and --version",
+                "the policy asks for provenance, or for statements about a commit: say what they \
+                 must name, with --release FILE or with --repository, --commit and --version",
             ));
         }
         let release = match release {
@@ -158,6 +158,16 @@ impl Subjects {
             memory: Memory::default(),
         }
     }
+}
+
+/// Whether anything is asked for that is compared with the source of a Release.
+fn compares_source(evidence: &EvidenceRules) -> bool {
+    const COMPARED: [&str; 3] = [CHANGE, CHECKS, TAGGED_RELEASE];
+    let mut kinds = evidence
+        .attestations
+        .iter()
+        .map(|rule| &rule.predicate_type);
+    !evidence.provenance.is_empty() || kinds.any(|kind| COMPARED.contains(&kind.as_str()))
 }
 
 fn readable(policies: &[PolicyFact]) -> impl Iterator<Item = &PolicyContent> {
@@ -353,6 +363,16 @@ mod tests {
         );
         let text = subjects(&plain, &provenance).unwrap_err();
         assert!(text.contains("--release FILE"), "{text}");
+        let checks = POLICY.replace(
+            "predicateTypes: [",
+            "predicateTypes: [https://lockmaster.dev/checks/v1, ",
+        );
+        let checks = format!(
+            "{checks}    attestations: [{{name: checks, predicateType: \
+             https://lockmaster.dev/checks/v1, authorities: [ci], checks: {{required: [unit]}}}}]\n"
+        );
+        let text = subjects(&plain, &checks).unwrap_err();
+        assert!(text.contains("statements about a commit"), "{text}");
         let words = ["--repository=r", "--commit=c", "--version=1.42.0"];
         assert!(
             subjects(
