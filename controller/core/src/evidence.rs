@@ -85,6 +85,10 @@ pub struct Evidence {
     pub subject: Digest,
     /// What was found, in the registry's order.
     pub bundles: Vec<Bundle>,
+    /// Bundles among these that the registry listed once, and not any more when it was asked last.
+    /// Facts stay facts: they are kept for what runs and what would be gone back to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub withdrawn: BTreeSet<Digest>,
 }
 
 /// In which format a signature was attached.

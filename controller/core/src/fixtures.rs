@@ -6,6 +6,8 @@
 pub(crate) mod keyless;
 #[path = "fixtures/revoked.rs"]
 pub(crate) mod revoked;
+#[path = "fixtures/ruled.rs"]
+pub(crate) mod ruled;
 #[path = "fixtures/statements.rs"]
 pub(crate) mod statements;
 
@@ -109,6 +111,8 @@ pub(crate) fn environment(tier: Tier) -> Environment {
         automatic_rollback: true,
         pull_secrets: vec![],
         active: None,
+        concerns: vec![],
+        reverify_at: None,
     }
 }
 
@@ -293,6 +297,7 @@ pub(crate) fn policy() -> Policy {
             min: 1,
         }],
         windows: vec!["business-hours".into()],
+        rules: vec![],
         uncovered_containers: None,
     }
 }
@@ -342,6 +347,17 @@ pub(crate) fn the_workload(snapshot: &mut Snapshot) -> &mut Workload {
     }
 }
 
+/// All that the policy asks for.
+pub(crate) fn attached(version: &str) -> Vec<Bundle> {
+    vec![
+        signature(version),
+        provenance(version),
+        sbom(version),
+        statements::scan(version),
+        statements::checks(version),
+    ]
+}
+
 /// Version 1.41.3 runs in a Development Environment; no policy asks anything of 1.42.0.
 pub(crate) fn bare() -> Snapshot {
     let releases = ["1.41.3", "1.42.0"].map(release);
@@ -366,7 +382,10 @@ pub(crate) fn bare() -> Snapshot {
         records_problem: None,
         upstream: BTreeMap::new(),
         upstream_problems: BTreeMap::new(),
+        upstream_concerns: BTreeMap::new(),
+        ran: BTreeMap::new(),
         evidence: BTreeMap::new(),
+        rules: BTreeMap::new(),
     };
     let mut snapshot: Snapshot = Snapshot::of(&lockmaster_core::decide::Input {
         promotions: &[promotion("checkout-1.42.0-prod", "1.42.0")],
@@ -397,13 +416,8 @@ pub(crate) fn ready() -> Snapshot {
     facts.windows = BTreeMap::from([("business-hours".to_owned(), window)]);
     let evidence = Evidence {
         subject: digest("1.42.0"),
-        bundles: vec![
-            signature("1.42.0"),
-            provenance("1.42.0"),
-            sbom("1.42.0"),
-            statements::scan("1.42.0"),
-            statements::checks("1.42.0"),
-        ],
+        bundles: attached("1.42.0"),
+        withdrawn: BTreeSet::new(),
     };
     facts.evidence = BTreeMap::from([(image("1.42.0"), Observed::Known(evidence))]);
     let staging = upstream_record(&snapshot, "1.42.0", Outcome::Succeeded);

@@ -6,6 +6,7 @@ mod evidence;
 mod provenance;
 mod release;
 mod revocation;
+mod rules;
 mod sbom;
 mod signature;
 mod target;
@@ -14,6 +15,7 @@ mod vulnerabilities;
 mod window;
 
 use crate::gate::Gate;
+use crate::reason::Reason;
 
 /// Every gate. A new gate is one file and one line here.
 pub const ALL: &[&dyn Gate] = &[
@@ -24,6 +26,7 @@ pub const ALL: &[&dyn Gate] = &[
     &sbom::Sbom,
     &vulnerabilities::Vulnerabilities,
     &attestations::Attestations,
+    &rules::Rules,
     &upstream::Upstream,
     &window::Window,
     &approval::Approval,
@@ -31,15 +34,13 @@ pub const ALL: &[&dyn Gate] = &[
 ];
 
 /// The gates that judge what is attached to an image.
-pub const EVIDENCE: [&str; 5] = [
-    "signature",
-    "provenance",
-    "sbom",
-    "vulnerabilities",
-    "attestations",
-];
+pub fn evidence() -> impl Iterator<Item = &'static dyn Gate> {
+    let all = ALL.iter().copied();
+    all.filter(|gate| gate.reasons().contains(&Reason::EvidencePending))
+}
 
-/// Those and whether it still counts: what the condition `ArtifactVerified` stands for.
+/// The gates that say whether the artifact is what it should be: a policy's own fields about what is
+/// attached to it, and whether that still counts. Rules in Rego may ask about anything.
 pub const ARTIFACT: [&str; 6] = [
     "signature",
     "provenance",
@@ -50,6 +51,7 @@ pub const ARTIFACT: [&str; 6] = [
 ];
 
 pub use approval::latches;
+pub use rules::questions as rule_questions;
 pub use window::{in_force as window_in_force, is_open as window_open};
 
 #[cfg(test)]

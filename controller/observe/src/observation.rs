@@ -15,16 +15,17 @@ use lockmaster_core::facts::{
 };
 use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::{ImageReference, Release};
-use lockmaster_core::revocation::RevocationFact;
 use lockmaster_core::{environment, gates, promotion};
+use lockmaster_rego::Sandbox;
 
 pub use crate::rules::{
     policy_content, policy_fact, revocation_fact, trusted_root_content, trusted_root_fact,
-    window_fact,
+    unreadable_rules, window_fact,
 };
 
 use crate::evidence::{Asker, EvidenceStore};
 use crate::records::Chains;
+use crate::rules::{concerns, revocations};
 use crate::stores::{Guarded, Stores};
 use crate::workloads::Workloads;
 
@@ -36,6 +37,8 @@ pub struct Observer {
     pub workloads: Arc<Workloads>,
     /// The evidence.
     pub evidence: Arc<EvidenceStore>,
+    /// Where rules in Rego are read and asked.
+    pub sandbox: Arc<Sandbox>,
     policies: Mutex<HashMap<(String, i64), Arc<PolicyFact>>>,
     trusted_roots: Mutex<HashMap<(String, i64), Arc<TrustedRootFact>>>,
     chains: Chains,
@@ -103,6 +106,7 @@ impl Observer {
             stores,
             workloads,
             evidence,
+            sandbox: Arc::new(Sandbox::of_this_program()),
             policies: Mutex::default(),
             trusted_roots: Mutex::default(),
             chains: Chains::default(),
@@ -127,6 +131,7 @@ impl Observer {
         let mut facts = self.rules(&environment, guard);
         let workload_versions = self.add_world(&mut facts, &environment, &promotions);
         facts.evidence = self.evidence(&environment, &facts);
+        self.add_ran(&mut facts, &environment, now);
         Ok(Observation {
             environment,
             promotions,
@@ -206,7 +211,7 @@ impl Observer {
             releases: BTreeMap::new(),
             windows: self.windows(&policies),
             trusted_roots: self.trusted_roots(&policies),
-            revocations: self.revocations(),
+            revocations: revocations(&self.stores.revocations.state()),
             policies,
             workloads: Vec::new(),
             refused: None,
@@ -214,7 +219,10 @@ impl Observer {
             records_problem: None,
             upstream: BTreeMap::new(),
             upstream_problems: BTreeMap::new(),
+            upstream_concerns: BTreeMap::new(),
+            ran: BTreeMap::new(),
             evidence: BTreeMap::new(),
+            rules: BTreeMap::new(),
         }
     }
 
@@ -242,11 +250,13 @@ impl Observer {
         let own = self.chains.of(&records, namespace, &environment.name);
         (facts.records, facts.records_problem) = (own.records, own.problem);
         for before in &environment.after {
-            if self.stores.environment(namespace, before).is_some() {
+            if let Some(object) = self.stores.environment(namespace, before) {
                 let chain = self.chains.of(&records, namespace, before);
                 facts.upstream.insert(before.clone(), chain.records);
                 let problem = Some(before.clone()).zip(chain.problem);
                 facts.upstream_problems.extend(problem);
+                let held = Some(before.clone()).zip(concerns(&object));
+                facts.upstream_concerns.extend(held);
             }
         }
         versions
@@ -266,7 +276,7 @@ impl Observer {
         seen.collect()
     }
 
-    fn release(&self, namespace: &str, name: &str) -> Observed<Release> {
+    pub(crate) fn release(&self, namespace: &str, name: &str) -> Observed<Release> {
         let found = self
             .stores
             .releases
@@ -285,7 +295,8 @@ impl Observer {
         }
     }
 
-    /// Every policy, sorted by name. What is costly to read (its keys) is read once a generation.
+    /// Every policy, sorted by name. What is costly to read (its keys, and its rules by a process of
+    /// their own) is read once a generation.
     #[must_use]
     pub fn policies(&self) -> Vec<PolicyFact> {
         let objects = self.stores.policies.state();
@@ -302,20 +313,9 @@ impl Observer {
             .map(|object| {
                 let fact = known
                     .entry(key(object))
-                    .or_insert_with(|| Arc::new(policy_fact(object)));
+                    .or_insert_with(|| Arc::new(policy_fact(object, &self.sandbox)));
                 fact.as_ref().clone()
             })
-            .collect();
-        facts.sort_by(|a, b| a.name.cmp(&b.name));
-        facts
-    }
-
-    /// Every revocation, sorted by name.
-    fn revocations(&self) -> Vec<RevocationFact> {
-        let objects = self.stores.revocations.state();
-        let mut facts: Vec<_> = objects
-            .iter()
-            .map(|object| revocation_fact(object))
             .collect();
         facts.sort_by(|a, b| a.name.cmp(&b.name));
         facts

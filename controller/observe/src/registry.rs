@@ -16,6 +16,9 @@ mod discovery;
 mod docker_config;
 mod document;
 mod endpoint;
+#[doc(hidden)]
+pub mod fuzzing;
+mod link;
 mod own;
 mod problem;
 mod retry;
@@ -216,6 +219,18 @@ impl RegistryClient {
             bundles,
             _held: budget.into_held(),
         })
+    }
+
+    /// Forgets the bytes of the image's own manifest, so that the next look asks whether the registry
+    /// still has it.
+    pub fn forget_manifest(&self, image: &ImageReference, credentials: &Credentials) {
+        let key = CacheKey {
+            identity: credentials.identity().clone(),
+            repository: image.repository().to_owned(),
+            collection: Collection::Manifests,
+            digest: image.digest().clone(),
+        };
+        lock(&self.inner.cache).remove(&key);
     }
 
     fn flight(&self, credentials: &Credentials, image: &ImageReference) -> Shared<Flight> {

@@ -20,6 +20,7 @@ use crate::carry_out::{Acted, carry_out, hold, write_environment};
 use crate::context::{Context, doubling};
 use crate::current::is_current;
 use crate::report::Reports;
+use crate::reverify::reverify;
 use crate::{fresh, report};
 
 /// Why a pass could not be finished.
@@ -64,7 +65,9 @@ pub(crate) async fn reconcile(
         step = tracing::field::Empty,
     );
     let key = format!("{namespace}/{name}");
-    let done = pass(object, readable, &context).instrument(span).await?;
+    let done = Box::pin(pass(object, readable, &context))
+        .instrument(span)
+        .await?;
     context.failures.reset(&key);
     Ok(done)
 }
@@ -88,14 +91,16 @@ async fn pass(
         say_unreadable(context, &seen, problem).await?;
         return Ok(Action::await_change());
     }
+    context.observer.ask_rules(&mut seen).await;
     let decision = decide(&seen.input());
     note(context, &seen, &decision);
+    let due = reverify(context, &seen, &decision);
     let acted = carry_out(context, &seen, &decision).await?;
     let reports = report::report(context, &seen, &decision.promotions).await?;
     if acted == Acted::Nothing {
         report_environment(context, &seen, &decision).await?;
     }
-    Ok(match (acted, reports, decision.next) {
+    Ok(match (acted, reports, decision.next.earlier(due)) {
         (Acted::Raced, ..) => Action::requeue(LOOK_AGAIN),
         // The deadline of the roll-out is kept all the same.
         (Acted::Refused { retry_at }, _, next) => match next.earlier(Some(retry_at)) {
@@ -152,10 +157,10 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         context
             .metrics
             .gates(&seen.environment.stage, &progress.gates);
-        let unmet = progress
-            .gates
-            .iter()
-            .any(|gate| gates::EVIDENCE.contains(&gate.name.as_str()) && !gate.verdict.is_open());
+        let unmet = progress.gates.iter().any(|gate| {
+            let judges = gates::evidence().any(|judging| judging.name() == gate.name);
+            judges && !gate.verdict.is_open()
+        });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             for component in &release.components {
                 let evidence = &context.observer.evidence;

@@ -13,10 +13,11 @@ use lockmaster_core::release::{ImageReference, parse_registry_address};
 use lockmaster_observe::registry::{
     Config, Credentials, FetchError, Problem, Registry, RegistryClient,
 };
+use lockmaster_rego::Sandbox;
 use lockmaster_verify::{Subject, Trust, judge};
 use serde::Serialize;
 
-use self::case::Subjects;
+use self::case::{Seen, Subjects};
 use super::read_file;
 use crate::args::Verify;
 use crate::failure::{Exit, Failure};
@@ -24,7 +25,8 @@ use crate::output::{self, API_VERSION, Style};
 
 /// Runs it.
 pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
-    let policies = policy::parse(&read_file(&arguments.policy)?, &arguments.policy)?;
+    let sandbox = Sandbox::of_this_program();
+    let policies = policy::parse(&read_file(&arguments.policy)?, &arguments.policy, &sandbox)?;
     let release = match &arguments.release {
         Some(path) => Some(policy::release(&read_file(path)?, path)?),
         None => None,
@@ -42,7 +44,12 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
     };
     let bundles = evidence.as_ref().and_then(Observed::known);
     let bundles = bundles.map_or(0, |evidence| evidence.bundles.len());
-    let gates = subjects.gates(policies.clone(), roots, evidence, Timestamp::now());
+    let seen = Seen {
+        trusted_roots: roots,
+        evidence,
+        now: Timestamp::now(),
+    };
+    let gates = subjects.gates(policies.clone(), seen, &sandbox);
     let exit = exit_of(&gates);
     let names = policies.iter().map(|fact| fact.name.clone());
     let view = View {
@@ -96,6 +103,7 @@ async fn fetch(arguments: &Verify, anchors: &[Anchor]) -> anyhow::Result<Observe
     Ok(Observed::Known(Evidence {
         subject: digest.clone(),
         bundles: bundles.map(|b| judge(&subject, &b.bytes, &trust)).collect(),
+        withdrawn: [].into(),
     }))
 }
 

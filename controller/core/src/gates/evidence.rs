@@ -49,8 +49,8 @@ pub(super) fn ask_all(
     let mut findings = Vec::new();
     for image in case.images() {
         for (fact, content) in &asking {
-            findings.push(match case.facts.evidence.get(image) {
-                Some(Observed::Known(evidence)) => {
+            findings.push(match seen(case, image) {
+                Ok(evidence) => {
                     let asked = Question {
                         case,
                         policy: &fact.name,
@@ -58,28 +58,39 @@ pub(super) fn ask_all(
                         image,
                         evidence,
                     };
-                    asked.trusted(&question)
+                    match asked.usable() {
+                        Ok(()) => question(&asked),
+                        Err(finding) => finding,
+                    }
                 }
-                Some(Observed::Unavailable(why)) => unavailable(why),
-                Some(Observed::Pending) => {
-                    let text = format!("asking {} for it", image.registry());
-                    Finding::unknown(Reason::EvidencePending, text)
-                }
-                None => Finding::deny(
-                    Reason::SourceNotAllowed,
-                    format!(
-                        "{} is not asked for evidence: no policy gives it to product {} in \
-                         namespace {}",
-                        image.repository(),
-                        case.environment.product,
-                        case.environment.namespace
-                    ),
-                ),
+                Err(finding) => finding,
             });
         }
     }
     Finding::worst(findings)
         .unwrap_or_else(|| Finding::deny(Reason::ReleaseInvalid, "the Release has no component"))
+}
+
+/// What is attached to an image, or what to say while that cannot be seen.
+pub(super) fn seen<'a>(case: &Case<'a>, image: &ImageReference) -> Result<&'a Evidence, Finding> {
+    match case.facts.evidence.get(image) {
+        Some(Observed::Known(evidence)) => Ok(evidence),
+        Some(Observed::Unavailable(why)) => Err(unavailable(why)),
+        Some(Observed::Pending) => {
+            let text = format!("asking {} for it", image.registry());
+            Err(Finding::unknown(Reason::EvidencePending, text))
+        }
+        None => Err(Finding::deny(
+            Reason::SourceNotAllowed,
+            format!(
+                "{} is not asked for evidence: no policy gives it to product {} in \
+                 namespace {}",
+                image.repository(),
+                case.environment.product,
+                case.environment.namespace
+            ),
+        )),
+    }
 }
 
 fn unavailable(why: &Unavailable) -> Finding {
@@ -106,15 +117,14 @@ impl Question<'_> {
         bundle.subjects.contains(&self.evidence.subject)
     }
 
-    /// The answer, where everything that the policy trusts could be read.
-    fn trusted(&self, question: &impl Fn(&Self) -> Finding) -> Finding {
-        match self.unusable_root() {
-            None => question(self),
-            Some(problem) => Finding::deny(
+    /// Whether everything that the policy trusts could be read.
+    pub(super) fn usable(&self) -> Result<(), Finding> {
+        self.unusable_root().map_or(Ok(()), |problem| {
+            Err(Finding::deny(
                 Reason::TrustedRootInvalid,
                 format!("policy {} rests on it: {problem}", self.policy),
-            ),
-        }
+            ))
+        })
     }
 
     /// Whether the bundle's own hint names a key of one of the authorities, or names none: then a

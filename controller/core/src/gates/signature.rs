@@ -419,6 +419,7 @@ mod tests {
         let evidence = Evidence {
             subject: other.clone(),
             bundles: vec![signature("1.42.0")],
+            withdrawn: [].into(),
         };
         let known = Observed::Known(evidence);
         snapshot.facts.evidence.insert(image("1.42.0"), known);

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use lockmaster_core::evidence::{Anchor, AnchorId, Bundle, Evidence};
-use lockmaster_core::facts::{Observed, Unavailable};
+use lockmaster_core::facts::{Look, Observed, Unavailable};
 use lockmaster_core::release::Digest;
 use lockmaster_verify::{Subject, Trust, judge};
 
@@ -15,6 +16,8 @@ use crate::registry::Artifact;
 pub(super) struct Judged {
     pub(super) bundle: Bundle,
     pub(super) tried: BTreeSet<AnchorId>,
+    /// The registry listed it once, and not any more when it was asked last.
+    pub(super) withdrawn: bool,
 }
 
 /// The last look failed.
@@ -35,6 +38,10 @@ pub(super) struct Entry {
     asked_at: Option<Instant>,
     running: Option<Running>,
     delay: Option<Duration>,
+    /// It runs or would be gone back to: what was seen once is kept.
+    kept: bool,
+    /// When it was verified again last.
+    verified_at: Option<Timestamp>,
 }
 
 /// Who has not asked for this long asks no more, or asks with other pull secrets.
@@ -72,6 +79,24 @@ impl Entry {
 
     pub(super) fn asked(&self) -> Vec<Anchor> {
         self.asked.values().cloned().collect()
+    }
+
+    /// Lets facts stay when the registry lists them no longer.
+    pub(super) fn keep(&mut self) {
+        self.kept = true;
+    }
+
+    /// Notes that it is verified again now.
+    pub(super) fn looked(&mut self, now: Timestamp) {
+        self.verified_at = Some(now);
+    }
+
+    pub(super) fn last_look(&self) -> Look {
+        let failure = self.failure.as_ref();
+        Look {
+            at: self.verified_at,
+            problem: failure.map(|failure| failure.unavailable.clone()),
+        }
     }
 
     /// Whether a look has ended, well or not.
@@ -123,6 +148,8 @@ impl Entry {
                 _ => Observed::Pending,
             };
         }
+        let withdrawn = facts.iter().filter(|one| one.withdrawn);
+        let withdrawn = withdrawn.map(|one| one.bundle.digest.clone()).collect();
         let bundles = facts.iter().map(|one| {
             let mut bundle = one.bundle.clone();
             bundle
@@ -136,6 +163,7 @@ impl Entry {
         Observed::Known(Evidence {
             subject: subject.clone(),
             bundles: bundles.collect(),
+            withdrawn,
         })
     }
 
@@ -150,7 +178,8 @@ impl Entry {
                     anchors,
                 });
             }
-            Ok(facts) => {
+            Ok(mut facts) => {
+                facts.extend(self.withdrawn_since(&facts, anchors));
                 if self.facts.as_deref().map(digests) != Some(digests(&facts)) {
                     // Something was pushed, and more may follow soon.
                     self.delay = None;
@@ -158,6 +187,21 @@ impl Entry {
                 (self.facts, self.failure) = (Some(facts), None);
             }
         }
+    }
+
+    /// What is known of this image and was not listed now. Its bytes may be gone, so that under
+    /// anchors that were not asked about before it counts as not verifying.
+    fn withdrawn_since(&self, listed: &[Judged], anchors: &[Anchor]) -> Vec<Judged> {
+        let known = self.facts.iter().flatten().filter(|_| self.kept);
+        let listed = digests(listed);
+        let lost = known.filter(|one| !listed.contains(&one.bundle.digest));
+        lost.map(|one| {
+            let mut one = one.clone();
+            one.tried.extend(anchors.iter().map(Anchor::id));
+            one.withdrawn = true;
+            one
+        })
+        .collect()
     }
 
     /// The next delay: twice the last one, up to the longest, and up to an eighth more, so that
@@ -221,6 +265,7 @@ pub(super) fn judge_all(
             return Err(JudgeError::Deadline(limit));
         }
         let before = known.remove(&candidate.digest);
+        let withdrawn = before.as_ref().is_some_and(|one| one.withdrawn);
         let tried = before
             .as_ref()
             .map(|one| one.tried.clone())
@@ -250,7 +295,11 @@ pub(super) fn judge_all(
         };
         // It was read anew, unless everything was tried before.
         bundle.forget_unproven();
-        Ok(Judged { bundle, tried: all })
+        Ok(Judged {
+            bundle,
+            tried: all,
+            withdrawn,
+        })
     });
     judged.collect()
 }

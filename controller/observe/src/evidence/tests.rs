@@ -11,12 +11,15 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use lockmaster_core::evidence::{Anchor, COSIGN_SIGN, Content, Evidence, PublicKey, Verified};
-use lockmaster_core::facts::{Cause, Observed, Unavailable};
+use lockmaster_core::facts::{Cause, Look, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
 use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+mod again;
 
 use super::{Asker, EvidenceStore, FetchOutcome, LIMITS, Limits, Reader};
 use crate::pull_secrets::PullSecrets;

@@ -17,6 +17,7 @@ use super::cache::{CacheKey, Cached, Collection};
 use super::document::{
     self, ACCEPT_INDEX, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, Document, MANIFEST_LIMIT,
 };
+use super::link::{next_link, same_host};
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
 use super::transport::{Kind, Request};
@@ -100,6 +101,7 @@ impl Visit<'_> {
                 .reading(self.name("the referrers")));
             }
             Listed::NotFound { .. } => {
+                self.confirm().await?;
                 self.inner
                     .remember_no_referrers(self.credentials.identity(), self.image);
                 self.fallback().await?
@@ -123,6 +125,17 @@ impl Visit<'_> {
             .await
             .and_then(|found| found.ok_or(Problem::Missing))
             .map_err(|problem| problem.reading(self.name("the manifest")))
+    }
+
+    /// Asks the registry itself for the subject, where that may have come from a mirror.
+    async fn confirm(&self) -> Result<(), FetchError> {
+        let read = async {
+            let url = self.url(&format!("manifests/{}", self.image.digest()))?;
+            let request = self.request(url, SUBJECT.accept, SUBJECT.limit, Kind::Manifest);
+            self.inner.transport.confirm(&request).await
+        };
+        read.await
+            .map_err(|problem: Problem| problem.reading(self.name("the manifest")))
     }
 
     async fn list(&self) -> Result<Listed, FetchError> {
@@ -368,48 +381,4 @@ fn limit_referrers(descriptors: &[Descriptor]) -> Result<(), Problem> {
         });
     }
     Ok(())
-}
-
-/// The target of `rel="next"` (RFC 8288).
-fn next_link(header: &str) -> Option<&str> {
-    header.split(',').find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let next = parameters
-            .split(';')
-            .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"));
-        next.then_some(target)
-    })
-}
-
-fn same_host(at: &Url, link: &str) -> Result<Url, Problem> {
-    let next = at.join(link).ok().filter(|next| {
-        next.origin() == at.origin() && next.username().is_empty() && next.password().is_none()
-    });
-    next.ok_or_else(|| Problem::Redirect("the registry's next page is on another host".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_link_is_found_and_stays_on_the_host() {
-        assert_eq!(next_link("</v2/a?n=1>; rel=\"next\""), Some("/v2/a?n=1"));
-        assert_eq!(next_link("<a>; rel=\"prev\", <b>;rel=next"), Some("b"));
-        assert_eq!(next_link("nothing"), None);
-        let at = Url::parse("https://registry.example/v2/a/referrers/x").unwrap();
-        assert_eq!(
-            same_host(&at, "/v2/next").unwrap().as_str(),
-            "https://registry.example/v2/next"
-        );
-        for foreign in [
-            "https://evil.example/v2/next",
-            "http://registry.example/v2/next",
-            "//evil.example/v2",
-            "https://registry.example:444/v2",
-            "https://me:x@registry.example/v2",
-        ] {
-            assert!(same_host(&at, foreign).is_err(), "{foreign}");
-        }
-    }
 }
