@@ -139,7 +139,7 @@ impl<'a> Entry<'_, 'a> {
             .map(|(check, words)| self.answer(words, check, &refusals))
             .collect();
         let (name, count) = (&self.rule.name, findings.len());
-        let summary = format!("{name}: {count} checks passed");
+        let summary = format!("{name}: {count} checks are met");
         together(findings, |_| summary)
     }
 

@@ -298,7 +298,7 @@ fn namespace(arguments: &Verify, policies: &[PolicyFact]) -> Result<String, Fail
 mod tests {
     use clap::Parser as _;
     use lockmaster_core::facts::{Cause, Unavailable};
-    use lockmaster_core::gate::Verdict;
+    use lockmaster_core::gate::{Gate, Verdict};
     use lockmaster_core::reason::Reason;
 
     use super::super::policy::{self, tests::POLICY};
@@ -350,7 +350,7 @@ mod tests {
         let subjects = subjects(&arguments, POLICY).unwrap();
         let gates = gates(&subjects, POLICY, evidence);
         let names: Vec<_> = gates.iter().map(|gate| gate.name.as_str()).collect();
-        let evidence: Vec<_> = gates::evidence().map(|gate| gate.name()).collect();
+        let evidence: Vec<_> = gates::evidence().map(Gate::name).collect();
         assert_eq!(names, evidence);
         assert_eq!(gates[0].reason, expect);
         assert_eq!(gates[1].reason, Reason::NotRequired);

@@ -54,7 +54,7 @@ fn every_reason() {
                 |_| {},
                 Pass,
                 Reason::EvidenceValid,
-                "checks: 2 checks passed",
+                "checks: 2 checks are met",
             ),
             (
                 |s| entries(s, vec![]),
@@ -223,19 +223,23 @@ fn a_newer_failed_check_beats_an_older_passed_one_and_the_other_way_round() {
         "check unit-test ended with failure",
     );
     let older = spoiled(|s| second(s, "2026-11-24T08:30:00Z", fails));
-    is(&older, Reason::EvidenceValid, "2 checks passed");
+    is(&older, Reason::EvidenceValid, "2 checks are met");
     let strangers = spoiled(|s| {
         second(s, "2026-11-24T09:30:00Z", fails);
         the_bundle(s).verified_by = [Verified::by_key(key("eve"))].into();
     });
-    is(&strangers, Reason::EvidenceValid, "2 checks passed");
+    is(&strangers, Reason::EvidenceValid, "2 checks are met");
     let of_another_commit = spoiled(|s| {
         second(s, "2026-11-24T09:30:00Z", |all| {
             fails(all);
             all.commit = "0".repeat(40);
         });
     });
-    is(&of_another_commit, Reason::EvidenceValid, "2 checks passed");
+    is(
+        &of_another_commit,
+        Reason::EvidenceValid,
+        "2 checks are met",
+    );
 }
 
 #[test]
@@ -248,7 +252,7 @@ fn checks_of_several_statements_add_up_and_none_may_be_missing() {
             }
         })
     };
-    is(&split(true), Reason::EvidenceValid, "2 checks passed");
+    is(&split(true), Reason::EvidenceValid, "2 checks are met");
     is(
         &split(false),
         Reason::AttestationMissing,
@@ -323,7 +327,7 @@ fn what_is_quarantined_is_not_passed() {
     is(
         &beside("spelling"),
         Reason::EvidenceValid,
-        "2 checks passed",
+        "2 checks are met",
     );
 }
 
@@ -401,7 +405,7 @@ fn every_entry_must_be_met_by_itself() {
     is(
         &both,
         Reason::EvidenceValid,
-        "checks: 2 checks passed; load-test: by ci",
+        "checks: 2 checks are met; load-test: by ci",
     );
     assert_eq!(
         both.evidence.len(),
@@ -507,7 +511,7 @@ fn what_does_not_apply_is_said_by_somebody_who_may() {
         });
         bundles(s).push(not_applicable("1.42.0", "dast"));
     });
-    is(&check, Reason::EvidenceValid, "3 checks passed");
+    is(&check, Reason::EvidenceValid, "3 checks are met");
 }
 
 #[test]
