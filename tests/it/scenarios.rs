@@ -144,7 +144,7 @@ fn statements() -> Vec<Scenario> {
             "critical-vulnerability",
             7,
             "A fresh scan found a critical vulnerability.",
-            |snapshot| find_critical(snapshot),
+            find_critical,
         ),
         scenario(
             "excused-vulnerability",
