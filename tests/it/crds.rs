@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use lockmaster_api::RevocationSpec;
 use lockmaster_core::environment::Span;
+use lockmaster_core::policy::Age;
 use lockmaster_core::release::{Digest, ImageReference, Version};
 use lockmaster_core::revocation::Revocation;
 use regex::Regex;
@@ -77,6 +78,7 @@ fn schemas_take_what_the_parsers_take() {
 fn parses(field: &Field, text: &str) -> bool {
     match field.pointer {
         "/spec/health/deadline" => Span::try_from(text.to_owned()).is_ok(),
+        "/spec/evidence/vulnerabilities/maxAge" => Age::try_from(text.to_owned()).is_ok(),
         "/spec/version" => Version::parse(text).is_ok(),
         "/spec/components/0/image" => ImageReference::parse(text).is_ok(),
         "/spec/digests/0" => Digest::parse(text).is_ok(),

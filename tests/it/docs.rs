@@ -121,6 +121,20 @@ fn state_meaning(word: &str) -> String {
     panic!("the state {word} has no comment")
 }
 
+/// The JSON Schemas of our own predicates; `verify` tests examples against them and its readers.
+#[test]
+fn our_predicates_have_schemas() {
+    for (predicate_type, schema) in lockmaster_core::evidence::schemas() {
+        let name = predicate_type.trim_start_matches("https://lockmaster.dev/");
+        let path = format!(
+            "docs/reference/predicates/{}.schema.json",
+            name.replace('/', ".")
+        );
+        let text = serde_json::to_string_pretty(&schema).unwrap();
+        is_generated(&path, &format!("{text}\n"));
+    }
+}
+
 /// A documented reason that nothing can give is a promise that nobody keeps.
 #[test]
 fn every_reason_is_given_somewhere() {
@@ -139,7 +153,7 @@ fn every_reason_is_given_somewhere() {
 #[test]
 fn each_gate_declares_exactly_the_reasons_that_it_gives() {
     // What the evidence gates share gives reasons on behalf of all of them.
-    let shared = given_in(production("evidence"));
+    let shared = given_in(&production("evidence"));
     let mut problems = Vec::new();
     for gate in gates::ALL {
         let name = gate.name();
@@ -162,10 +176,18 @@ fn each_gate_declares_exactly_the_reasons_that_it_gives() {
     none("reasons of gates", &problems);
 }
 
-fn production(gate: &str) -> &'static str {
-    let path = format!("controller/core/src/gates/{gate}.rs");
-    let file = all().iter().find(|file| file.path == path);
-    file.map(Source::production).unwrap_or_default()
+/// What ships of a gate: its file, and those in its folder.
+fn production(gate: &str) -> String {
+    let file = format!("controller/core/src/gates/{gate}.rs");
+    let folder = format!("controller/core/src/gates/{gate}/");
+    let parts = all().iter().filter(|part| {
+        let path = part.path.as_str();
+        // Whole files of tests are declared as such.
+        let test = ["tests", "past_bugs"].contains(&part.stem()) || path.contains("/tests/");
+        path == file || (path.starts_with(&folder) && !test)
+    });
+    // The gate itself comes first: a dot is before a slash.
+    parts.map(Source::production).collect::<Vec<_>>().join("\n")
 }
 
 /// Every reason that a gate's code gives.

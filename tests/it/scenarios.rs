@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use lockmaster_core::approval::Vote;
 use lockmaster_core::decide::decide;
 use lockmaster_core::decision::Mutation;
-use lockmaster_core::evidence::Content;
+use lockmaster_core::evidence::{Conclusion, Content, Scan, Severity};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::gates;
+use lockmaster_core::policy::ReleaseRule;
 use lockmaster_core::promotion::attempt_key;
 use lockmaster_core::record::Outcome;
 use lockmaster_core::release::Digest;
@@ -18,7 +19,7 @@ use crate::fixtures::revoked::revoke_digest;
 use crate::fixtures::ruled::ruled;
 use crate::fixtures::{
     annotate, approve, at, bundles, digest, image, key, latched, provenance, publish, ready,
-    record, signature, the_workload,
+    record, signature, statements, the_workload, with_policy,
 };
 
 /// One folder of `examples/`.
@@ -58,6 +59,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         |_| {},
     )];
     all.extend(evidence());
+    all.extend(statements());
     all.extend(rules());
     all.extend(order());
     all.extend(people());
@@ -134,6 +136,80 @@ fn registry_down() -> Scenario {
             evidence.insert(image("1.42.0"), Observed::Unavailable(why));
         },
     )
+}
+
+fn statements() -> Vec<Scenario> {
+    vec![
+        scenario(
+            "critical-vulnerability",
+            7,
+            "A fresh scan found a critical vulnerability.",
+            find_critical,
+        ),
+        scenario(
+            "excused-vulnerability",
+            3,
+            "The security team attests that the critical vulnerability has no effect.",
+            |snapshot| {
+                find_critical(snapshot);
+                bundles(snapshot).push(statements::vex("1.42.0", "CVE-2026-2"));
+            },
+        ),
+        scenario(
+            "old-scan",
+            2,
+            "The newest vulnerability scan is older than a day.",
+            |snapshot| scanned(snapshot, |scan| scan.finished = at("2026-11-20T08:00:00Z")),
+        ),
+        scenario(
+            "failed-check",
+            7,
+            "A required check failed in its newest run.",
+            |snapshot| {
+                let mut failed = statements::checks("1.42.0");
+                failed.digest = Digest::of(b"the newest run");
+                if let Content::Checks(checks) = &mut failed.content {
+                    checks.finished_on = at("2026-11-24T09:30:00Z");
+                    checks.checks[0].conclusion = Conclusion::Failure;
+                }
+                bundles(snapshot).push(failed);
+            },
+        ),
+        scenario(
+            "not-tagged-yet",
+            2,
+            "Built on the main branch; the release job has not tagged it yet.",
+            |snapshot| {
+                with_policy(snapshot, |policy| {
+                    let authorities = vec!["ci".into()];
+                    policy.evidence.release = Some(ReleaseRule { authorities });
+                });
+                if let Content::Provenance(statement) = &mut bundles(snapshot)[1].content {
+                    statement.reference = "refs/heads/main".into();
+                    statement.workflow = None;
+                }
+                snapshot.promotions[0].memory.approvals.clear();
+                approve(snapshot, "release-manager", "alice@corp");
+            },
+        ),
+    ]
+}
+
+/// Changes the report that is attached.
+fn scanned(snapshot: &mut Snapshot, change: impl Fn(&mut Scan)) {
+    for bundle in bundles(snapshot) {
+        if let Content::Scan(scan) = &mut bundle.content {
+            change(scan);
+        }
+    }
+}
+
+fn find_critical(snapshot: &mut Snapshot) {
+    scanned(snapshot, |scan| {
+        scan.counts.insert(Severity::Critical, 1);
+        let found = statements::finding(Severity::Critical, "CVE-2026-2");
+        scan.findings.insert(0, found);
+    });
 }
 
 fn rules() -> Vec<Scenario> {

@@ -19,7 +19,7 @@ pub(crate) const DIGEST: &str =
     "sha256:9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abcd";
 
 /// All of them. In images `@` stands for an at sign and [`DIGEST`].
-pub(crate) const FIELDS: [Field; 5] = [
+pub(crate) const FIELDS: [Field; 6] = [
     Field {
         kind: "Environment",
         pointer: "/spec/health/deadline",
@@ -58,6 +58,15 @@ pub(crate) const FIELDS: [Field; 5] = [
             "10m\n",
             "99999999999999h",
             "00000000000000001s",
+        ],
+    },
+    Field {
+        kind: "ClusterPromotionPolicy",
+        pointer: "/spec/evidence/vulnerabilities/maxAge",
+        right: &["1m", "30m", "24h", "9999h", "1d", "90d", "9999d"],
+        wrong: &[
+            "", "0d", "00d", "01d", "90", "d", "24H", "1h30m", "10000h", "1.5h", "-1d", "+1d",
+            "1w", "1s", "1 d", " 1d", "1d ", "1d\n", "P1D",
         ],
     },
     Field {

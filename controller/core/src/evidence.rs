@@ -4,26 +4,40 @@
 //! that satisfies anyone is decided by the gates, each time anew, so that a cached fact can never
 //! answer a question it was not asked.
 
+mod license;
+mod package;
+mod pipeline;
+mod predicate_type;
+mod provenance;
+mod sbom;
+mod scan;
 mod signer;
+mod verdict;
+mod vex;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::release::Digest;
 
+pub use license::denied_by;
+pub use package::{is_name_of, is_same_package};
+pub use pipeline::{
+    Change, Check, Checks, Conclusion, NotApplicable, Quarantine, Risk, TaggedRelease,
+    is_git_commit, schemas,
+};
+pub use predicate_type::{
+    CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, CYCLONEDX, NOT_APPLICABLE, OPENVEX, OPENVEX_V0_2_0,
+    SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SPDX, TAGGED_RELEASE, TEST_RESULT,
+};
+pub use provenance::Provenance;
+pub use sbom::{License, Sbom, SbomFormat};
+pub use scan::{FINDINGS_KEPT, Finding, Scan, Severity};
 pub use signer::{Anchor, AnchorId, BuildClaims, Identity, RootText, Signer, Verified};
-
-/// Predicate type of the statement by which cosign signs an image.
-pub const COSIGN_SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
-/// Predicate type of SLSA build provenance, specification 1.0 to 1.2.
-pub const SLSA_PROVENANCE_V1: &str = "https://slsa.dev/provenance/v1";
-/// Predicate type of an SPDX document.
-pub const SPDX: &str = "https://spdx.dev/Document";
-/// Predicate type of a CycloneDX document.
-pub const CYCLONEDX: &str = "https://cyclonedx.org/bom";
+pub use verdict::{TestOutcome, TestResult, VerificationSummary};
+pub use vex::{Vex, VexProduct, VexStatement, VexStatus};
 
 /// Names a public key: SHA-256 of its SubjectPublicKeyInfo in DER, 64 hexadecimal characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -147,10 +161,28 @@ pub enum Content {
     Provenance(Provenance),
     /// A software bill of materials.
     Sbom(Sbom),
-    /// A statement of a type that nothing here asks for.
-    Other {
+    /// The report of a vulnerability scanner.
+    Scan(Scan),
+    /// What somebody says of known vulnerabilities.
+    Vex(Vex),
+    /// What a verifier says of the artifact.
+    Summary(VerificationSummary),
+    /// The result of a test run.
+    Tests(TestResult),
+    /// How the source came to be.
+    Change(Change),
+    /// Which checks ran on the source, and how they ended.
+    Checks(Checks),
+    /// Which tag and version the artifact was released under.
+    Release(TaggedRelease),
+    /// That something which is asked for does not apply.
+    NotApplicable(NotApplicable),
+    /// A statement of a type that is not read here.
+    Custom {
         /// Its predicate type, clipped.
         predicate: String,
+        /// The predicate as JSON text, at most [`CUSTOM_LIMIT`] bytes of it, or why it was not kept.
+        value: Result<String, String>,
     },
     /// Bytes that are no bundle this product can read, or whose predicate does not parse.
     Unreadable {
@@ -162,54 +194,74 @@ pub enum Content {
     },
 }
 
-/// What SLSA provenance says of a build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Provenance {
-    /// `runDetails.builder.id`.
-    pub builder: String,
-    /// `buildDefinition.buildType`.
-    pub build_type: String,
-    /// Repository of the source, as the external parameters name it.
-    pub repository: String,
-    /// Git reference that was built, such as `refs/tags/v1.42.0`.
-    pub reference: String,
-    /// Commit of the one resolved dependency that the external parameters name.
-    pub commit: String,
-    /// `runDetails.metadata.invocationId`: the build run (M16).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub invocation: Option<String>,
-}
+/// Longest predicate of a type that is not read here which is kept for rules, in bytes of JSON.
+pub const CUSTOM_LIMIT: usize = 64 << 10;
 
-/// Formats of bills of materials.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-pub enum SbomFormat {
-    /// SPDX 2.2 or 2.3, JSON.
-    #[serde(rename = "SPDX")]
-    Spdx,
-    /// CycloneDX 1.4 to 1.7, JSON.
-    CycloneDX,
-}
-
-impl fmt::Display for SbomFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Spdx => "SPDX",
-            Self::CycloneDX => "CycloneDX",
-        })
+impl Bundle {
+    /// Drops the details of what nobody who is asked about signed: a gate never looks at them, and
+    /// strangers could fill the memory with them. To be called on what was read anew only, since the
+    /// details count again as soon as somebody turns out to have signed it.
+    pub fn forget_unproven(&mut self) {
+        if !self.verified_by.is_empty() {
+            return;
+        }
+        match &mut self.content {
+            Content::Provenance(provenance) => provenance.parameters.clear(),
+            Content::Sbom(bill) => {
+                bill.licenses = Vec::new();
+                bill.more_licenses = true;
+            }
+            Content::Scan(scan) => scan.findings = Vec::new(),
+            Content::Vex(vex) => vex.statements = Vec::new(),
+            Content::Summary(summary) => summary.levels = Vec::new(),
+            Content::Checks(checks) => {
+                checks.checks = Vec::new();
+                checks.measurements.clear();
+            }
+            Content::Change(change) => {
+                change.authors = Vec::new();
+                change.reviewers = Vec::new();
+                change.pull_requests = Vec::new();
+                change.cherry_pick_of = Vec::new();
+            }
+            Content::Release(release) => release.digests = Vec::new(),
+            Content::NotApplicable(statement) => statement.rationale = String::new(),
+            Content::Custom { value, .. } => {
+                *value = Err("nobody who is trusted signed it".to_owned());
+            }
+            Content::Signature | Content::Tests(_) | Content::Unreadable { .. } => {}
+        }
     }
 }
 
-/// What a bill of materials holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Sbom {
-    /// Its format.
-    pub format: SbomFormat,
-    /// The format's version, such as `2.3` or `1.6`.
-    pub version: String,
-    /// How many packages or components it lists.
-    pub components: u64,
+impl Content {
+    /// The exact predicate type of what it says; none for what has none, or whose type could not be
+    /// read. A message signature counts as the statement by which cosign signs.
+    #[must_use]
+    pub fn predicate_type(&self) -> Option<&str> {
+        Some(match self {
+            Self::Signature => COSIGN_SIGN,
+            Self::Provenance(provenance) => &provenance.predicate_type,
+            Self::Sbom(bill) => &bill.predicate_type,
+            Self::Scan(_) => COSIGN_VULN,
+            Self::Vex(vex) => &vex.predicate_type,
+            Self::Summary(_) => SLSA_VSA,
+            Self::Tests(_) => TEST_RESULT,
+            Self::Change(_) => CHANGE,
+            Self::Checks(_) => CHECKS,
+            Self::Release(_) => TAGGED_RELEASE,
+            Self::NotApplicable(_) => NOT_APPLICABLE,
+            Self::Custom { predicate, .. } => predicate,
+            Self::Unreadable { predicate, .. } => return predicate.as_deref(),
+        })
+    }
+
+    /// Why it cannot be read.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        if let Self::Unreadable { problem, .. } = self {
+            return Some(problem);
+        }
+        None
+    }
 }

@@ -8,6 +8,8 @@ pub(crate) mod keyless;
 pub(crate) mod revoked;
 #[path = "fixtures/ruled.rs"]
 pub(crate) mod ruled;
+#[path = "fixtures/statements.rs"]
+pub(crate) mod statements;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +22,8 @@ use lockmaster_core::environment::{
     Environment, Span, Target, Tier, WorkloadApiVersion, WorkloadKind, WorkloadReference,
 };
 use lockmaster_core::evidence::{
-    Bundle, COSIGN_SIGN, CYCLONEDX, Carrier, Content as Statement, Evidence, KeyId, Provenance,
-    SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat, Verified,
+    Bundle, COSIGN_SIGN, CYCLONEDX, Carrier, Content as Statement, Evidence, KeyId, License,
+    Provenance, SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat, Verified,
 };
 use lockmaster_core::facts::{Container, Facts, Guard, Observed, Pod, WindowFact, Workload};
 use lockmaster_core::gate::{self, Gate, GateReport, Verdict};
@@ -199,11 +201,15 @@ pub(crate) fn signature(version: &str) -> Bundle {
 
 pub(crate) fn provenance(version: &str) -> Bundle {
     let statement = Provenance {
+        predicate_type: SLSA_PROVENANCE_V1.into(),
         builder: BUILDER.into(),
         build_type: BUILD_TYPE.into(),
         repository: REPOSITORY.into(),
         reference: format!("refs/tags/v{version}"),
         commit: "3c1e9f2a".repeat(5),
+        workflow: Some(format!("{REPOSITORY}/.ci/build.yml@refs/tags/v{version}")),
+        parameters: BTreeMap::new(),
+        trigger: Some("push".into()),
         invocation: Some(format!("{BUILDER}/runs/4711")),
     };
     bundle("provenance", version, Statement::Provenance(statement))
@@ -211,9 +217,17 @@ pub(crate) fn provenance(version: &str) -> Bundle {
 
 pub(crate) fn sbom(version: &str) -> Bundle {
     let bill = Sbom {
+        predicate_type: CYCLONEDX.into(),
         format: SbomFormat::CycloneDX,
         version: "1.6".into(),
         components: 214,
+        licenses: ["Apache-2.0", "MIT OR GPL-2.0-only"]
+            .map(|text| License {
+                text: text.into(),
+                component: "left-pad".into(),
+            })
+            .into(),
+        more_licenses: false,
     };
     bundle("sbom", version, Statement::Sbom(bill))
 }
@@ -233,6 +247,14 @@ pub(crate) fn authority(name: &str) -> Authority {
     }
 }
 
+fn authorities() -> Vec<Authority> {
+    let mut ci = authority("ci");
+    ci.predicate_types.extend(statements::kinds_of_ci());
+    let mut all = vec![ci];
+    all.extend(statements::authorities());
+    all
+}
+
 /// A policy that asks every question there is.
 pub(crate) fn policy() -> Policy {
     Policy {
@@ -246,7 +268,7 @@ pub(crate) fn policy() -> Policy {
             repositories: vec![REPOSITORY.into()],
             image_repositories: vec!["registry.example/shop/*".into()],
         }],
-        authorities: vec![authority("ci")],
+        authorities: authorities(),
         evidence: EvidenceRules {
             signatures: Some(SignatureRule {
                 authorities: vec!["ci".into()],
@@ -256,12 +278,19 @@ pub(crate) fn policy() -> Policy {
                 authority: "ci".into(),
                 builders: vec![BUILDER.into()],
                 build_types: vec![BUILD_TYPE.into()],
+                parameters: vec![],
+                branches: vec![],
+                unpinned_workflows: None,
             }],
             sbom: Some(SbomRule {
                 authorities: vec!["ci".into()],
                 formats: vec![],
                 min_components: None,
+                denied_licenses: vec![],
             }),
+            release: None,
+            vulnerabilities: Some(statements::vulnerabilities()),
+            attestations: vec![statements::checks_rule()],
         },
         approvals: vec![ApprovalRule {
             role: "release-manager".into(),
@@ -316,6 +345,17 @@ pub(crate) fn the_workload(snapshot: &mut Snapshot) -> &mut Workload {
         Observed::Known(workload) => workload,
         other @ (Observed::Pending | Observed::Unavailable(_)) => panic!("no workload: {other:?}"),
     }
+}
+
+/// All that the policy asks for.
+pub(crate) fn attached(version: &str) -> Vec<Bundle> {
+    vec![
+        signature(version),
+        provenance(version),
+        sbom(version),
+        statements::scan(version),
+        statements::checks(version),
+    ]
 }
 
 /// Version 1.41.3 runs in a Development Environment; no policy asks anything of 1.42.0.
@@ -376,7 +416,7 @@ pub(crate) fn ready() -> Snapshot {
     facts.windows = BTreeMap::from([("business-hours".to_owned(), window)]);
     let evidence = Evidence {
         subject: digest("1.42.0"),
-        bundles: vec![signature("1.42.0"), provenance("1.42.0"), sbom("1.42.0")],
+        bundles: attached("1.42.0"),
         withdrawn: BTreeSet::new(),
     };
     facts.evidence = BTreeMap::from([(image("1.42.0"), Observed::Known(evidence))]);

@@ -1,6 +1,7 @@
 //! The gates, in the order in which people read them. All of them are evaluated every time.
 
 mod approval;
+mod attestations;
 mod evidence;
 mod provenance;
 mod release;
@@ -10,6 +11,7 @@ mod sbom;
 mod signature;
 mod target;
 mod upstream;
+mod vulnerabilities;
 mod window;
 
 use crate::gate::Gate;
@@ -22,6 +24,8 @@ pub const ALL: &[&dyn Gate] = &[
     &signature::Signature,
     &provenance::Provenance,
     &sbom::Sbom,
+    &vulnerabilities::Vulnerabilities,
+    &attestations::Attestations,
     &rules::Rules,
     &upstream::Upstream,
     &window::Window,
@@ -35,6 +39,17 @@ pub fn evidence() -> impl Iterator<Item = &'static dyn Gate> {
     let all = ALL.iter().copied();
     all.filter(|gate| gate.reasons().contains(&Reason::EvidenceValid))
 }
+
+/// The gates that say whether the artifact is what it should be: a policy's own fields about what is
+/// attached to it, and whether that still counts. Rules in Rego may ask about anything.
+pub const ARTIFACT: [&str; 6] = [
+    "signature",
+    "provenance",
+    "sbom",
+    "vulnerabilities",
+    "attestations",
+    "revocation",
+];
 
 pub use approval::latches;
 pub use rules::questions as rule_questions;

@@ -1,7 +1,9 @@
 //! What must be true before something is promoted: the rules a policy states.
 
+mod age;
 mod authority;
 mod contradictions;
+mod evidence;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,12 @@ use crate::environment::Tier;
 use crate::evidence::{KeyId, SbomFormat};
 use crate::release::{Digest, ImageReference};
 
+pub use age::{Age, AgeError};
 pub use authority::{Authority, ClaimRule, KeyText, Keyless, Legacy};
+pub use evidence::{
+    AttestationRule, ChangeRule, CheckRule, DatabaseTime, NotApplicableRule, ReleaseRule,
+    SummaryRule, UnpinnedWorkflows, VerifierRule, VexRule, VulnerabilityRule,
+};
 
 /// The word in `windows` that stands for "at any time".
 pub const ALWAYS: &str = "Always";
@@ -168,6 +175,22 @@ pub struct ProvenanceRule {
     /// Build types that are accepted, as exact URIs.
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)))]
     pub build_types: Vec<String>,
+    /// Parameters that a build may have been given from outside, by their path, such as
+    /// `inputs.debug`. With any other it does not count, nor with one that names an environment:
+    /// nothing is built for an environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 256)))]
+    pub parameters: Vec<String>,
+    /// Branches that may have been built where a `release/v1` statement names the tag, without
+    /// `refs/heads/`, exactly or as a pattern of the whole: `*` stands for any characters but `/`,
+    /// `**` for any characters at all. Any ref when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 256)))]
+    pub branches: Vec<String>,
+    /// What is done with provenance whose builder or workflow, where it is not in the source itself,
+    /// is named by a branch instead of a tag or commit. Left out: Refuse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpinned_workflows: Option<UnpinnedWorkflows>,
 }
 
 /// Which bill of materials is accepted.
@@ -186,6 +209,12 @@ pub struct SbomRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub min_components: Option<u64>,
+    /// Licences that no component may be under: SPDX identifiers, in any case, exactly or as a pattern
+    /// where `*` stands for any characters, such as AGPL-*. Of `A OR B` both must be denied, and one
+    /// with an exception is denied like the same without. NOASSERTION stands for none at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    pub denied_licenses: Vec<String>,
 }
 
 /// Evidence that must be attached to the digest.
@@ -202,6 +231,16 @@ pub struct EvidenceRules {
     /// Bill of materials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<SbomRule>,
+    /// Who may name the tag of a release; left out, provenance must have been made for the tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseRule>,
+    /// Vulnerability scans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vulnerabilities: Option<VulnerabilityRule>,
+    /// Further statements; every one of the entries must be met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub attestations: Vec<AttestationRule>,
 }
 
 impl EvidenceRules {
@@ -212,8 +251,16 @@ impl EvidenceRules {
             signatures,
             provenance,
             sbom,
+            // Asks for nothing by itself.
+            release: _,
+            vulnerabilities,
+            attestations,
         } = self;
-        signatures.is_some() || !provenance.is_empty() || sbom.is_some()
+        signatures.is_some()
+            || !provenance.is_empty()
+            || sbom.is_some()
+            || vulnerabilities.is_some()
+            || !attestations.is_empty()
     }
 }
 

@@ -85,8 +85,18 @@ reasons! {
     SbomMissing,
     /// A bill of materials is attached, but not signed by an authority that may.
     SbomSignerNotTrusted,
-    /// The bill of materials cannot be read, has a format that is not allowed, or lists too little.
+    /// The bill of materials cannot be read, has a format that is not allowed, lists too little, or names a licence that is denied.
     SbomInvalid,
+    /// A fresh scan found a vulnerability of a severity that the policy denies, and nobody who may says that it has no effect: update the package.
+    VulnerabilityBlocked,
+    /// A statement that the policy asks for is not attached to the digest; the message says which.
+    AttestationMissing,
+    /// A statement that the policy asks for is attached, and says no: a check or test failed, or a verifier refused.
+    AttestationFailed,
+    /// A statement that the policy asks for is attached, and cannot be read or is not about this release.
+    AttestationInvalid,
+    /// The newest scan or statement is older than the policy allows: make a new one.
+    EvidenceStale,
     /// Every rule in Rego of the matching policies allows it.
     RulesAllow,
     /// A rule in Rego does not allow it: it says no, gives no answer, or fails.

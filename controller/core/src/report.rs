@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use crate::approval::{Approval, Vote};
 use crate::decision::Progress;
 use crate::gate::{GateReport, Verdict};
+use crate::gates;
 use crate::promotion::{Promotion, RecordReference, Requester, RequesterKind};
 use crate::reason::Reason;
 use crate::release::Digest;
@@ -14,9 +15,6 @@ use crate::status::{PromotionStatus, State};
 
 /// Exit code of a promotion whose evidence is wrong, in place of the state's own.
 const EVIDENCE_INVALID: u8 = 7;
-
-/// The gates that judge evidence, and whether it still counts.
-const EVIDENCE_GATES: [&str; 4] = ["revocation", "signature", "provenance", "sbom"];
 
 /// How verdicts are marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +138,7 @@ impl Report {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let wrong = self.gates.iter().any(|gate| {
-            gate.verdict == Verdict::Deny && EVIDENCE_GATES.contains(&gate.name.as_str())
+            gate.verdict == Verdict::Deny && gates::ARTIFACT.contains(&gate.name.as_str())
         });
         if self.state == State::Blocked && wrong {
             EVIDENCE_INVALID

@@ -13,6 +13,7 @@ use crate::approval::Approval;
 use crate::decision::{Decision, Progress};
 use crate::environment::{Running, Tier};
 use crate::gate::{GateReport, Verdict};
+use crate::gates;
 use crate::plan::PublishedPlan;
 use crate::promotion::{Claim, Intent, RecordReference, Requester};
 use crate::reason::Reason;
@@ -223,11 +224,8 @@ fn promotion_conditions(status: &PromotionStatus, reason: Reason) -> Vec<Said> {
     };
     let mut list = vec![said("Ready", ready, reason, text)];
     let gates = &status.gates;
-    list.extend(of_gates(
-        "ArtifactVerified",
-        &["signature", "provenance", "sbom", "revocation"],
-        gates,
-    ));
+    let verified = [&gates::ARTIFACT[..], &["rules"]].concat();
+    list.extend(of_gates("ArtifactVerified", &verified, gates));
     list.extend(of_gates("UpstreamVerified", &["upstream"], gates));
     list.extend(of_gates("WindowOpen", &["window"], gates));
     list.extend(of_gates("Approved", &["approval"], gates));

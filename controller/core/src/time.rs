@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 
+/// An instant, for crates that have no calendar of their own.
+pub use jiff::Timestamp as Instant;
+
 /// Schema of an RFC 3339 instant, for `#[schemars(with = …)]`.
 #[derive(Debug)]
 pub struct Schema;
@@ -23,4 +26,10 @@ impl JsonSchema for Schema {
 #[must_use]
 pub fn whole_seconds(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(instant.as_second()).unwrap_or(instant)
+}
+
+/// The instant that an RFC 3339 text names: for crates that have no calendar of their own.
+#[must_use]
+pub fn instant(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
 }

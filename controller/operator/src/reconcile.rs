@@ -8,6 +8,7 @@ use kube::runtime::controller::Action;
 use lockmaster_api::Environment;
 use lockmaster_core::decide::decide;
 use lockmaster_core::decision::{Decision, Next};
+use lockmaster_core::gates;
 use lockmaster_core::status::{self, EnvironmentStatus};
 use lockmaster_observe::evidence::Asker;
 use lockmaster_observe::observation::{self, Observation};
@@ -157,10 +158,8 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
             .metrics
             .gates(&seen.environment.stage, &progress.gates);
         let unmet = progress.gates.iter().any(|gate| {
-            matches!(
-                gate.name.as_str(),
-                "signature" | "provenance" | "sbom" | "rules"
-            ) && !gate.verdict.is_open()
+            let judges = gates::evidence().any(|judging| judging.name() == gate.name);
+            judges && !gate.verdict.is_open()
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             for component in &release.components {

@@ -5,18 +5,24 @@
 //! these bytes verifies. [`judge()`] says what a Sigstore bundle holds and under which of the given
 //! keys and trusted roots ([`Trust`]) it verifies; whether that satisfies a policy is decided by the gates, from these facts.
 //!
-//! Read in this order: [`judge()`], `bundle` (the envelope), `statement` (in-toto), `provenance`,
-//! `sbom`, [`key`] (which public keys are accepted), [`document`] (limits before parsing).
+//! Read in this order: [`judge()`], `bundle` (the envelope), `statement` (in-toto) and, by predicate
+//! type, `provenance`, `sbom`, `scan`, `vex`, `verdict` and `pipeline` (our own); [`key`] (which
+//! public keys are accepted), [`document`] (limits before parsing).
 
 mod bundle;
 pub mod document;
 mod judge;
 pub mod key;
+mod pipeline;
+mod predicate;
 mod provenance;
 mod sbom;
+mod scan;
 mod statement;
 mod trust;
 mod trusted_root;
+mod verdict;
+mod vex;
 
 pub use bundle::BUNDLE_LIMIT;
 pub use judge::{Detached, Subject, judge, judge_detached};

@@ -1,197 +1,155 @@
-//! SLSA provenance v1 (one predicate type for specification 1.0 to 1.2).
+//! SLSA provenance, version 1 (one predicate type for specification 1.0 to 1.2) and 0.2.
 //!
-//! Where source, reference and commit stand is defined by the build type, so there is a table of
-//! build types; an unknown one, or an unknown external parameter of a known one, is unreadable:
-//! SLSA asks verifiers to reject external parameters that they do not recognise.
+//! Where source, reference and commit stand is defined by the build type, so each version has its
+//! own table of build types; an unknown one, or an unknown external parameter of a known one, is
+//! unreadable: SLSA asks verifiers to reject external parameters that they do not recognise. Those
+//! that a build type defines for its users to fill in are kept by name, and a policy decides about
+//! them (M05).
 
-use lockmaster_core::evidence::Provenance;
+mod v0_2;
+mod v1;
+
+use std::collections::BTreeMap;
+
+use lockmaster_core::evidence::{Provenance, SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1};
 use lockmaster_core::release::clip;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
+
+use crate::predicate::{bounded, optional};
 
 /// Longest text that is kept of a provenance: a URL, a reference, an identifier.
 const TEXT_LIMIT: usize = 1024;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Predicate<'a> {
-    #[serde(borrow)]
-    build_definition: BuildDefinition<'a>,
-    run_details: RunDetails,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BuildDefinition<'a> {
-    build_type: String,
-    #[serde(borrow)]
-    external_parameters: &'a RawValue,
-    #[serde(default)]
-    resolved_dependencies: Vec<Dependency>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Dependency {
-    uri: Option<String>,
-    digest: Option<DependencyDigest>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DependencyDigest {
-    git_commit: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RunDetails {
-    builder: Builder,
-    metadata: Option<Metadata>,
-}
-
-#[derive(Deserialize)]
-struct Builder {
-    id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    invocation_id: Option<String>,
-}
+/// Most parameters that a build may have been given.
+const PARAMETER_LIMIT: usize = 64;
 
 /// What the external parameters say was asked to be built.
-struct Source {
+struct Asked {
     repository: String,
     reference: String,
+    /// Path of the definition that the build followed, and where else than in the source it is:
+    /// repository and reference.
+    workflow: Option<String>,
+    parameters: BTreeMap<String, String>,
 }
 
-/// A build type that is understood, and how to read its external parameters.
-struct BuildType {
-    uri: &'static str,
-    source: fn(&RawValue) -> Result<Source, serde_json::Error>,
+/// What a provenance says, before its texts are measured.
+struct Said {
+    builder: String,
+    build_type: String,
+    asked: Asked,
+    commit: String,
+    trigger: Option<String>,
+    invocation: Option<String>,
 }
 
-const BUILD_TYPES: &[BuildType] = &[BuildType {
-    // https://actions.github.io/buildtypes/workflow/v1
-    uri: "https://actions.github.io/buildtypes/workflow/v1",
-    source: github_workflow,
-}];
-
-fn github_workflow(parameters: &RawValue) -> Result<Source, serde_json::Error> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Parameters {
-        workflow: Workflow,
-    }
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Workflow {
-        #[serde(rename = "ref")]
-        reference: String,
-        repository: String,
-        #[serde(rename = "path")]
-        _path: String,
-    }
-    let Parameters { workflow } = serde_json::from_str(parameters.get())?;
-    Ok(Source {
-        repository: workflow.repository,
-        reference: workflow.reference,
-    })
+/// Reads a provenance of version 1; the error is the problem in words.
+pub(crate) fn read_v1(predicate: &str) -> Result<Provenance, String> {
+    keep(SLSA_PROVENANCE_V1, v1::read(predicate)?)
 }
 
-/// Reads a provenance predicate; the error is the problem in words.
-pub(crate) fn read(predicate: &[u8]) -> Result<Provenance, String> {
-    let Predicate {
-        build_definition,
-        run_details,
-    } = serde_json::from_slice(predicate).map_err(|error| {
-        format!(
-            "the provenance cannot be read: {}",
-            clip(&error.to_string())
-        )
-    })?;
-    let build_type = build_definition.build_type;
-    let known = BUILD_TYPES
-        .iter()
-        .find(|known| known.uri == build_type)
-        .ok_or_else(|| format!("the build type \"{}\" is not known here", clip(&build_type)))?;
-    let source = (known.source)(build_definition.external_parameters).map_err(|error| {
-        format!(
-            "the external parameters are not those of the build type: {}",
-            clip_error(&error)
-        )
-    })?;
-    let commit = commit(&source, &build_definition.resolved_dependencies)?;
-    let invocation = run_details
-        .metadata
-        .and_then(|metadata| metadata.invocation_id);
-    let texts = [
-        &run_details.builder.id,
-        &build_type,
-        &source.repository,
-        &source.reference,
-    ];
-    if texts.into_iter().any(String::is_empty) {
-        return Err("builder, repository or reference of the provenance is empty".to_owned());
-    }
-    if texts
-        .into_iter()
-        .chain(&invocation)
-        .any(|text| text.len() > TEXT_LIMIT)
-    {
-        return Err(format!(
-            "a text of the provenance is longer than {TEXT_LIMIT} bytes"
-        ));
-    }
-    Ok(Provenance {
-        builder: run_details.builder.id,
+/// Reads a provenance of version 0.2; the error is the problem in words.
+pub(crate) fn read_v0_2(predicate: &str) -> Result<Provenance, String> {
+    keep(SLSA_PROVENANCE_V0_2, v0_2::read(predicate)?)
+}
+
+fn keep(predicate_type: &str, said: Said) -> Result<Provenance, String> {
+    let Said {
+        builder,
         build_type,
-        repository: source.repository,
-        reference: source.reference,
+        asked,
         commit,
+        trigger,
         invocation,
+    } = said;
+    let Asked {
+        repository,
+        reference,
+        workflow,
+        parameters,
+    } = asked;
+    let needed = |what: &str, text| bounded(&format!("the provenance's {what}"), text, TEXT_LIMIT);
+    let optional =
+        |what: &str, text| optional(&format!("the provenance's {what}"), text, TEXT_LIMIT);
+    Ok(Provenance {
+        predicate_type: predicate_type.to_owned(),
+        builder: needed("builder", builder)?,
+        build_type: needed("build type", build_type)?,
+        repository: needed("repository", repository)?,
+        reference: needed("reference", reference)?,
+        commit,
+        workflow: optional("workflow", workflow)?,
+        parameters,
+        trigger: optional("trigger", trigger)?,
+        invocation: optional("invocation", invocation)?,
     })
 }
 
-fn clip_error(error: &serde_json::Error) -> String {
-    clip(&error.to_string())
+fn unknown_build_type(build_type: &str) -> String {
+    format!("the build type \"{}\" is not known here", clip(build_type))
+}
+
+/// A dependency that a provenance lists, with the commit that it names.
+struct Dependency {
+    uri: String,
+    commit: Option<String>,
 }
 
 /// The commit of the one dependency that the external parameters name: never any other, so that a
 /// decoy beside it decides nothing.
-fn commit(source: &Source, dependencies: &[Dependency]) -> Result<String, String> {
-    let name = format!("git+{}@{}", source.repository, source.reference);
-    let mut named = dependencies
-        .iter()
-        .filter(|dependency| dependency.uri.as_ref() == Some(&name));
+fn commit(asked: &Asked, dependencies: &[Dependency]) -> Result<String, String> {
+    let name = format!("git+{}@{}", asked.repository, asked.reference);
+    let mut named = dependencies.iter().filter(|one| one.uri == name);
     let (Some(dependency), None) = (named.next(), named.next()) else {
-        let count = dependencies
-            .iter()
-            .filter(|d| d.uri.as_ref() == Some(&name))
-            .count();
+        let count = dependencies.iter().filter(|one| one.uri == name).count();
         return Err(format!(
             "{count} resolved dependencies are \"{}\", there must be exactly one",
             clip(&name)
         ));
     };
-    dependency
-        .digest
-        .as_ref()
-        .and_then(|digest| digest.git_commit.clone())
-        .filter(|commit| is_commit(commit))
+    let commit = dependency.commit.clone();
+    commit
+        .filter(|commit| lockmaster_core::evidence::is_git_commit(commit))
         .ok_or_else(|| {
             format!(
-                "the resolved dependency \"{}\" has no gitCommit of 40 or 64 lower-case \
-                 hexadecimal characters",
+                "the resolved dependency \"{}\" has no commit of 40 or 64 lower-case hexadecimal \
+                 characters",
                 clip(&name)
             )
         })
 }
 
-fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64)
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+/// Takes what a build was given from outside into `parameters`, each by its path. What is empty was
+/// not given.
+fn flatten(
+    path: &str,
+    value: &Value,
+    parameters: &mut BTreeMap<String, String>,
+) -> Result<(), String> {
+    let text = match value {
+        Value::Null => return Ok(()),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                flatten(&format!("{path}.{name}"), value, parameters)?;
+            }
+            return Ok(());
+        }
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
+    };
+    if path.len() > TEXT_LIMIT || text.len() > TEXT_LIMIT {
+        return Err(format!(
+            "the build parameter {} is longer than {TEXT_LIMIT} bytes",
+            clip(path)
+        ));
+    }
+    if !text.is_empty() {
+        parameters.insert(path.to_owned(), text);
+    }
+    if parameters.len() > PARAMETER_LIMIT {
+        return Err(format!(
+            "the build was given more than {PARAMETER_LIMIT} parameters"
+        ));
+    }
+    Ok(())
 }

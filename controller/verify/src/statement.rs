@@ -7,14 +7,16 @@
 use std::borrow::Cow;
 
 use lockmaster_core::evidence::{
-    COSIGN_SIGN, CYCLONEDX, Content, SLSA_PROVENANCE_V1, SPDX, SbomFormat,
+    CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, CUSTOM_LIMIT, Content, NOT_APPLICABLE, OPENVEX,
+    OPENVEX_V0_2_0, SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SbomFormat, TAGGED_RELEASE,
+    TEST_RESULT,
 };
 use lockmaster_core::release::{Digest, clip};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::bundle::BUNDLE_LIMIT;
-use crate::{document, provenance, sbom};
+use crate::{document, pipeline, provenance, sbom, scan, verdict, vex};
 
 /// DSSE payload type of an in-toto statement.
 pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -120,26 +122,45 @@ fn subjects(wire: &[WireSubject]) -> Result<Vec<Digest>, String> {
 }
 
 fn content(predicate_type: &str, predicate: Option<&RawValue>) -> Result<Content, String> {
-    let required = || predicate.ok_or("the statement has no predicate".to_owned());
+    let read = || {
+        let predicate = predicate.ok_or("the statement has no predicate".to_owned())?;
+        unwrap(predicate)
+    };
     match predicate_type {
         COSIGN_SIGN => Ok(Content::Signature),
-        SLSA_PROVENANCE_V1 => {
-            let predicate = unwrap(required()?)?;
-            provenance::read(predicate.as_bytes()).map(Content::Provenance)
-        }
-        SPDX => {
-            let predicate = unwrap(required()?)?;
-            sbom::read(SbomFormat::Spdx, predicate.as_bytes()).map(Content::Sbom)
-        }
-        CYCLONEDX => {
-            let predicate = unwrap(required()?)?;
-            sbom::read(SbomFormat::CycloneDX, predicate.as_bytes()).map(Content::Sbom)
-        }
+        SLSA_PROVENANCE_V1 => provenance::read_v1(&read()?).map(Content::Provenance),
+        SLSA_PROVENANCE_V0_2 => provenance::read_v0_2(&read()?).map(Content::Provenance),
+        COSIGN_VULN => scan::read(&read()?).map(Content::Scan),
+        OPENVEX | OPENVEX_V0_2_0 => vex::read(predicate_type, &read()?).map(Content::Vex),
+        SLSA_VSA => verdict::read_summary(&read()?).map(Content::Summary),
+        TEST_RESULT => verdict::read_tests(&read()?).map(Content::Tests),
+        CHANGE => pipeline::read_change(&read()?).map(Content::Change),
+        CHECKS => pipeline::read_checks(&read()?).map(Content::Checks),
+        TAGGED_RELEASE => pipeline::read_release(&read()?).map(Content::Release),
+        NOT_APPLICABLE => pipeline::read_not_applicable(&read()?).map(Content::NotApplicable),
         "" => Err("the statement has no predicate type".to_owned()),
-        other => Ok(Content::Other {
-            predicate: clip(other),
-        }),
+        other => match SbomFormat::of_predicate(other) {
+            Some(format) => sbom::read(other, format, &read()?).map(Content::Sbom),
+            None => Ok(Content::Custom {
+                predicate: clip(other),
+                value: custom(predicate),
+            }),
+        },
     }
+}
+
+/// What rules may look at of a predicate that is not read here: JSON as it is, or as cosign wrapped
+/// it; where what is wrapped is no JSON, with its wrapper.
+fn custom(predicate: Option<&RawValue>) -> Result<String, String> {
+    let predicate = predicate.ok_or("the statement has no predicate")?;
+    let text = unwrap(predicate).unwrap_or(Cow::Borrowed(predicate.get()));
+    if text.len() > CUSTOM_LIMIT {
+        return Err(format!(
+            "the predicate has {} bytes, the limit is {CUSTOM_LIMIT}",
+            text.len()
+        ));
+    }
+    Ok(text.into_owned())
 }
 
 /// cosign's wrapper for predicates that it does not parse itself.
@@ -155,8 +176,13 @@ struct Wrapper<'a> {
 /// The predicate as JSON text: as it is, out of cosign's `{Data, Timestamp}`, or out of a string
 /// that holds JSON, for which the limits count anew.
 fn unwrap(predicate: &RawValue) -> Result<Cow<'_, str>, String> {
-    let inner = serde_json::from_str::<Wrapper<'_>>(predicate.get())
-        .map_or(predicate.get(), |wrapper| wrapper.data.get());
+    let text = predicate.get();
+    // Only an object: a list of two would be read as one by its order.
+    let wrapper = text
+        .starts_with('{')
+        .then(|| serde_json::from_str::<Wrapper<'_>>(text).ok())
+        .flatten();
+    let inner = wrapper.map_or(text, |wrapper| wrapper.data.get());
     if !inner.starts_with('"') {
         return Ok(Cow::Borrowed(inner));
     }

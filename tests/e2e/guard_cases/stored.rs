@@ -14,6 +14,13 @@ fn object(kind: &str) -> Value {
             object["spec"]["health"] = json!({"deadline": "10m"});
             object
         }
+        "ClusterPromotionPolicy" => json!({
+            "apiVersion": "lockmaster.dev/v1alpha1", "kind": "ClusterPromotionPolicy",
+            "metadata": {"name": "stored"},
+            "spec": {"evidence": {"vulnerabilities": {
+                "authorities": ["scanner"], "maxAge": "24h", "deny": ["Critical"],
+            }}},
+        }),
         "Revocation" => json!({
             "apiVersion": "lockmaster.dev/v1alpha1", "kind": "Revocation",
             "metadata": {"name": "stored"},
@@ -51,7 +58,7 @@ pub(super) async fn values(bare: &Bare) -> anyhow::Result<()> {
                 *place = json!(text);
             }
             let who = match field.kind {
-                "Revocation" => bare.cluster.admin(),
+                "ClusterPromotionPolicy" | "Revocation" => bare.cluster.admin(),
                 _ => &bare.bob,
             };
             let answer = create(who, story.namespace, object, true).await;

@@ -1,8 +1,10 @@
 //! What the three evidence gates share: looking at the images, the policies, and the bundles.
 
+mod age;
 #[cfg(test)]
 mod past_bugs;
 mod signer;
+mod tagged;
 
 use crate::case::Case;
 use crate::evidence::{Bundle, Evidence};
@@ -12,6 +14,7 @@ use crate::policy::PolicyContent;
 use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
 
+pub(super) use age::{Freshness, earlier, is_future};
 pub(super) use signer::{Diagnosis, Signature};
 
 /// One policy's question about one image.
@@ -132,6 +135,30 @@ impl Question<'_> {
                 .iter()
                 .any(|authority| self.content.keys_of(authority).contains(hint))
         })
+    }
+
+    /// Why a bundle that says `what` is none of these authorities', and whether it pretends to be.
+    pub(super) fn not_theirs(
+        &self,
+        what: &str,
+        authorities: &[String],
+        bundle: &Bundle,
+    ) -> (bool, String) {
+        let must = authorities.join(" or ");
+        match self.diagnose(authorities, bundle) {
+            Diagnosis::Bad(why) => {
+                let text = format!("{what} was found whose signature does not verify{why}");
+                (true, text)
+            }
+            Diagnosis::Nearly(why) => {
+                let text = format!("{what} was found, but {why}; {must} must sign it");
+                (false, text)
+            }
+            Diagnosis::Stranger(_) => {
+                let text = format!("{what} was found, but {must} must sign it");
+                (false, text)
+            }
+        }
     }
 
     /// How a gate's report names a bundle it relied on.

@@ -2,10 +2,11 @@
 
 use super::evidence::{Diagnosis, Question, ask_all};
 use crate::case::Case;
-use crate::evidence::{Bundle, CYCLONEDX, Content, SPDX, Sbom as Bill, SbomFormat};
+use crate::evidence::{Bundle, Content, Sbom as Bill, SbomFormat, denied_by};
 use crate::gate::{Finding, Gate};
 use crate::policy::SbomRule;
 use crate::reason::Reason;
+use crate::release::clip;
 
 /// See the module.
 #[derive(Debug)]
@@ -83,28 +84,14 @@ fn attached(question: &Question<'_>, rule: &SbomRule) -> Finding {
         )
 }
 
-fn bill(bundle: &Bundle) -> Option<(&'static str, Result<&Bill, &str>)> {
-    match &bundle.content {
-        Content::Sbom(bill) => Some(match bill.format {
-            SbomFormat::Spdx => (SPDX, Ok(bill)),
-            SbomFormat::CycloneDX => (CYCLONEDX, Ok(bill)),
-        }),
-        Content::Unreadable {
-            predicate: Some(predicate),
-            problem,
-        } => {
-            let known = [SPDX, CYCLONEDX]
-                .into_iter()
-                .find(|known| predicate == known)?;
-            Some((known, Err(problem)))
-        }
-        Content::Signature
-        | Content::Provenance(_)
-        | Content::Other { .. }
-        | Content::Unreadable {
-            predicate: None, ..
-        } => None,
+/// The bill that a bundle holds, and its exact predicate type.
+fn bill(bundle: &Bundle) -> Option<(&str, Result<&Bill, &str>)> {
+    let predicate = bundle.content.predicate_type()?;
+    if let Content::Sbom(bill) = &bundle.content {
+        return Some((predicate, Ok(bill)));
     }
+    let problem = bundle.content.problem()?;
+    SbomFormat::of_predicate(predicate).map(|_| (predicate, Err(problem)))
 }
 
 fn judge(
@@ -162,6 +149,9 @@ fn judge(
         );
         return Err((4, Reason::SbomInvalid, text));
     }
+    if let Some(text) = denied(rule, bill) {
+        return Err((5, Reason::SbomInvalid, text));
+    }
     let text = format!(
         "{} {}, {} components",
         bill.format, bill.version, bill.components
@@ -170,9 +160,35 @@ fn judge(
         .resting_on(vec![question.reference(authority, bundle, signer)]))
 }
 
+/// The first licence that the policy denies (M15).
+fn denied(rule: &SbomRule, bill: &Bill) -> Option<String> {
+    if rule.denied_licenses.is_empty() {
+        return None;
+    }
+    let mut licenses = bill.licenses.iter();
+    let found = licenses.find_map(|license| {
+        let entry = denied_by(&license.text, &rule.denied_licenses)?;
+        Some((license, entry))
+    });
+    match found {
+        Some((license, entry)) => Some(format!(
+            "the SBOM lists {} under {}, which deniedLicenses denies by {entry}; replace it",
+            license.component,
+            clip(&license.text)
+        )),
+        None if bill.more_licenses => Some(
+            "the SBOM names more licences, or longer ones, than are read, so that a denied one may \
+             be among them"
+                .to_owned(),
+        ),
+        None => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{CYCLONEDX, SPDX};
     use crate::facts::{Cause, Observed, Unavailable};
     use crate::fixtures::keyless::rest_on_root;
     use crate::fixtures::{ask, bundles, check, image, key, ready, roll_back, sbom, with_policy};
@@ -264,6 +280,12 @@ mod tests {
                     "is CycloneDX",
                 ),
                 (
+                    |s| rule(s, |rule| rule.denied_licenses = vec!["apache-*".into()]),
+                    Deny,
+                    Reason::SbomInvalid,
+                    "lists left-pad under Apache-2.0, which deniedLicenses denies by apache-*",
+                ),
+                (
                     |s| {
                         let predicate = Some(CYCLONEDX.to_owned());
                         let problem = "no components".into();
@@ -334,6 +356,34 @@ mod tests {
                     "no component",
                 ),
             ],
+        );
+    }
+
+    #[test]
+    fn denied_licenses_are_expressions_and_what_was_not_kept_may_be_one() {
+        let denied = |license: &str, more: bool| {
+            let mut snapshot = ready();
+            rule(&mut snapshot, |rule| {
+                rule.denied_licenses = vec![license.into()]
+            });
+            match &mut bundles(&mut snapshot)[2].content {
+                Content::Sbom(bill) => bill.more_licenses = more,
+                other => panic!("{other:?}"),
+            }
+            ask(&Sbom, &snapshot)
+        };
+        assert_eq!(
+            denied("GPL-2.0-only", false).verdict,
+            Pass,
+            "MIT may be chosen"
+        );
+        assert_eq!(denied("AGPL-*", false).verdict, Pass);
+        let more = denied("AGPL-*", true);
+        assert_eq!((more.verdict, more.reason), (Deny, Reason::SbomInvalid));
+        assert!(
+            more.message.contains("may be among them"),
+            "{}",
+            more.message
         );
     }
 

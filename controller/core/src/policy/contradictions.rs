@@ -1,6 +1,8 @@
 //! What makes a policy invalid as a whole: names that nobody defines, and rules that cannot mean what
 //! they say.
 
+mod evidence;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EvidenceRules, KeyText, Keyless, Policy, RegoRule, SignatureRule};
@@ -36,6 +38,7 @@ impl Policy {
                 ));
             }
         }
+        found.extend(self.statement_contradictions());
         found.extend(self.rules_of_the_wrong_size());
         if self.asks() && self.sources.is_empty() {
             found.push(
@@ -113,19 +116,39 @@ impl Policy {
             signatures,
             provenance,
             sbom,
+            release,
+            vulnerabilities,
+            attestations,
         } = &self.evidence;
+        let vulnerabilities = vulnerabilities.iter().flat_map(|rule| {
+            let vex = rule.vex.iter().flat_map(|vex| &vex.authorities);
+            rule.authorities.iter().chain(vex)
+        });
+        let attestations = attestations.iter().flat_map(|rule| {
+            let excuses = rule.not_applicable.iter();
+            let excuses = excuses.flat_map(|rule| &rule.authorities);
+            rule.authorities.iter().chain(excuses)
+        });
         let signatures = signatures.iter().flat_map(|rule| &rule.authorities);
         let sbom = sbom.iter().flat_map(|rule| &rule.authorities);
-        signatures
-            .map(|name| ("spec.evidence.signatures.authorities", name.as_str()))
-            .chain(
-                provenance
-                    .iter()
-                    .map(|rule| ("spec.evidence.provenance", rule.authority.as_str())),
-            )
-            .chain(sbom.map(|name| ("spec.evidence.sbom.authorities", name.as_str())))
+        let release = release.iter().flat_map(|rule| &rule.authorities);
+        let provenance = provenance.iter().map(|rule| &rule.authority);
+        named("spec.evidence.signatures.authorities", signatures)
+            .chain(named("spec.evidence.provenance", provenance))
+            .chain(named("spec.evidence.sbom.authorities", sbom))
+            .chain(named("spec.evidence.release.authorities", release))
+            .chain(named("spec.evidence.vulnerabilities", vulnerabilities))
+            .chain(named("spec.evidence.attestations", attestations))
             .collect()
     }
+}
+
+/// Names, each with the field that it stands in.
+fn named<'a>(
+    field: &'static str,
+    names: impl Iterator<Item = &'a String>,
+) -> impl Iterator<Item = (&'static str, &'a str)> {
+    names.map(move |name| (field, name.as_str()))
 }
 
 impl KeyText {

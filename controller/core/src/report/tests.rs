@@ -226,7 +226,7 @@ fn wrong_evidence_has_an_exit_code_of_its_own() {
         let gates = vec![gate(name, verdict, Reason::SignatureInvalid, "x")];
         report(state, Reason::GateFailed, "x", gates).exit_code()
     };
-    for name in EVIDENCE_GATES {
+    for name in gates::ARTIFACT {
         assert_eq!(code(State::Blocked, name, Verdict::Deny), 7, "{name}");
         assert_eq!(
             code(State::Blocked, name, Verdict::Hold),
@@ -242,7 +242,7 @@ fn wrong_evidence_has_an_exit_code_of_its_own() {
     }
     assert_eq!(code(State::Blocked, "target", Verdict::Deny), 2);
     let known: Vec<_> = crate::gates::ALL.iter().map(|gate| gate.name()).collect();
-    assert!(EVIDENCE_GATES.iter().all(|name| known.contains(name)));
+    assert!(gates::ARTIFACT.iter().all(|name| known.contains(name)));
 }
 
 #[test]

@@ -17,10 +17,12 @@ use crate::revocation::{of_reference, unreadable};
 use super::Artifact;
 
 /// Reasons for which a gate is closed without a word about the artifact: nothing can be judged.
-const UNJUDGED: [Reason; 3] = [
+const UNJUDGED: [Reason; 4] = [
     Reason::TrustedRootInvalid,
     Reason::ReleaseInvalid,
     Reason::ReleaseNotFound,
+    // What runs is older than the newest scan sooner or later, and none the worse for that.
+    Reason::EvidenceStale,
 ];
 
 /// How a record of success stands.
@@ -206,7 +208,8 @@ impl Today<'_> {
             return Standing::Unknown;
         }
         let no_source = self.ran.release.source.is_none();
-        if report.reason == Reason::ProvenanceMismatch && no_source {
+        let compared = [Reason::ProvenanceMismatch, Reason::AttestationInvalid];
+        if compared.contains(&report.reason) && no_source {
             // The Release, which names the source, was deleted since.
             return Standing::Good;
         }

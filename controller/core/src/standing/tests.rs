@@ -2,12 +2,11 @@
 
 use super::*;
 use crate::decide::decide;
-use crate::evidence::{Bundle, Content, Evidence};
+use crate::evidence::{Bundle, Content, Evidence, Severity};
 use crate::facts::{Cause, Look, Observed, Ran, Unavailable};
 use crate::fixtures::revoked::{revocation, revoke_digest};
-use crate::fixtures::{
-    at, digest, image, key, provenance, ready, release, sbom, signature, with_policy,
-};
+use crate::fixtures::statements::{finding, scan};
+use crate::fixtures::{at, attached, digest, image, key, ready, release, signature, with_policy};
 use crate::gate::GateReport;
 use crate::revocation::{RevokedRecord, RevokedSigner};
 use crate::snapshot::Snapshot;
@@ -32,7 +31,7 @@ fn ran() -> Snapshot {
         };
         let all = &mut snapshot.facts.ran;
         all.insert(format!("checkout-prod-{record}"), ran);
-        let bundles = vec![signature(version), provenance(version), sbom(version)];
+        let bundles = attached(version);
         attach(&mut snapshot, version, bundles);
     }
     assert_eq!(concerns(&snapshot.input()), []);
@@ -261,7 +260,7 @@ fn what_cannot_be_judged_stands_as_it_did() {
     unlooked.facts.ran.clear();
     still(&unlooked);
     // What is good again is said no more, and what is bad in another way is new.
-    let bundles = vec![signature("1.42.0"), provenance("1.42.0"), sbom("1.42.0")];
+    let bundles = attached("1.42.0");
     attach(&mut snapshot, "1.42.0", bundles);
     assert_eq!(concerns(&snapshot.input()), []);
     revoke_digest(&mut snapshot, "1.42.0");
@@ -312,6 +311,25 @@ fn without_the_release_its_source_is_not_asked_for() {
         concerns(&snapshot.input())[0].reason,
         Reason::SignatureInvalid
     );
+}
+
+#[test]
+fn a_new_finding_counts_downstream_and_an_old_scan_says_nothing() {
+    let critical = |s: &mut Snapshot| {
+        let mut newer = scan("1.42.0");
+        newer.digest = Digest::of(b"the newest scan");
+        if let Content::Scan(scan) = &mut newer.content {
+            scan.counts.insert(Severity::Critical, 1);
+            let found = finding(Severity::Critical, "CVE-2026-2");
+            scan.findings.insert(0, found);
+        }
+        evidence(s).bundles.push(newer);
+    };
+    let text = "gate vulnerabilities would not pass now: Critical CVE-2026-2";
+    check(critical, Reason::VulnerabilityBlocked, false, text);
+    let mut snapshot = ran();
+    snapshot.now = at("2026-11-30T10:00:00Z");
+    assert_eq!(concerns(&snapshot.input()), [], "nobody scanned it since");
 }
 
 #[test]

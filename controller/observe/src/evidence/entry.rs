@@ -288,7 +288,7 @@ pub(super) fn judge_all(
         });
         let mut all = tried;
         all.extend(untried.iter().cloned());
-        let bundle = match before {
+        let mut bundle = match before {
             Some(one) if untried.is_empty() => one.bundle,
             Some(one) => {
                 let mut bundle = judge(&subject, &candidate.bytes, trust);
@@ -302,6 +302,8 @@ pub(super) fn judge_all(
             }
             None => judge(&subject, &candidate.bytes, trust),
         };
+        // It was read anew, unless everything was tried before.
+        bundle.forget_unproven();
         Ok(Judged {
             bundle,
             tried: all,

@@ -50,10 +50,15 @@ impl Signer {
 
     /// A cosign sign statement about the image, in a bundle.
     fn sign(&self, image: &ImageReference) -> Vec<u8> {
+        self.attest(image, COSIGN_SIGN)
+    }
+
+    /// A statement of a type about the image, in a bundle.
+    fn attest(&self, image: &ImageReference, predicate_type: &str) -> Vec<u8> {
         let payload = json!({
             "_type": "https://in-toto.io/Statement/v1",
             "subject": [{"digest": {"sha256": image.digest().hexadecimal()}}],
-            "predicateType": COSIGN_SIGN,
+            "predicateType": predicate_type,
             "predicate": {},
         })
         .to_string();
@@ -214,6 +219,35 @@ async fn new_keys_are_judged_from_memory_and_answers_name_only_keys_asked_about(
         "no fact about keys not asked about"
     );
     assert_eq!(bench.outcomes.lock().unwrap().len(), 1);
+}
+
+/// What strangers attach takes no memory, and counts in full as soon as it is no stranger's.
+#[tokio::test]
+async fn details_are_kept_of_what_somebody_who_is_asked_about_signed() {
+    const CUSTOM: &str = "https://example.com/custom/v1";
+    let mut bench = Bench::new(CACHE).await;
+    let statement = bench.signer.attest(&bench.image, CUSTOM);
+    let carrier = bench.registry.bundle(&statement, CUSTOM);
+    bench.registry.referrers(&bench.image, &[carrier]);
+    let value = |evidence: Evidence| {
+        let content = evidence.bundles[0].content.clone();
+        let Content::Custom { value, .. } = content else {
+            panic!("{content:?}")
+        };
+        value
+    };
+    let (ours, other) = (
+        Anchor::of_key(bench.signer.key.clone()),
+        Anchor::of_key(Signer::new().key),
+    );
+    let strangers = value(known(bench.read(std::slice::from_ref(&other)).await));
+    assert_eq!(strangers, Err("nobody who is trusted signed it".to_owned()));
+    let all = [ours, other];
+    let full = Ok("{}".to_owned());
+    assert_eq!(value(known(bench.read(&all).await)), full);
+    let third = Anchor::of_key(Signer::new().key);
+    let beside = value(known(bench.read(&[third]).await));
+    assert_eq!(beside, full, "a further key takes nothing away");
 }
 
 #[tokio::test]

@@ -1,11 +1,16 @@
 //! Whatever the bytes are: no panic, and no signature that was not made.
 
-use lockmaster_core::evidence::{COSIGN_SIGN, Content, SPDX};
+use lockmaster_core::evidence::{
+    CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, Content, NOT_APPLICABLE, OPENVEX,
+    SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SPDX, TAGGED_RELEASE,
+};
 use lockmaster_verify::{BUNDLE_LIMIT, parse_key};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::examples::example;
 use crate::signing::{MANIFEST, Signer, judge_bytes, statement};
+use crate::{provenance, scans, verdicts, vex};
 
 thread_local! {
     static SIGNER: Signer = Signer::p256();
@@ -21,6 +26,90 @@ fn bundles(signer: &Signer) -> Vec<Vec<u8>> {
     .iter()
     .map(|bundle| bundle.to_string().into_bytes())
     .collect()
+}
+
+/// A good predicate of every type that is read.
+fn predicates() -> Vec<(&'static str, Value)> {
+    let mut all = vec![
+        (SLSA_PROVENANCE_V1, provenance::community()),
+        (SLSA_PROVENANCE_V1, provenance::cloud_build()),
+        (SLSA_PROVENANCE_V0_2, provenance::v0_2()),
+        (COSIGN_VULN, scans::frame(&scans::trivy())),
+        (COSIGN_VULN, scans::frame(&scans::grype())),
+        (COSIGN_VULN, scans::frame(&scans::sarif())),
+        (OPENVEX, vex::document()),
+        (SLSA_VSA, verdicts::summary()),
+    ];
+    all.extend([CHANGE, CHECKS, TAGGED_RELEASE, NOT_APPLICABLE].map(|kind| (kind, example(kind))));
+    all
+}
+
+/// Whatever was put in the place of one part of a predicate, by its number in the document.
+fn put(value: &mut Value, place: &mut usize, new: &Value) {
+    if *place == 0 {
+        *value = new.clone();
+        *place = usize::MAX;
+        return;
+    }
+    *place -= 1;
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| put(item, place, new)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| put(field, place, new)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Values that readers may not expect where they stand.
+fn strange() -> Vec<Value> {
+    let deep = (0..20).fold(json!(1), |inner, _| json!({"a": [inner]}));
+    vec![
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e308),
+        json!(u64::MAX),
+        json!(""),
+        json!(" "),
+        json!("\u{0}\u{202e}\u{1f512}"),
+        json!("x".repeat(10_000)),
+        json!([]),
+        json!({}),
+        json!([[], {}]),
+        json!(vec![json!({}); 600]),
+        deep,
+    ]
+}
+
+/// Every part of every predicate, replaced by every strange value: a fact or a problem, in no time.
+#[test]
+fn strange_values_anywhere_are_facts_or_problems() {
+    let start = std::time::Instant::now();
+    let mut judged = 0;
+    SIGNER.with(|signer| {
+        for (kind, good) in predicates() {
+            let mut parts = usize::MAX - 1;
+            let count = {
+                put(&mut good.clone(), &mut parts, &Value::Null);
+                usize::MAX - 1 - parts
+            };
+            for (place, new) in (0..count).flat_map(|p| strange().into_iter().map(move |n| (p, n)))
+            {
+                let mut predicate = good.clone();
+                put(&mut predicate, &mut place.clone(), &new);
+                // The signature is of no interest here, only what is made of the content.
+                let bundle = signer.envelope_unsigned(&statement(kind, &predicate));
+                let found = judge_bytes(bundle.to_string().as_bytes(), &[]).content;
+                assert_eq!(found.predicate_type(), Some(kind), "{predicate}");
+                judged += 1;
+            }
+        }
+    });
+    assert!(judged > 2000, "only {judged}");
+    assert!(
+        start.elapsed().as_secs() < 120,
+        "{:?} for {judged}",
+        start.elapsed()
+    );
 }
 
 proptest! {

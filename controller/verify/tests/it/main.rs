@@ -5,6 +5,8 @@ mod bundles;
 #[cfg(test)]
 mod changing;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod keyless;
@@ -19,10 +21,18 @@ mod past_bugs;
 #[cfg(test)]
 mod predicates;
 #[cfg(test)]
+mod provenance;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod roots;
 #[cfg(test)]
+mod scans;
+#[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod verdicts;
+#[cfg(test)]
+mod vex;

@@ -1,7 +1,9 @@
 //! Statements and their predicates: exact types, exact shapes, and nothing in between.
 
 use lockmaster_core::evidence::{
-    COSIGN_SIGN, CYCLONEDX, Content, Provenance, SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat,
+    CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, CUSTOM_LIMIT, CYCLONEDX, Content, License,
+    NOT_APPLICABLE, OPENVEX, OPENVEX_V0_2_0, Provenance, SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1,
+    SLSA_VSA, SPDX, Sbom, SbomFormat, TAGGED_RELEASE, TEST_RESULT,
 };
 use lockmaster_core::release::Digest;
 use serde_json::{Value, json};
@@ -37,7 +39,7 @@ fn spdx() -> Value {
     json!({"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "packages": [{}, {}]})
 }
 
-fn judged(predicate_type: &str, predicate: &Value) -> Content {
+pub(crate) fn judged(predicate_type: &str, predicate: &Value) -> Content {
     let signer = Signer::p256();
     let judged = judge_value(
         &signer.attest(&statement(predicate_type, predicate)),
@@ -53,7 +55,7 @@ fn judged(predicate_type: &str, predicate: &Value) -> Content {
 }
 
 #[track_caller]
-fn problem(predicate_type: &str, predicate: &Value) -> String {
+pub(crate) fn problem(predicate_type: &str, predicate: &Value) -> String {
     let content = judged(predicate_type, predicate);
     let Content::Unreadable {
         predicate: Some(found),
@@ -75,11 +77,17 @@ fn changed(change: impl FnOnce(&mut Value)) -> String {
 #[test]
 fn provenance_names_builder_source_and_the_commit_of_that_source() {
     let expected = Provenance {
+        predicate_type: SLSA_PROVENANCE_V1.into(),
         builder: "https://ci.example/builder".into(),
         build_type: "https://actions.github.io/buildtypes/workflow/v1".into(),
         repository: REPOSITORY.into(),
         reference: REFERENCE.into(),
         commit: COMMIT.into(),
+        workflow: Some(format!(
+            "{REPOSITORY}/.github/workflows/build.yml@{REFERENCE}"
+        )),
+        parameters: [].into(),
+        trigger: Some("push".into()),
         invocation: Some("https://ci.example/runs/7".into()),
     };
     assert_eq!(
@@ -106,11 +114,11 @@ fn decoys_beside_the_named_dependency_decide_nothing() {
         "{absent}"
     );
     let no_commit = changed(|build| build["resolvedDependencies"][1]["digest"] = json!({}));
-    assert!(no_commit.contains("has no gitCommit"), "{no_commit}");
+    assert!(no_commit.contains("has no commit"), "{no_commit}");
     let short = changed(|build| {
         build["resolvedDependencies"][1]["digest"]["gitCommit"] = COMMIT[..39].into();
     });
-    assert!(short.contains("has no gitCommit of 40 or 64"), "{short}");
+    assert!(short.contains("has no commit of 40 or 64"), "{short}");
 }
 
 #[test]
@@ -120,8 +128,8 @@ fn what_is_not_recognised_in_a_build_is_not_believed() {
         unknown.contains("\"https://example.com/other/v1\" is not known here"),
         "{unknown}"
     );
-    let extra = changed(|build| build["externalParameters"]["inputs"] = json!({"debug": true}));
-    assert!(extra.contains("unknown field `inputs`"), "{extra}");
+    let extra = changed(|build| build["externalParameters"]["source"] = json!({"debug": true}));
+    assert!(extra.contains("unknown field `source`"), "{extra}");
     let nested = changed(|build| build["externalParameters"]["workflow"]["sha"] = "x".into());
     assert!(nested.contains("unknown field `sha`"), "{nested}");
     let missing = changed(|build| build["externalParameters"] = json!({}));
@@ -137,28 +145,92 @@ fn what_is_not_recognised_in_a_build_is_not_believed() {
 
 #[test]
 fn sboms_are_read_in_the_listed_versions_only() {
-    let sbom = |format, version: &str, components| {
+    let sbom = |kind: &str, format, version: &str, components| {
+        let none = License {
+            text: "NOASSERTION".into(),
+            component: if format == SbomFormat::Spdx { "" } else { "a" }.into(),
+        };
         Content::Sbom(Sbom {
+            predicate_type: kind.into(),
             format,
             version: version.into(),
             components,
+            licenses: vec![none],
+            more_licenses: false,
         })
     };
-    assert_eq!(judged(SPDX, &spdx()), sbom(SbomFormat::Spdx, "2.3", 2));
+    assert_eq!(
+        judged(SPDX, &spdx()),
+        sbom(SPDX, SbomFormat::Spdx, "2.3", 2)
+    );
     let cyclonedx = |version: &str| {
         json!({"bomFormat": "CycloneDX", "specVersion": version,
                "components": [{"name": "a", "components": [{"name": "b"}]}, {"name": "c"}]})
     };
     for version in ["1.4", "1.5", "1.6", "1.7"] {
-        let expected = sbom(SbomFormat::CycloneDX, version, 3);
-        assert_eq!(judged(CYCLONEDX, &cyclonedx(version)), expected);
+        for kind in [CYCLONEDX.to_owned(), format!("{CYCLONEDX}/v{version}")] {
+            let expected = sbom(&kind, SbomFormat::CycloneDX, version, 3);
+            assert_eq!(judged(&kind, &cyclonedx(version)), expected);
+        }
     }
+    let versioned = format!("{SPDX}/v2.3");
+    let expected = sbom(&versioned, SbomFormat::Spdx, "2.3", 2);
+    assert_eq!(judged(&versioned, &spdx()), expected);
+    let other = problem(&format!("{SPDX}/v2.2"), &spdx());
+    assert!(other.contains("is SPDX 2.3, and its type says"), "{other}");
     assert!(problem(CYCLONEDX, &cyclonedx("1.3")).contains("\"1.3\" is not CycloneDX 1.4 to 1.7"));
     let old = json!({"spdxVersion": "SPDX-3.0", "SPDXID": "SPDXRef-DOCUMENT"});
     assert!(problem(SPDX, &old).contains("\"SPDX-3.0\" is not SPDX-2.2 or SPDX-2.3"));
     assert!(problem(SPDX, &cyclonedx("1.6")).contains("missing field `spdxVersion`"));
     assert!(problem(CYCLONEDX, &spdx()).contains("missing field `bomFormat`"));
     assert!(problem(SPDX, &json!({})).contains("the SPDX document cannot be read"));
+    assert!(problem(SPDX, &json!([])).contains("it is no JSON object"));
+}
+
+fn licenses(predicate_type: &str, document: &Value) -> (Vec<(String, String)>, bool) {
+    let Content::Sbom(bill) = judged(predicate_type, document) else {
+        panic!()
+    };
+    let pairs = bill.licenses.into_iter().map(|l| (l.text, l.component));
+    (pairs.collect(), bill.more_licenses)
+}
+
+#[test]
+fn licenses_of_all_components_are_kept_once_and_bounded() {
+    let pair = |text: &str, component: &str| (text.to_owned(), component.to_owned());
+    let spdx = json!({"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "packages": [
+        {"name": "a", "licenseConcluded": "NOASSERTION", "licenseDeclared": "MIT"},
+        {"name": "b", "licenseConcluded": "Apache-2.0 OR MIT", "licenseDeclared": "GPL-2.0-only"},
+        {"name": "c", "licenseDeclared": "MIT"},
+        {"name": "d"},
+    ]});
+    let expected = vec![
+        pair("Apache-2.0 OR MIT", "b"),
+        pair("GPL-2.0-only", "b"),
+        pair("MIT", "a"),
+        pair("NOASSERTION", "d"),
+    ];
+    assert_eq!(licenses(SPDX, &spdx), (expected, false));
+    let cyclonedx = json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [
+        {"name": "a", "licenses": [{"license": {"id": "MIT"}}, {"license": {"name": "Mine"}}],
+         "components": [{"name": "b", "licenses": [{"expression": "A AND B"}]}]},
+        {"name": "c", "licenses": []},
+    ]});
+    let expected = vec![
+        pair("A AND B", "b"),
+        pair("MIT", "a"),
+        pair("Mine", "a"),
+        pair("NOASSERTION", "c"),
+    ];
+    assert_eq!(licenses(CYCLONEDX, &cyclonedx), (expected, false));
+    let mut many = spdx.clone();
+    many["packages"] = (0..513)
+        .map(|n| json!({"licenseDeclared": format!("L{n}")}))
+        .collect();
+    let (kept, more) = licenses(SPDX, &many);
+    assert_eq!((kept.len(), more), (512, true));
+    many["packages"] = json!([{"licenseDeclared": "x".repeat(600)}]);
+    assert_eq!(licenses(SPDX, &many), (vec![], true));
 }
 
 #[test]
@@ -181,23 +253,93 @@ fn wrapped_and_quoted_predicates_are_unwrapped() {
     assert!(problem(SPDX, &deep).contains("nested deeper than 64 levels"));
 }
 
+/// CVE-2022-35929 (cosign): an attestation of another type satisfied `--type`.
 #[test]
-fn the_predicate_type_is_exact() {
+fn cve_2022_35929_the_predicate_type_is_exact() {
     for other in [
-        "https://slsa.dev/provenance/v0.2",
-        "https://spdx.dev/Document/v2.3",
+        "https://slsa.dev/provenance/v0.1",
+        "https://slsa.dev/provenance/v1/",
+        "https://spdx.dev/Document/",
+        "https://spdx.dev/Document/v3.0",
+        "https://spdx.dev/Documents",
         "https://SPDX.dev/Document",
+        "https://lockmaster.dev/checks/v2",
+        "https://openvex.dev/ns/v0.2.1",
     ] {
-        let expected = Content::Other {
-            predicate: other.into(),
+        let Content::Custom { predicate, value } = judged(other, &spdx()) else {
+            panic!("{other} is read")
         };
-        assert_eq!(judged(other, &spdx()), expected);
+        assert_eq!(predicate, other);
+        assert_eq!(value, Ok(spdx().to_string()));
     }
     assert!(problem("", &json!({})).contains("no predicate type"));
-    let Content::Other { predicate } = judged(&"x".repeat(5000), &json!({})) else {
+    let Content::Custom { predicate, .. } = judged(&"x".repeat(5000), &json!({})) else {
         panic!()
     };
     assert!(predicate.len() < 200, "clipped");
+}
+
+/// CVE-2026-39395, GHSA-w6c6-c85g-mmv6 (cosign): a payload that did not parse was no failure once the signature was good.
+#[test]
+fn cve_2026_39395_what_does_not_parse_after_a_good_signature_is_unreadable() {
+    let all = [
+        SLSA_PROVENANCE_V1,
+        SLSA_PROVENANCE_V0_2,
+        SPDX,
+        CYCLONEDX,
+        COSIGN_VULN,
+        OPENVEX,
+        OPENVEX_V0_2_0,
+        SLSA_VSA,
+        TEST_RESULT,
+        CHANGE,
+        CHECKS,
+        TAGGED_RELEASE,
+        NOT_APPLICABLE,
+    ];
+    for kind in all {
+        for predicate in [
+            json!({}),
+            json!([]),
+            json!(null),
+            json!(7),
+            json!("text"),
+            json!({"a": [1]}),
+        ] {
+            let found = problem(kind, &predicate);
+            assert!(!found.is_empty(), "{kind} {predicate}");
+        }
+        let (_, content) = statement_changed(|s| {
+            s["predicateType"] = kind.into();
+            s.as_object_mut().unwrap().remove("predicate");
+        });
+        let found = content.problem().unwrap();
+        assert!(found.contains("has no predicate"), "{kind}: {found}");
+    }
+}
+
+#[test]
+fn predicates_that_are_not_read_are_kept_for_rules_within_a_limit() {
+    const CUSTOM: &str = "https://cosign.sigstore.dev/attestation/v1";
+    let value = |predicate: &Value| {
+        let Content::Custom { value, .. } = judged(CUSTOM, predicate) else {
+            panic!("{predicate} is read")
+        };
+        value
+    };
+    let inner = json!({"coverage": 81});
+    let wrapped = json!({"Data": inner.to_string(), "Timestamp": "2026-01-01T00:00:00Z"});
+    assert_eq!(value(&wrapped), Ok(inner.to_string()));
+    let text = json!({"Data": "no JSON", "Timestamp": ""});
+    assert_eq!(value(&text), Ok(text.to_string()));
+    let list = json!([1, "2026-01-01T00:00:00Z"]);
+    assert_eq!(value(&list), Ok(list.to_string()), "a list is no wrapper");
+    let longest = json!("x".repeat(CUSTOM_LIMIT - 2));
+    assert!(
+        value(&json!({"a": longest}))
+            .unwrap_err()
+            .contains("the limit is 65536")
+    );
 }
 
 /// Judges a statement that is changed before signing.
@@ -279,18 +421,4 @@ fn a_deep_statement_is_refused_before_it_is_parsed() {
         problem.contains("nested deeper than 64 levels"),
         "{problem}"
     );
-}
-
-#[test]
-fn a_statement_without_a_predicate_says_nothing() {
-    for kind in [SLSA_PROVENANCE_V1, SPDX, CYCLONEDX] {
-        let (_, content) = statement_changed(|s| {
-            s["predicateType"] = kind.into();
-            s.as_object_mut().unwrap().remove("predicate");
-        });
-        let Content::Unreadable { problem, .. } = content else {
-            panic!("{kind}")
-        };
-        assert!(problem.contains("has no predicate"), "{kind}: {problem}");
-    }
 }

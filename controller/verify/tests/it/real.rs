@@ -48,3 +48,56 @@ fn bundles_of_cosign_verify_and_are_understood() {
         }
     }
 }
+
+/// What `cosign attest-blob --type …` makes of each kind of statement.
+#[test]
+fn statements_of_cosign_are_understood() {
+    let manifest = data("manifest.json");
+    let digest = Digest::of(&manifest);
+    let key = data("statements/cosign.pub");
+    let key = parse_key(std::str::from_utf8(&key).unwrap()).unwrap();
+    let trust = Trust::new(&[Anchor::of_key(key)]);
+    let content = |name: &str| {
+        let bytes = data(&format!("statements/{name}.sigstore.json"));
+        let subject = Subject::new(&digest, &manifest).unwrap();
+        let judged = judge(&subject, &bytes, &trust);
+        assert_eq!(judged.verified_by.len(), 1, "{name}");
+        assert_eq!(judged.subjects, std::slice::from_ref(&digest), "{name}");
+        judged.content
+    };
+    let Content::Scan(named) = content("vuln") else {
+        panic!("vuln")
+    };
+    assert_eq!(named.findings.len(), 1);
+    assert_eq!(
+        named.database, None,
+        "--type vuln drops scanner.db.lastUpdate"
+    );
+    let Content::Scan(typed) = content("vuln-typed") else {
+        panic!("vuln-typed")
+    };
+    assert!(typed.database.is_some(), "the full type keeps it");
+    assert_eq!(typed.findings, named.findings);
+    let Content::Vex(vex) = content("openvex") else {
+        panic!("openvex")
+    };
+    assert_eq!(vex.statements[0].vulnerabilities, ["CVE-2026-1"]);
+    let Content::Provenance(provenance) = content("slsaprovenance02") else {
+        panic!("slsaprovenance02")
+    };
+    assert_eq!(provenance.parameters["event_inputs.debug"], "true");
+    assert_eq!(provenance.invocation.as_deref(), Some("4711-1"));
+    let Content::Checks(checks) = content("checks") else {
+        panic!("checks")
+    };
+    assert_eq!(checks.checks.len(), 3);
+    let Content::Summary(summary) = content("vsa") else {
+        panic!("vsa")
+    };
+    assert!(summary.passed);
+    let Content::Custom { predicate, value } = content("custom") else {
+        panic!("custom")
+    };
+    assert_eq!(predicate, "https://cosign.sigstore.dev/attestation/v1");
+    assert_eq!(value.unwrap().trim(), "{\"coverage\": 81}");
+}

@@ -101,6 +101,19 @@ impl Signer {
         })
     }
 
+    /// A bundle with this statement in an envelope that nobody signed.
+    pub(crate) fn envelope_unsigned(&self, statement: &Value) -> Value {
+        json!({
+            "mediaType": BUNDLE,
+            "verificationMaterial": {"publicKey": {"hint": self.hint()}},
+            "dsseEnvelope": {
+                "payloadType": IN_TOTO,
+                "payload": STANDARD.encode(statement.to_string()),
+                "signatures": [{"sig": STANDARD.encode(b"nothing")}],
+            },
+        })
+    }
+
     /// A bundle with this statement in an envelope.
     pub(crate) fn attest(&self, statement: &Value) -> Value {
         self.envelope(IN_TOTO, statement.to_string().as_bytes())

@@ -61,6 +61,9 @@ fn evidence(arguments: &Init, pem: &str) -> ClusterPromotionPolicy {
         authority: AUTHORITY.to_owned(),
         builders: arguments.builder.clone(),
         build_types: vec![BUILD_TYPE.to_owned()],
+        parameters: vec![],
+        branches: vec![],
+        unpinned_workflows: None,
     };
     let provenance = (!arguments.builder.is_empty()).then_some(provenance);
     let spec = ClusterPromotionPolicySpec {
@@ -92,7 +95,11 @@ fn evidence(arguments: &Init, pem: &str) -> ClusterPromotionPolicy {
                 authorities: vec![AUTHORITY.to_owned()],
                 formats: vec![],
                 min_components: None,
+                denied_licenses: vec![],
             }),
+            release: None,
+            vulnerabilities: None,
+            attestations: vec![],
         },
         approvals: vec![],
         windows: vec![],

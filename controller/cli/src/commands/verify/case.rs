@@ -7,20 +7,17 @@ use jiff::Timestamp;
 use lockmaster_core::case::{Case, needs};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::{Environment, Span, Tier};
-use lockmaster_core::evidence::{Anchor, Evidence};
+use lockmaster_core::evidence::{Anchor, CHANGE, CHECKS, Evidence, TAGGED_RELEASE};
 use lockmaster_core::facts::{Facts, Observed, TrustedRoots};
 use lockmaster_core::gate::{GateReport, evaluate};
 use lockmaster_core::gates;
-use lockmaster_core::policy::{Match, PolicyContent, PolicyFact};
+use lockmaster_core::policy::{EvidenceRules, Match, PolicyContent, PolicyFact};
 use lockmaster_core::promotion::{Action, Memory, Promotion, Request};
 use lockmaster_core::release::{Component, ImageReference, Release, Source, Version};
 use lockmaster_rego::Sandbox;
 
 use crate::args::Verify;
 use crate::failure::Failure;
-
-/// The gates that judge an image by what is attached to it.
-const GATES: [&str; 4] = ["signature", "provenance", "sbom", "rules"];
 
 /// What is judged.
 #[derive(Debug)]
@@ -51,12 +48,13 @@ impl Subjects {
         let compares = arguments.repository.is_some() || release.is_some();
         let asks = readable(policies).any(|content| {
             let policy = &content.policy;
-            !policy.evidence.provenance.is_empty() || !policy.rules.is_empty()
+            compares_source(&policy.evidence) || !policy.rules.is_empty()
         });
         if asks && !compares {
             return Err(Failure::usage(
-                "the policy asks for provenance or has rules: say which release is meant, with \
-                 --release FILE or with --repository, --commit and --version",
+                "the policy asks for provenance or statements about a commit, or has rules: say \
+                 which release is meant, with --release FILE or with --repository, --commit and \
+                 --version",
             ));
         }
         let release = match release {
@@ -148,10 +146,8 @@ impl Subjects {
         };
         let [promotion] = &promotions;
         let case = Case::new(promotion, &input);
-        gates::ALL
-            .iter()
-            .filter(|gate| GATES.contains(&gate.name()))
-            .map(|gate| evaluate(*gate, &case))
+        gates::evidence()
+            .map(|gate| evaluate(gate, &case))
             .collect()
     }
 
@@ -195,6 +191,16 @@ impl Subjects {
             memory: Memory::default(),
         }
     }
+}
+
+/// Whether anything is asked for that is compared with the source of a Release.
+fn compares_source(evidence: &EvidenceRules) -> bool {
+    const COMPARED: [&str; 3] = [CHANGE, CHECKS, TAGGED_RELEASE];
+    let mut kinds = evidence
+        .attestations
+        .iter()
+        .map(|rule| &rule.predicate_type);
+    !evidence.provenance.is_empty() || kinds.any(|kind| COMPARED.contains(&kind.as_str()))
 }
 
 fn readable(policies: &[PolicyFact]) -> impl Iterator<Item = &PolicyContent> {
@@ -292,7 +298,7 @@ fn namespace(arguments: &Verify, policies: &[PolicyFact]) -> Result<String, Fail
 mod tests {
     use clap::Parser as _;
     use lockmaster_core::facts::{Cause, Unavailable};
-    use lockmaster_core::gate::Verdict;
+    use lockmaster_core::gate::{Gate, Verdict};
     use lockmaster_core::reason::Reason;
 
     use super::super::policy::{self, tests::POLICY};
@@ -344,7 +350,8 @@ mod tests {
         let subjects = subjects(&arguments, POLICY).unwrap();
         let gates = gates(&subjects, POLICY, evidence);
         let names: Vec<_> = gates.iter().map(|gate| gate.name.as_str()).collect();
-        assert_eq!(names, GATES);
+        let evidence: Vec<_> = gates::evidence().map(Gate::name).collect();
+        assert_eq!(names, evidence);
         assert_eq!(gates[0].reason, expect);
         assert_eq!(gates[1].reason, Reason::NotRequired);
     }
@@ -439,6 +446,16 @@ mod tests {
         );
         let text = subjects(&plain, &provenance).unwrap_err();
         assert!(text.contains("--release FILE"), "{text}");
+        let checks = POLICY.replace(
+            "predicateTypes: [",
+            "predicateTypes: [https://lockmaster.dev/checks/v1, ",
+        );
+        let checks = format!(
+            "{checks}    attestations: [{{name: checks, predicateType: \
+             https://lockmaster.dev/checks/v1, authorities: [ci], checks: {{required: [unit]}}}}]\n"
+        );
+        let text = subjects(&plain, &checks).unwrap_err();
+        assert!(text.contains("statements about a commit"), "{text}");
         let words = ["--repository=r", "--commit=c", "--version=1.42.0"];
         assert!(
             subjects(

@@ -92,6 +92,18 @@ impl Question<'_> {
         Some(Signature { verified })
     }
 
+    /// Whether the bundle's maker is also this authority's, whatever that may sign and whenever.
+    pub(in crate::gates) fn is_also_of(&self, authority: &str, bundle: &Bundle) -> bool {
+        let authority = self.content.policy.authority(authority);
+        authority.is_some_and(|authority| {
+            let mut signatures = bundle.verified_by.iter();
+            signatures.any(|verified| match self.accept(authority, bundle, verified) {
+                Ok(()) | Err(Refusal::Because(_)) => true,
+                Err(Refusal::Stranger) => false,
+            })
+        })
+    }
+
     /// Why a bundle is not one of these authorities'.
     pub(in crate::gates) fn diagnose(&self, authorities: &[String], bundle: &Bundle) -> Diagnosis {
         let named = authorities.iter();

@@ -6,15 +6,12 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::evidence::Question;
 use crate::canonical;
 use crate::environment::Tier;
-use crate::evidence::{
-    BuildClaims, Bundle, COSIGN_SIGN, CYCLONEDX, Content, Identity, KeyId, Provenance,
-    SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat, Signer,
-};
+use crate::evidence::{BuildClaims, Bundle, Content, Identity, KeyId, Signer};
 use crate::promotion::Action;
 use crate::release::{Component, Digest, ImageReference, Release, Source, Version};
 
@@ -194,43 +191,47 @@ fn order<'a>(piece: &'a Piece<'_>) -> (&'a str, &'a str, &'a Digest) {
 
 /// The exact type of a statement that could be read.
 fn predicate_type(bundle: &Bundle) -> Option<&str> {
-    match &bundle.content {
-        Content::Signature => Some(COSIGN_SIGN),
-        Content::Provenance(_) => Some(SLSA_PROVENANCE_V1),
-        Content::Sbom(bill) => Some(match bill.format {
-            SbomFormat::Spdx => SPDX,
-            SbomFormat::CycloneDX => CYCLONEDX,
-        }),
-        Content::Other { predicate } => Some(predicate),
-        Content::Unreadable { .. } => None,
+    let readable = bundle.content.problem().is_none();
+    bundle.content.predicate_type().filter(|_| readable)
+}
+
+/// What the statement says, as far as it is read; of a type that is not read here all of it, where it
+/// is small enough to be kept.
+fn predicate(content: &Content) -> Value {
+    match content {
+        Content::Provenance(provenance) => {
+            let mut value = said(provenance);
+            if let Value::Object(fields) = &mut value {
+                // Has always been there.
+                fields.entry("invocation").or_insert(Value::Null);
+            }
+            value
+        }
+        Content::Sbom(bill) => said(bill),
+        Content::Scan(scan) => said(scan),
+        Content::Vex(vex) => said(vex),
+        Content::Summary(summary) => said(summary),
+        Content::Tests(tests) => said(tests),
+        Content::Change(change) => said(change),
+        Content::Checks(checks) => said(checks),
+        Content::Release(release) => said(release),
+        Content::NotApplicable(statement) => said(statement),
+        Content::Custom { value, .. } => value
+            .as_ref()
+            .ok()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default(),
+        Content::Signature | Content::Unreadable { .. } => Value::Null,
     }
 }
 
-/// What the statement says, as far as it is read.
-fn predicate(content: &Content) -> Value {
-    match content {
-        Content::Provenance(Provenance {
-            builder,
-            build_type,
-            repository,
-            reference,
-            commit,
-            invocation,
-        }) => json!({
-            "builder": builder,
-            "buildType": build_type,
-            "repository": repository,
-            "reference": reference,
-            "commit": commit,
-            "invocation": invocation,
-        }),
-        Content::Sbom(Sbom {
-            format,
-            version,
-            components,
-        }) => json!({"format": format, "version": version, "components": components}),
-        Content::Signature | Content::Other { .. } | Content::Unreadable { .. } => Value::Null,
+/// As snapshots have it, without the type, which stands beside it.
+fn said(statement: &impl Serialize) -> Value {
+    let mut value = serde_json::to_value(statement).unwrap_or_default();
+    if let Value::Object(fields) = &mut value {
+        fields.remove("predicateType");
     }
+    value
 }
 
 #[cfg(test)]
@@ -238,9 +239,10 @@ mod tests {
     use serde_json::Value;
 
     use super::super::questions;
-    use crate::evidence::{Content, SLSA_PROVENANCE_V1, Verified};
+    use crate::evidence::{CHECKS, COSIGN_VULN, Content, OPENVEX, SLSA_PROVENANCE_V1, Verified};
     use crate::fixtures::keyless::{ISSUER, SUBJECT, keyless};
     use crate::fixtures::revoked::revocation;
+    use crate::fixtures::statements::{CUSTOM, checks, custom, scan, vex};
     use crate::fixtures::{
         at, authority, bundles, digest, image, key, policy_fact, provenance, ready, sbom,
         signature, with_policy,
@@ -248,8 +250,10 @@ mod tests {
     use crate::policy::RegoRule;
     use crate::snapshot::Snapshot;
 
+    /// Signature, provenance and SBOM are attached, and a rule is asked.
     fn with_rule() -> Snapshot {
         let mut snapshot = ready();
+        bundles(&mut snapshot).truncate(3);
         with_policy(&mut snapshot, |policy| {
             policy.rules = vec![RegoRule {
                 name: "any".into(),
@@ -329,6 +333,8 @@ mod tests {
                     "reference": "refs/tags/v1.42.0",
                     "commit": "3c1e9f2a".repeat(5),
                     "invocation": "https://ci.example/runners/shop/runs/4711",
+                    "workflow": "https://git.example/shop/checkout/.ci/build.yml@refs/tags/v1.42.0",
+                    "trigger": "push",
                 })),
             ],
         });
@@ -348,6 +354,30 @@ mod tests {
             "https://git.example/shop/checkout"
         );
         assert_eq!(piece["signedAt"], "2026-11-24T10:00:00Z");
+    }
+
+    #[test]
+    fn further_statements_are_shown_as_they_were_read() {
+        let mut snapshot = with_rule();
+        let before = bundles(&mut snapshot).len();
+        bundles(&mut snapshot).extend([
+            scan("1.42.0"),
+            checks("1.42.0"),
+            custom("1.42.0"),
+            vex("1.42.0", "CVE-2026-2"),
+        ]);
+        let shown = input(&snapshot);
+        let shown = shown["evidence"].as_array().unwrap();
+        assert_eq!(shown.len(), before + 4);
+        let of = |kind: &str| {
+            let mut pieces = shown.iter();
+            &pieces.find(|piece| piece["predicateType"] == kind).unwrap()["predicate"]
+        };
+        assert_eq!(of(COSIGN_VULN)["counts"]["Low"], 1);
+        assert_eq!(of(COSIGN_VULN)["findings"][0]["id"], "CVE-2026-1");
+        assert_eq!(of(CHECKS)["checks"][0]["conclusion"], "success");
+        assert_eq!(of(OPENVEX)["statements"][0]["status"], "not_affected");
+        assert_eq!(*of(CUSTOM), serde_json::json!({}), "as it was attached");
     }
 
     /// CVE-2022-35929 and its like: what did not verify, is about something else, or was signed by
