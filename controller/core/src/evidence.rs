@@ -10,6 +10,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Observed;
 use crate::release::Digest;
 
 /// Predicate type of the statement by which cosign signs an image.
@@ -67,6 +68,31 @@ pub struct Evidence {
     pub subject: Digest,
     /// What was found, in the registry's order.
     pub bundles: Vec<Bundle>,
+    /// Whether the tags were read too, under which registries without a referrers API and older
+    /// tools keep what is attached. Where they were not, what is missing may lie there: they are
+    /// read only while something is missing.
+    #[serde(default = "were_read", skip_serializing_if = "are_known")]
+    pub tags: Observed<()>,
+}
+
+impl Evidence {
+    /// What was found, when everything was read.
+    #[must_use]
+    pub fn new(subject: Digest, bundles: Vec<Bundle>) -> Self {
+        Self {
+            subject,
+            bundles,
+            tags: were_read(),
+        }
+    }
+}
+
+fn were_read() -> Observed<()> {
+    Observed::Known(())
+}
+
+fn are_known(tags: &Observed<()>) -> bool {
+    tags.known().is_some()
 }
 
 /// One Sigstore bundle as it was found.

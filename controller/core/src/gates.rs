@@ -10,7 +10,11 @@ mod target;
 mod upstream;
 mod window;
 
-use crate::gate::Gate;
+use std::collections::BTreeSet;
+
+use crate::case::Case;
+use crate::gate::{Gate, Look};
+use crate::reason::Reason;
 
 /// Every gate. A new gate is one file and one line here.
 pub const ALL: &[&dyn Gate] = &[
@@ -23,6 +27,16 @@ pub const ALL: &[&dyn Gate] = &[
     &approval::Approval,
     &target::Target,
 ];
+
+/// What must be read before the gates that look at evidence can say more of this case; nothing
+/// where all of them are open, or where all was read and something is missing all the same.
+#[must_use]
+pub fn looks(case: &Case<'_>) -> BTreeSet<Look> {
+    let asking = ALL
+        .iter()
+        .filter(|gate| gate.reasons().contains(&Reason::EvidencePending));
+    asking.flat_map(|gate| gate.find(case).wants).collect()
+}
 
 pub use approval::latches;
 pub use window::{in_force as window_in_force, is_open as window_open};

@@ -21,8 +21,8 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use crate::registry::{Artifact, RegistryClient};
-use entry::{Entry, JudgeError, Judged};
+use crate::registry::{Artifact, Reach, RegistryClient};
+use entry::{Entry, JudgeError, Judged, Seen};
 
 /// The registry tells nobody that something was pushed: it is asked again after 10 seconds, then
 /// ever more rarely, up to every 10 minutes.
@@ -166,6 +166,19 @@ impl EvidenceStore {
         entry.run(task, true);
     }
 
+    /// The pass found that what is known about `image` would not satisfy a gate, and its tags were
+    /// not read yet: they are read now, and with every later look.
+    pub fn read_tags(&self, image: &ImageReference) {
+        let mut entries = self.inner.lock();
+        let Some(entry) = entries.get_mut(image) else {
+            return;
+        };
+        if entry.reach_for_tags() {
+            let task = self.spawn(image, Work::ReadAgain(Duration::ZERO));
+            entry.run(task, false);
+        }
+    }
+
     /// Forgets the images that are not in `keep`, and ends what is planned or running for them.
     pub fn forget(&self, keep: &BTreeSet<ImageReference>) {
         self.inner.lock().retain(|image, _| keep.contains(image));
@@ -196,11 +209,10 @@ impl Inner {
         if let Work::ReadAgain(delay) = work {
             tokio::time::sleep(delay).await;
         }
-        let asked = |entry: &Entry| (entry.facts(), entry.asked());
-        let Some((known, keys)) = self.lock().get(&image).map(asked) else {
+        let Some((known, keys, reach)) = self.lock().get(&image).map(Entry::wanted) else {
             return;
         };
-        let seen = self.look(&image, work, known, keys.clone()).await;
+        let seen = self.look(&image, work, known, &keys, reach).await;
         if let Some(entry) = self.lock().get_mut(&image) {
             entry.finish(seen, &keys);
         }
@@ -213,8 +225,9 @@ impl Inner {
         image: &ImageReference,
         work: Work,
         known: Vec<Judged>,
-        keys: Vec<PublicKey>,
-    ) -> Result<Vec<Judged>, Unavailable> {
+        keys: &[PublicKey],
+        reach: Reach,
+    ) -> Result<Seen, Unavailable> {
         let cached = match work {
             Work::Complete if !known.is_empty() => {
                 let digests: Vec<_> = known.iter().map(|one| one.bundle.digest.clone()).collect();
@@ -224,8 +237,9 @@ impl Inner {
         };
         let artifact = match cached {
             Some(artifact) => artifact,
-            None => self.fetch(image).await?,
+            None => self.fetch(image, reach).await?,
         };
+        let keys = keys.to_vec();
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
         // cannot be ended from outside.
@@ -240,7 +254,7 @@ impl Inner {
             message: format!("failed to judge the evidence of {image}: {text}"),
         };
         match tokio::task::spawn_blocking(judge).await {
-            Ok(Ok(judged)) => Ok(judged),
+            Ok(Ok(judged)) => Ok(Seen { judged, reach }),
             Ok(Err(error @ JudgeError::Manifest)) => {
                 Err(failed(Cause::Untrustworthy, &error.to_string()))
             }
@@ -251,9 +265,13 @@ impl Inner {
         }
     }
 
-    async fn fetch(&self, image: &ImageReference) -> Result<Arc<Artifact>, Unavailable> {
+    async fn fetch(
+        &self,
+        image: &ImageReference,
+        reach: Reach,
+    ) -> Result<Arc<Artifact>, Unavailable> {
         let start = Instant::now();
-        let fetched = self.client.fetch(image).await;
+        let fetched = self.client.look(image, reach).await;
         let outcome = match &fetched {
             Ok(_) => FetchOutcome::Fetched,
             Err(error) => FetchOutcome::Failed(error.cause()),

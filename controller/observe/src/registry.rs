@@ -2,12 +2,13 @@
 //!
 //! The registry is hostile storage. What comes back is hashed here, and nothing is believed but
 //! hashes; signatures are judged elsewhere. A cold image with a signature, a provenance and an SBOM
-//! costs exactly 8 requests. [`RegistryClient::fetch`] is the only way in.
+//! costs exactly 8 requests. [`RegistryClient::look`] is the only way in.
 
 mod address;
 mod cache;
 mod discovery;
 mod document;
+mod listing;
 mod problem;
 mod shares;
 mod token;
@@ -86,6 +87,17 @@ pub struct Config {
 #[error("failed to make the registry client")]
 pub struct SetupError(#[from] reqwest::Error);
 
+/// How much of what may be attached to an image is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// What the registry lists as referrers: all there is, for today's tools. Where it has no such
+    /// API, the fallback tag in its place.
+    #[default]
+    Referrers,
+    /// The tags too: where the referrers did not suffice.
+    Tags,
+}
+
 /// What a registry holds about one image; everything in it hashes to its digest.
 #[derive(Debug, Clone)]
 pub struct Artifact {
@@ -113,7 +125,7 @@ pub struct RegistryClient {
 }
 
 type Flight = BoxFuture<'static, Result<Arc<Artifact>, FetchError>>;
-type FlightKey = (CredentialIdentity, ImageReference);
+type FlightKey = (CredentialIdentity, ImageReference, Reach);
 
 struct Inner {
     transport: Transport,
@@ -144,10 +156,20 @@ impl RegistryClient {
         })
     }
 
-    /// Reads the image's manifest and everything attached to it. Callers that ask for the same
-    /// image meanwhile get the same answer from the same requests.
-    pub async fn fetch(&self, image: &ImageReference) -> Result<Arc<Artifact>, FetchError> {
-        self.flight(CredentialIdentity::Anonymous, image).await
+    /// Reads the image's manifest and what is attached to it, as far as `reach` says. Callers that
+    /// ask for the same meanwhile get the same answer from the same requests.
+    pub async fn look(
+        &self,
+        image: &ImageReference,
+        reach: Reach,
+    ) -> Result<Arc<Artifact>, FetchError> {
+        self.flight(CredentialIdentity::Anonymous, image, reach)
+            .await
+    }
+
+    #[cfg(test)]
+    async fn fetch(&self, image: &ImageReference) -> Result<Arc<Artifact>, FetchError> {
+        self.look(image, Reach::Referrers).await
     }
 
     /// The image's manifest and these bundles, when all of them are still in memory and may be held
@@ -181,16 +203,21 @@ impl RegistryClient {
         })
     }
 
-    fn flight(&self, identity: CredentialIdentity, image: &ImageReference) -> Shared<Flight> {
+    fn flight(
+        &self,
+        identity: CredentialIdentity,
+        image: &ImageReference,
+        reach: Reach,
+    ) -> Shared<Flight> {
         let mut flights = lock(&self.inner.flights);
-        let key = (identity, image.clone());
+        let key = (identity, image.clone(), reach);
         if let Some(running) = flights.get(&key).and_then(WeakShared::upgrade) {
             return running;
         }
         flights.retain(|_, flight| flight.upgrade().is_some());
         let (inner, image) = (Arc::clone(&self.inner), image.clone());
         let flight: Shared<Flight> =
-            async move { inner.fetch(identity, &image).await.map(Arc::new) }
+            async move { inner.fetch(identity, &image, reach).await.map(Arc::new) }
                 .boxed()
                 .shared();
         if let Some(weak) = flight.downgrade() {
@@ -205,6 +232,7 @@ impl Inner {
         &self,
         identity: CredentialIdentity,
         image: &ImageReference,
+        reach: Reach,
     ) -> Result<Artifact, FetchError> {
         let lane = self.shares.lane(image.registry());
         // Waiting for a turn does not count as the registry's time.
@@ -213,6 +241,7 @@ impl Inner {
             inner: self,
             image,
             identity,
+            reach,
             budget: self.shares.budget(&lane),
         };
         let Ok(found) = tokio::time::timeout(self.deadline, visit.discover()).await else {

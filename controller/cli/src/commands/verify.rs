@@ -4,12 +4,14 @@
 mod case;
 mod policy;
 
+use std::collections::BTreeMap;
+
 use lockmaster_core::evidence::{Evidence, PublicKey};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
-use lockmaster_core::gate::{GateReport, Verdict};
+use lockmaster_core::gate::{GateReport, Look, Verdict};
 use lockmaster_core::reason::Reason;
 use lockmaster_core::release::{ImageReference, parse_registry_address};
-use lockmaster_observe::registry::{Config, FetchError, Problem, RegistryClient};
+use lockmaster_observe::registry::{Artifact, Config, FetchError, Problem, Reach, RegistryClient};
 use lockmaster_verify::{Subject, judge};
 use serde::Serialize;
 
@@ -28,14 +30,26 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
     };
     let subjects = Subjects::of(&arguments, &policies, release)?;
     let needs = subjects.needs(&policies);
-    let keys = needs.get(&arguments.image);
-    let evidence = match keys {
-        None => None,
-        Some(keys) => Some(fetch(&arguments, keys).await?),
+    let mut found = Found::new(&arguments)?;
+    if let Some(keys) = needs.get(&arguments.image) {
+        found.read(&arguments.image, keys, Reach::Referrers).await?;
+    }
+    let gates = loop {
+        let (gates, looks) = subjects.gates(policies.clone(), found.evidence.clone());
+        if looks.is_empty() {
+            break gates;
+        }
+        for look in looks {
+            match look {
+                Look::Tags(image) => {
+                    let keys = needs.get(&image).cloned().unwrap_or_default();
+                    found.read(&image, &keys, Reach::Tags).await?;
+                }
+            }
+        }
     };
-    let bundles = evidence.as_ref().and_then(Observed::known);
-    let bundles = bundles.map_or(0, |evidence| evidence.bundles.len());
-    let gates = subjects.gates(policies.clone(), evidence);
+    let known = found.evidence.values().filter_map(Observed::known);
+    let bundles = known.map(|evidence| evidence.bundles.len()).sum();
     let exit = exit_of(&gates);
     let names = policies.iter().map(|fact| fact.name.clone());
     let view = View {
@@ -61,32 +75,63 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Reads what is attached to the image and judges each piece under every key.
-async fn fetch(arguments: &Verify, keys: &[PublicKey]) -> anyhow::Result<Observed<Evidence>> {
-    let client = RegistryClient::new(&Config {
-        plain_http: arguments.plain_http_registry.iter().cloned().collect(),
-        user_agent: concat!("kubectl-promote/", env!("CARGO_PKG_VERSION")).to_owned(),
-    })?;
-    let image = &arguments.image;
-    let artifact = match client.fetch(image).await {
-        Ok(artifact) => artifact,
-        Err(error) if error.cause() == Cause::Missing => {
-            return Ok(Observed::Unavailable(Unavailable::from(error)));
-        }
-        // Nothing is known then, so there is nothing to judge.
-        Err(error) => return Err(unreadable(&error, image).into()),
-    };
+/// What was found so far, by image.
+struct Found {
+    client: RegistryClient,
+    evidence: BTreeMap<ImageReference, Observed<Evidence>>,
+}
+
+impl Found {
+    fn new(arguments: &Verify) -> anyhow::Result<Self> {
+        let client = RegistryClient::new(&Config {
+            plain_http: arguments.plain_http_registry.iter().cloned().collect(),
+            user_agent: concat!("kubectl-promote/", env!("CARGO_PKG_VERSION")).to_owned(),
+        })?;
+        let evidence = BTreeMap::new();
+        Ok(Self { client, evidence })
+    }
+
+    /// Reads what is attached to the image and judges each piece under every key.
+    async fn read(
+        &mut self,
+        image: &ImageReference,
+        keys: &[PublicKey],
+        reach: Reach,
+    ) -> anyhow::Result<()> {
+        let seen = match self.client.look(image, reach).await {
+            Ok(artifact) => Observed::Known(judged(image, &artifact, keys, reach)?),
+            Err(error) if error.cause() == Cause::Missing => {
+                Observed::Unavailable(Unavailable::from(error))
+            }
+            // Nothing is known then, so there is nothing to judge.
+            Err(error) => return Err(unreadable(&error, image).into()),
+        };
+        self.evidence.insert(image.clone(), seen);
+        Ok(())
+    }
+}
+
+fn judged(
+    image: &ImageReference,
+    artifact: &Artifact,
+    keys: &[PublicKey],
+    reach: Reach,
+) -> Result<Evidence, Failure> {
     let digest = image.digest();
     let Some(subject) = Subject::new(digest, &artifact.manifest) else {
         // The client compares it as well; said here once more, because all below rests on it.
         let text = format!("the registry's manifest is not that of {digest}");
-        return Err(Failure::new(Exit::EvidenceInvalid, text).into());
+        return Err(Failure::new(Exit::EvidenceInvalid, text));
     };
     let bundles = artifact.bundles.iter();
-    Ok(Observed::Known(Evidence {
+    Ok(Evidence {
         subject: digest.clone(),
         bundles: bundles.map(|b| judge(&subject, &b.bytes, keys)).collect(),
-    }))
+        tags: match reach {
+            Reach::Referrers => Observed::Pending,
+            Reach::Tags => Observed::Known(()),
+        },
+    })
 }
 
 fn unreadable(error: &FetchError, image: &ImageReference) -> Failure {

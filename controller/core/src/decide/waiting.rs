@@ -385,5 +385,6 @@ pub(super) fn is_pending(case: &Case<'_>) -> bool {
         .workloads
         .iter()
         .any(|seen| matches!(seen, Observed::Pending));
-    evidence || workloads || matches!(case.facts.guard, Observed::Pending)
+    let guard = matches!(case.facts.guard, Observed::Pending);
+    evidence || workloads || guard || !gates::looks(case).is_empty()
 }

@@ -3,7 +3,7 @@
 use crate::case::Case;
 use crate::evidence::{Bundle, Evidence, KeyId};
 use crate::facts::{Cause, Observed, Unavailable};
-use crate::gate::{EvidenceReference, Finding};
+use crate::gate::{EvidenceReference, Finding, Look};
 use crate::policy::PolicyContent;
 use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
@@ -41,13 +41,16 @@ pub(super) fn ask_all(
     for image in case.images() {
         for (fact, content) in &asking {
             findings.push(match case.facts.evidence.get(image) {
-                Some(Observed::Known(evidence)) => question(&Question {
-                    case,
-                    policy: &fact.name,
-                    content,
-                    image,
-                    evidence,
-                }),
+                Some(Observed::Known(evidence)) => {
+                    let answer = question(&Question {
+                        case,
+                        policy: &fact.name,
+                        content,
+                        image,
+                        evidence,
+                    });
+                    beside_tags(answer, image, evidence)
+                }
                 Some(Observed::Unavailable(why)) => unavailable(why),
                 Some(Observed::Pending) => {
                     let text = format!("asking {} for it", image.registry());
@@ -68,6 +71,19 @@ pub(super) fn ask_all(
     }
     Finding::worst(findings)
         .unwrap_or_else(|| Finding::deny(Reason::ReleaseInvalid, "the Release has no component"))
+}
+
+/// What does not suffice says nothing yet while there are places that were not read.
+fn beside_tags(answer: Finding, image: &ImageReference, evidence: &Evidence) -> Finding {
+    match &evidence.tags {
+        _ if answer.verdict.is_open() => answer,
+        Observed::Known(()) => answer,
+        Observed::Unavailable(why) => unavailable(why),
+        Observed::Pending => {
+            let text = format!("asking {} for what lies under tags", image.registry());
+            Finding::unknown(Reason::EvidencePending, text).wanting(vec![Look::Tags(image.clone())])
+        }
+    }
 }
 
 fn unavailable(why: &Unavailable) -> Finding {
@@ -143,3 +159,6 @@ impl Question<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -345,10 +345,7 @@ mod tests {
         assert_eq!(ask(&Signature, &snapshot).reason, Reason::SignerNotTrusted);
         let mut snapshot = ready();
         let other = Digest::of(b"other");
-        let evidence = Evidence {
-            subject: other.clone(),
-            bundles: vec![signature("1.42.0")],
-        };
+        let evidence = Evidence::new(other.clone(), vec![signature("1.42.0")]);
         let known = Observed::Known(evidence);
         snapshot.facts.evidence.insert(image("1.42.0"), known);
         let report = ask(&Signature, &snapshot);

@@ -8,13 +8,20 @@ use lockmaster_core::facts::{Observed, Unavailable};
 use lockmaster_core::release::Digest;
 use lockmaster_verify::{Subject, judge};
 
-use crate::registry::Artifact;
+use crate::registry::{Artifact, Reach};
 
 /// A bundle's facts, and the keys that were tried: `verified_by` says nothing of any other.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Judged {
     pub(super) bundle: Bundle,
     pub(super) tried: BTreeSet<KeyId>,
+}
+
+/// What a look that succeeded found, and where it looked.
+#[derive(Debug, PartialEq)]
+pub(super) struct Seen {
+    pub(super) judged: Vec<Judged>,
+    pub(super) reach: Reach,
 }
 
 /// The last look failed.
@@ -28,10 +35,12 @@ struct Failure {
 #[derive(Default)]
 pub(super) struct Entry {
     /// Everything that is attached, as the last look that succeeded found it.
-    facts: Option<Vec<Judged>>,
+    facts: Option<Seen>,
     /// Why the last look failed, if it did.
     failure: Option<Failure>,
     asked: BTreeMap<KeyId, PublicKey>,
+    /// How far the next look goes; never less far than the last one.
+    reach: Reach,
     running: Option<Running>,
     delay: Option<Duration>,
 }
@@ -59,17 +68,24 @@ impl Entry {
         }
     }
 
-    pub(super) fn asked(&self) -> Vec<PublicKey> {
-        self.asked.values().cloned().collect()
+    /// What the next look needs: what is known, the keys asked about, and how far it goes.
+    pub(super) fn wanted(&self) -> (Vec<Judged>, Vec<PublicKey>, Reach) {
+        let known = self.facts.as_ref().map(|seen| seen.judged.clone());
+        let keys = self.asked.values().cloned().collect();
+        (known.unwrap_or_default(), keys, self.reach)
+    }
+
+    /// Lets this and all later looks read the tags; says whether one is to be made for that now.
+    pub(super) fn reach_for_tags(&mut self) -> bool {
+        let read = self.facts.as_ref().map(|seen| seen.reach);
+        let under_way = self.reach == Reach::Tags && self.is_completing();
+        self.reach = Reach::Tags;
+        read != Some(Reach::Tags) && !under_way
     }
 
     /// Whether a look has ended, well or not.
     pub(super) fn was_looked_at(&self) -> bool {
         self.facts.is_some() || self.failure.is_some()
-    }
-
-    pub(super) fn facts(&self) -> Vec<Judged> {
-        self.facts.clone().unwrap_or_default()
     }
 
     /// Whether a look is running or planned.
@@ -94,13 +110,14 @@ impl Entry {
     /// What is known with respect to `keys`. Pending, which asks for a look at once, until every
     /// bundle was tried with all of them, or a look that would have done so failed.
     pub(super) fn read(&self, subject: &Digest, keys: &[PublicKey]) -> Observed<Evidence> {
-        let facts = match (&self.facts, &self.failure) {
+        let seen = match (&self.facts, &self.failure) {
             (None, None) => return Observed::Pending,
             (None, Some(failure)) => return failure.observed(),
             // Absence is no fact, and stays unknown until a look succeeds.
-            (Some(facts), Some(failure)) if facts.is_empty() => return failure.observed(),
-            (Some(facts), _) => facts,
+            (Some(seen), Some(failure)) if seen.judged.is_empty() => return failure.observed(),
+            (Some(seen), _) => seen,
         };
+        let facts = &seen.judged;
         let wanted: BTreeSet<&KeyId> = keys.iter().map(|key| &key.id).collect();
         let is_tried = |key: &KeyId| facts.iter().all(|one| one.tried.contains(key));
         let mut untried = wanted.iter().filter(|key| !is_tried(key)).peekable();
@@ -120,23 +137,33 @@ impl Entry {
         Observed::Known(Evidence {
             subject: subject.clone(),
             bundles: bundles.collect(),
+            tags: self.tags(seen.reach),
         })
     }
 
+    /// Whether what lies under tags is known too, where the last good look went as far as `seen`.
+    fn tags(&self, seen: Reach) -> Observed<()> {
+        match (seen, self.reach, &self.failure) {
+            (Reach::Tags, _, _) => Observed::Known(()),
+            (Reach::Referrers, Reach::Tags, Some(failure)) => failure.observed(),
+            (Reach::Referrers, _, _) => Observed::Pending,
+        }
+    }
+
     /// Takes in what a look under `keys` brought. Facts stay facts: a failure is kept beside them.
-    pub(super) fn finish(&mut self, seen: Result<Vec<Judged>, Unavailable>, keys: &[PublicKey]) {
+    pub(super) fn finish(&mut self, seen: Result<Seen, Unavailable>, keys: &[PublicKey]) {
         self.running = None;
         match seen {
             Err(unavailable) => {
                 let keys = keys.iter().map(|key| key.id.clone()).collect();
                 self.failure = Some(Failure { unavailable, keys });
             }
-            Ok(facts) => {
-                if self.facts.as_deref().map(digests) != Some(digests(&facts)) {
+            Ok(seen) => {
+                if self.facts.as_ref().map(digests) != Some(digests(&seen)) {
                     // Something was pushed, and more may follow soon.
                     self.delay = None;
                 }
-                (self.facts, self.failure) = (Some(facts), None);
+                (self.facts, self.failure) = (Some(seen), None);
             }
         }
     }
@@ -164,8 +191,8 @@ impl Failure {
     }
 }
 
-fn digests(facts: &[Judged]) -> BTreeSet<&Digest> {
-    facts.iter().map(|one| &one.bundle.digest).collect()
+fn digests(seen: &Seen) -> BTreeSet<&Digest> {
+    seen.judged.iter().map(|one| &one.bundle.digest).collect()
 }
 
 /// Why what is attached was not judged.

@@ -16,8 +16,12 @@ use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::entry::Seen;
 use super::{EvidenceStore, FetchOutcome, LIMITS, Limits};
+use crate::registry::Reach;
 use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
+
+mod reach;
 
 struct Signer {
     pair: EcdsaKeyPair,
@@ -413,6 +417,14 @@ async fn forgotten_images_are_not_read_again() {
     assert!(bench.woken.try_recv().is_err());
 }
 
+/// A look that found nothing.
+fn nothing() -> Seen {
+    Seen {
+        judged: Vec::new(),
+        reach: Reach::Referrers,
+    }
+}
+
 #[tokio::test]
 async fn delays_double_up_to_the_longest_and_start_anew_after_a_change() {
     let mut entry = super::Entry::default();
@@ -424,13 +436,13 @@ async fn delays_double_up_to_the_longest_and_start_anew_after_a_change() {
     assert_eq!(seconds, [10, 20, 40, 80, 160, 320, 600, 600]);
     let spread = lockmaster_core::release::Digest::from_sha256(&[255; 32]);
     assert_eq!(entry.next_delay(delays, &spread).as_secs(), 675);
-    entry.finish(Ok(Vec::new()), &[]);
+    entry.finish(Ok(nothing()), &[]);
     assert_eq!(entry.next_delay(delays, &digest).as_secs(), 10);
     let failed = Unavailable {
         cause: Cause::Unreachable,
         message: String::new(),
     };
     entry.finish(Err(failed), &[]);
-    entry.finish(Ok(Vec::new()), &[]);
+    entry.finish(Ok(nothing()), &[]);
     assert_eq!(entry.next_delay(delays, &digest).as_secs(), 20);
 }

@@ -1,4 +1,5 @@
-//! What is attached to one image: the subject, its referrers, their manifests, their bundles.
+//! What is attached to one image: the subject, the lists of what refers to it, their manifests, their
+//! bundles.
 //!
 //! Everything that lists is a hint; only what hashes to its digest is passed on, and only
 //! signatures count later. Parts that are not there any more are left out; a part that cannot be
@@ -14,18 +15,13 @@ use reqwest::Url;
 
 use super::cache::{CacheKey, Cached, Collection};
 use super::document::{
-    self, ACCEPT_INDEX, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, Document, MANIFEST_LIMIT,
+    self, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, Document, MANIFEST_LIMIT,
 };
+use super::listing::limit_referrers;
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
 use super::transport::{Outcome, Request};
-use super::{CandidateBundle, CredentialIdentity, Inner};
-
-/// Pages of referrers that are read (`Link`, distribution specification 1.1).
-const PAGE_LIMIT: usize = 5;
-
-/// Referrers that are looked at (CVE-2023-46737, CVE-2024-45395: endless attachments).
-const REFERRER_LIMIT: usize = 128;
+use super::{CandidateBundle, CredentialIdentity, Inner, Reach};
 
 /// Bundles of one predicate annotation that are read. The annotation is not signed, so that this
 /// keeps an honest pipeline that signs too often from crowding out the rest, and nobody else.
@@ -37,14 +33,12 @@ const BUNDLE_COUNT_LIMIT: usize = 128;
 /// Requests in flight for one image at a time.
 const PARALLEL: usize = 16;
 
-/// The code of a repository that does not exist, as opposed to an API that does not.
-const NAME_UNKNOWN: &str = "NAME_UNKNOWN";
-
 /// One look at one image.
 pub(super) struct Visit<'a> {
     pub(super) inner: &'a Inner,
     pub(super) image: &'a ImageReference,
     pub(super) identity: CredentialIdentity,
+    pub(super) reach: Reach,
     pub(super) budget: Budget,
 }
 
@@ -52,14 +46,6 @@ pub(super) struct Visit<'a> {
 pub(super) struct Found {
     pub(super) manifest: Arc<Vec<u8>>,
     pub(super) bundles: Vec<CandidateBundle>,
-}
-
-enum Listed {
-    Referrers(Vec<Descriptor>),
-    /// 404, which may mean that there is no such API.
-    NotFound {
-        code: String,
-    },
 }
 
 /// What the two kinds of content by digest differ in.
@@ -88,21 +74,9 @@ const BLOB: Part = Part {
 impl Visit<'_> {
     /// Three steps, each in parallel: subject and list; manifests; bundles.
     pub(super) async fn discover(&self) -> Result<Found, FetchError> {
-        let (subject, listed) = tokio::join!(self.subject(), self.list());
+        let (subject, lists) = tokio::join!(self.subject(), self.lists());
         let subject = subject?;
-        let descriptors = match listed? {
-            Listed::Referrers(descriptors) => descriptors,
-            Listed::NotFound { code } if code == NAME_UNKNOWN => {
-                return Err(Problem::Document(format!(
-                    "the registry answers {NAME_UNKNOWN} for a repository it has"
-                ))
-                .reading(self.name("the referrers")));
-            }
-            Listed::NotFound { .. } => {
-                self.inner.remember_no_referrers(self.identity, self.image);
-                self.fallback().await?
-            }
-        };
+        let descriptors = self.listed(lists).await?;
         let layers = self.carriers(descriptors).await?;
         let bundles = self.bundles(layers).await?;
         Ok(Found {
@@ -123,61 +97,12 @@ impl Visit<'_> {
             .map_err(|problem| problem.reading(self.name("the manifest")))
     }
 
-    async fn list(&self) -> Result<Listed, FetchError> {
-        if self.inner.knows_no_referrers(self.identity, self.image) {
-            return self.fallback().await.map(Listed::Referrers);
-        }
-        self.referrers()
-            .await
-            .map_err(|problem| problem.reading(self.name("the referrers")))
-    }
-
-    async fn referrers(&self) -> Result<Listed, Problem> {
-        let mut descriptors = Vec::new();
-        let mut url = self.url(&format!("referrers/{}", self.image.digest()))?;
-        for page in 0..PAGE_LIMIT {
-            let answer = match self
-                .get(url.clone(), Some(ACCEPT_INDEX), MANIFEST_LIMIT)
-                .await?
-            {
-                Outcome::Found(answer) => answer,
-                Outcome::Missing { code } if page == 0 => return Ok(Listed::NotFound { code }),
-                Outcome::Missing { .. } => return Err(Problem::Missing),
-            };
-            descriptors.extend(index(&answer.body, answer.content_type.as_deref())?);
-            limit_referrers(&descriptors)?;
-            match answer.link.as_deref().and_then(next_link) {
-                None => return Ok(Listed::Referrers(descriptors)),
-                Some(next) => url = same_host(&url, next)?,
-            }
-        }
-        Err(Problem::Limit {
-            what: "pages",
-            limit: PAGE_LIMIT,
-        })
-    }
-
-    /// The index under the tag `sha256-<hex>` (distribution specification 1.1, referrers tag
-    /// schema). Anyone who may push may change it: a hint like the rest.
-    async fn fallback(&self) -> Result<Vec<Descriptor>, FetchError> {
-        let tag = format!("sha256-{}", self.image.digest().hexadecimal());
-        let read = async {
-            let url = self.url(&format!("manifests/{tag}"))?;
-            let Outcome::Found(answer) = self.get(url, Some(ACCEPT_INDEX), MANIFEST_LIMIT).await?
-            else {
-                return Ok(Vec::new());
-            };
-            let descriptors = index(&answer.body, answer.content_type.as_deref())?;
-            limit_referrers(&descriptors)?;
-            Ok(descriptors)
-        };
-        read.await
-            .map_err(|problem: Problem| problem.reading(self.name("the referrers tag")))
-    }
-
     /// The layers that are bundles, over all manifests, within the caps.
     async fn carriers(&self, all: Vec<Descriptor>) -> Result<Vec<(Digest, u64)>, FetchError> {
-        let carriers: Vec<Option<Carrier>> = stream::iter(document::carriers(all))
+        let referrers = document::carriers(all);
+        limit_referrers(&referrers)
+            .map_err(|problem| problem.reading(self.name("the referrers")))?;
+        let carriers: Vec<Option<Carrier>> = stream::iter(referrers)
             .map(|(digest, size)| async move {
                 self.by_digest(&CARRIER, &digest, Some(size), Carrier::read)
                     .await
@@ -264,7 +189,7 @@ impl Visit<'_> {
         Ok(Some(made))
     }
 
-    async fn get(
+    pub(super) async fn get(
         &self,
         url: Url,
         accept: Option<&'static str>,
@@ -282,14 +207,14 @@ impl Visit<'_> {
         self.inner.transport.get(&request).await
     }
 
-    fn url(&self, rest: &str) -> Result<Url, Problem> {
+    pub(super) fn url(&self, rest: &str) -> Result<Url, Problem> {
         let registry = self.inner.transport.registry(self.image)?;
         registry
             .join(&format!("/v2/{}/{rest}", self.image.path()))
             .map_err(|_| Problem::Address("the image's repository is no path".to_owned()))
     }
 
-    fn name(&self, what: &str) -> String {
+    pub(super) fn name(&self, what: &str) -> String {
         format!("{what} of {}", self.image)
     }
 }
@@ -339,65 +264,4 @@ fn bundles_of(carriers: impl Iterator<Item = Carrier>) -> Result<Vec<(Digest, u6
         }
     }
     Ok(found)
-}
-
-fn index(body: &[u8], content_type: Option<&str>) -> Result<Vec<Descriptor>, Problem> {
-    match document::read(body, content_type)? {
-        Document::Index { manifests, .. } => Ok(manifests),
-        Document::Manifest { .. } => Err(Problem::Document("it is no index".to_owned())),
-    }
-}
-
-fn limit_referrers(descriptors: &[Descriptor]) -> Result<(), Problem> {
-    if descriptors.len() > REFERRER_LIMIT {
-        return Err(Problem::Limit {
-            what: "referrers",
-            limit: REFERRER_LIMIT,
-        });
-    }
-    Ok(())
-}
-
-/// The target of `rel="next"` (RFC 8288).
-fn next_link(header: &str) -> Option<&str> {
-    header.split(',').find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let next = parameters
-            .split(';')
-            .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"));
-        next.then_some(target)
-    })
-}
-
-fn same_host(at: &Url, link: &str) -> Result<Url, Problem> {
-    let next = at.join(link).ok().filter(|next| {
-        next.origin() == at.origin() && next.username().is_empty() && next.password().is_none()
-    });
-    next.ok_or_else(|| Problem::Redirect("the registry's next page is on another host".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_link_is_found_and_stays_on_the_host() {
-        assert_eq!(next_link("</v2/a?n=1>; rel=\"next\""), Some("/v2/a?n=1"));
-        assert_eq!(next_link("<a>; rel=\"prev\", <b>;rel=next"), Some("b"));
-        assert_eq!(next_link("nothing"), None);
-        let at = Url::parse("https://registry.example/v2/a/referrers/x").unwrap();
-        assert_eq!(
-            same_host(&at, "/v2/next").unwrap().as_str(),
-            "https://registry.example/v2/next"
-        );
-        for foreign in [
-            "https://evil.example/v2/next",
-            "http://registry.example/v2/next",
-            "//evil.example/v2",
-            "https://registry.example:444/v2",
-            "https://me:x@registry.example/v2",
-        ] {
-            assert!(same_host(&at, foreign).is_err(), "{foreign}");
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 mod carriers;
 mod limits;
+mod tags;
 
 use std::time::{Duration, Instant};
 

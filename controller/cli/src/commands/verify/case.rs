@@ -9,7 +9,7 @@ use lockmaster_core::decide::Input;
 use lockmaster_core::environment::{Environment, Span, Tier};
 use lockmaster_core::evidence::{Evidence, PublicKey};
 use lockmaster_core::facts::{Facts, Observed};
-use lockmaster_core::gate::{GateReport, evaluate};
+use lockmaster_core::gate::{GateReport, Look, evaluate};
 use lockmaster_core::gates;
 use lockmaster_core::policy::{Match, PolicyContent, PolicyFact};
 use lockmaster_core::promotion::{Action, Memory, Promotion, Request};
@@ -24,7 +24,6 @@ const GATES: [&str; 3] = ["signature", "provenance", "sbom"];
 /// What is judged.
 #[derive(Debug)]
 pub(super) struct Subjects {
-    image: ImageReference,
     namespace: String,
     release: Release,
 }
@@ -50,7 +49,6 @@ impl Subjects {
         };
         Ok(Self {
             namespace: namespace(arguments, policies)?,
-            image: arguments.image.clone(),
             release,
         })
     }
@@ -77,15 +75,14 @@ impl Subjects {
         needs(&self.environment(), &self.release, &pairs)
     }
 
-    /// What the evidence gates say.
+    /// What the evidence gates say, and what must be read before they can say more.
     pub(super) fn gates(
         &self,
         policies: Vec<PolicyFact>,
-        evidence: Option<Observed<Evidence>>,
-    ) -> Vec<GateReport> {
+        evidence: BTreeMap<ImageReference, Observed<Evidence>>,
+    ) -> (Vec<GateReport>, BTreeSet<Look>) {
         let environment = self.environment();
         let promotion = self.promotion();
-        let evidence = evidence.map(|evidence| (self.image.clone(), evidence));
         let release = self.release.clone();
         let facts = Facts {
             cluster: String::new(),
@@ -100,7 +97,7 @@ impl Subjects {
             records_problem: None,
             upstream: BTreeMap::new(),
             upstream_problems: BTreeMap::new(),
-            evidence: evidence.into_iter().collect(),
+            evidence,
         };
         let promotions = [promotion];
         let input = Input {
@@ -111,11 +108,11 @@ impl Subjects {
         };
         let [promotion] = &promotions;
         let case = Case::new(promotion, &input);
-        gates::ALL
+        let reports = gates::ALL
             .iter()
             .filter(|gate| GATES.contains(&gate.name()))
-            .map(|gate| evaluate(*gate, &case))
-            .collect()
+            .map(|gate| evaluate(*gate, &case));
+        (reports.collect(), gates::looks(&case))
     }
 
     fn environment(&self) -> Environment {
@@ -280,7 +277,8 @@ mod tests {
     fn check(evidence: Option<Observed<Evidence>>, expect: Reason) {
         let arguments = arguments("registry.example/shop/checkout", &[]);
         let subjects = subjects(&arguments, POLICY).unwrap();
-        let gates = subjects.gates(policies(POLICY), evidence);
+        let evidence = evidence.map(|evidence| (arguments.image.clone(), evidence));
+        let (gates, _) = subjects.gates(policies(POLICY), evidence.into_iter().collect());
         let names: Vec<_> = gates.iter().map(|gate| gate.name.as_str()).collect();
         assert_eq!(names, GATES);
         assert_eq!(gates[0].reason, expect);
@@ -289,13 +287,8 @@ mod tests {
 
     #[test]
     fn the_gates_are_those_of_the_operator() {
-        let empty = Evidence {
-            subject: arguments("registry.example/shop/checkout", &[])
-                .image
-                .digest()
-                .clone(),
-            bundles: vec![],
-        };
+        let image = arguments("registry.example/shop/checkout", &[]).image;
+        let empty = Evidence::new(image.digest().clone(), vec![]);
         check(Some(Observed::Known(empty)), Reason::SignatureMissing);
         check(None, Reason::SourceNotAllowed);
         let down = Unavailable {
