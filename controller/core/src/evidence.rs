@@ -66,6 +66,9 @@ pub struct PublicKey {
 pub struct Evidence {
     /// The digest all of it was looked up for; its manifest was fetched and hashes to it.
     pub subject: Digest,
+    /// What the digest is of.
+    #[serde(default, skip_serializing_if = "Form::is_plain")]
+    pub form: Form,
     /// What was found, in the registry's order.
     pub bundles: Vec<Bundle>,
     /// Whether the tags were read too, under which registries without a referrers API and older
@@ -81,8 +84,66 @@ impl Evidence {
     pub fn new(subject: Digest, bundles: Vec<Bundle>) -> Self {
         Self {
             subject,
+            form: Form::default(),
             bundles,
             tags: were_read(),
+        }
+    }
+}
+
+/// What a digest is of. Read from bytes that hash to it, so that it never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Form {
+    /// One image.
+    Image {
+        /// Digest of its configuration, by which some runtimes name it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        config: Option<Digest>,
+    },
+    /// An index: one image for each of several platforms.
+    Index {
+        /// Those that may run, in the index's order: at least one, at most [`CHILDREN_LIMIT`], each
+        /// digest and each platform once.
+        children: Vec<Child>,
+    },
+    /// An index that nobody can judge.
+    Unfit {
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Images of one index that may run. The largest public ones have a dozen.
+pub const CHILDREN_LIMIT: usize = 32;
+
+/// The image of an index for one platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Child {
+    /// For people: `linux/arm64/v8`.
+    pub platform: String,
+    /// Its manifest.
+    pub digest: Digest,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::Image { config: None }
+    }
+}
+
+impl Form {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The images of an index; none of anything else.
+    #[must_use]
+    pub fn children(&self) -> &[Child] {
+        match self {
+            Self::Index { children } => children,
+            Self::Image { .. } | Self::Unfit { .. } => &[],
         }
     }
 }

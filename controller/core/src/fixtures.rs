@@ -19,8 +19,8 @@ use lockmaster_core::facts::{Container, Facts, Guard, Observed, Pod, WindowFact,
 use lockmaster_core::gate::{self, Gate, GateReport, Verdict};
 use lockmaster_core::plan::PublishedPlan;
 use lockmaster_core::policy::{
-    ApprovalRule, Authority, EvidenceRules, KeyText, Match, Policy, PolicyContent, PolicyFact,
-    ProvenanceRule, SbomRule, SignatureRule, SourceRule,
+    ApprovalRule, Authority, EvidenceRules, IndexEvidence, KeyText, Match, Policy, PolicyContent,
+    PolicyFact, ProvenanceRule, SbomRule, SignatureRule, SourceRule,
 };
 use lockmaster_core::promotion::{
     Action, Memory, Promotion, PromotionReference, REQUESTED_BY_ANNOTATION, ReleaseReference,
@@ -243,6 +243,7 @@ pub(crate) fn policy() -> Policy {
                 formats: vec![],
                 min_components: None,
             }),
+            index_evidence: IndexEvidence::Refuse,
         },
         approvals: vec![ApprovalRule {
             role: "release-manager".into(),

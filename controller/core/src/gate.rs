@@ -98,7 +98,9 @@ pub struct GateReport {
 /// lies in another place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Look {
-    /// The tags beside this image.
+    /// The images of this index, and what is attached to each of them.
+    Children(ImageReference),
+    /// The tags beside this image, or this image of an index.
     Tags(ImageReference),
 }
 

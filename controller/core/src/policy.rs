@@ -225,6 +225,25 @@ pub struct EvidenceRules {
     /// Bill of materials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<SbomRule>,
+    /// Whether a bill of materials that is attached to an image index counts for its images;
+    /// `Refuse` when left out: each image that may run needs its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub index_evidence: IndexEvidence,
+}
+
+/// Whether what says what is in an image counts when it is attached to an index of several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IndexEvidence {
+    /// Each image of the index needs its own: no two of them hold the same.
+    #[default]
+    Refuse,
+    /// One for the index is enough.
+    Accept,
+}
+
+/// What is left out of a stored policy, so that a field that came later changes no digest.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl EvidenceRules {
@@ -235,6 +254,7 @@ impl EvidenceRules {
             signatures,
             provenance,
             sbom,
+            index_evidence: _,
         } = self;
         signatures.is_some() || !provenance.is_empty() || sbom.is_some()
     }

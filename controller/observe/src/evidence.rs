@@ -8,7 +8,7 @@
 mod entry;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use crate::registry::{Artifact, Reach, RegistryClient};
-use entry::{Entry, JudgeError, Judged, Seen};
+use entry::{Entry, JudgeError, Seen, Wanted};
 
 /// The registry tells nobody that something was pushed: it is asked again after 10 seconds, then
 /// ever more rarely, up to every 10 minutes.
@@ -112,7 +112,7 @@ impl EvidenceStore {
 
     /// What is known about `image`, with the signatures under `keys`. Never waits. Must be called
     /// on a Tokio runtime: what is not known yet is fetched or judged in the background, and the
-    /// image named on the channel when that is done.
+    /// image named on the channel when that is done, and each index that lists it.
     #[must_use]
     pub fn read(&self, image: &ImageReference, keys: &[PublicKey]) -> Observed<Evidence> {
         let mut entries = self.inner.lock();
@@ -179,15 +179,27 @@ impl EvidenceStore {
         }
     }
 
-    /// Forgets the images that are not in `keep`, and ends what is planned or running for them.
+    /// Forgets the images that are neither in `keep` nor listed by an index in it, and ends what is
+    /// planned or running for them.
     pub fn forget(&self, keep: &BTreeSet<ImageReference>) {
-        self.inner.lock().retain(|image, _| keep.contains(image));
+        let mut entries = self.inner.lock();
+        let kept = entries.iter().filter(|(image, _)| keep.contains(image));
+        let children: BTreeSet<_> = kept.flat_map(children_of).collect();
+        entries.retain(|image, _| keep.contains(image) || children.contains(image));
     }
 
     fn spawn(&self, image: &ImageReference, work: Work) -> AbortHandle {
         let (inner, image) = (Arc::clone(&self.inner), image.clone());
         tokio::spawn(async move { inner.work(image, work).await }).abort_handle()
     }
+}
+
+/// The images of an index.
+fn children_of((index, entry): (&ImageReference, &Entry)) -> Vec<ImageReference> {
+    let children = entry.children().iter();
+    children
+        .map(|child| index.with_digest(child.digest.clone()))
+        .collect()
 }
 
 /// Why a task runs.
@@ -209,37 +221,51 @@ impl Inner {
         if let Work::ReadAgain(delay) = work {
             tokio::time::sleep(delay).await;
         }
-        let Some((known, keys, reach)) = self.lock().get(&image).map(Entry::wanted) else {
+        let Some(wanted) = self.lock().get(&image).map(Entry::wanted) else {
             return;
         };
-        let seen = self.look(&image, work, known, &keys, reach).await;
-        if let Some(entry) = self.lock().get_mut(&image) {
+        let keys = wanted.keys.clone();
+        let seen = self.look(&image, work, wanted).await;
+        let mut entries = self.lock();
+        if let Some(entry) = entries.get_mut(&image) {
             entry.finish(seen, &keys);
         }
-        // Nobody listens only when the operator is ending.
-        let _ = self.wake.send(image);
+        // Who waits for an image of an index knows only the index.
+        let indexes = entries.iter().filter(|(_, entry)| {
+            let mut children = entry.children().iter();
+            children.any(|child| child.digest == *image.digest())
+        });
+        let indexes: Vec<_> = indexes.map(|(index, _)| index.clone()).collect();
+        drop(entries);
+        for known in indexes.into_iter().chain([image]) {
+            // Nobody listens only when the operator is ending.
+            let _ = self.wake.send(known);
+        }
     }
 
     async fn look(
         &self,
         image: &ImageReference,
         work: Work,
-        known: Vec<Judged>,
-        keys: &[PublicKey],
-        reach: Reach,
+        wanted: Wanted,
     ) -> Result<Seen, Unavailable> {
-        let cached = match work {
-            Work::Complete if !known.is_empty() => {
-                let digests: Vec<_> = known.iter().map(|one| one.bundle.digest.clone()).collect();
-                self.client.read_cached(image, &digests).map(Arc::new)
+        let Wanted { known, keys, reach } = wanted;
+        let cached = match (work, &known) {
+            (Work::Complete, Some(known)) if !known.judged.is_empty() => {
+                let bundles = known.judged.iter().map(|one| one.bundle.digest.clone());
+                let bundles: Vec<_> = bundles.collect();
+                let cached = self.client.read_cached(image, &bundles);
+                // It reaches no further than the look that brought it.
+                cached.map(|artifact| (Arc::new(artifact), known.reach))
             }
-            Work::Complete | Work::ReadAgain(_) => None,
+            (Work::Complete | Work::ReadAgain(_), _) => None,
         };
-        let artifact = match cached {
-            Some(artifact) => artifact,
-            None => self.fetch(image, reach).await?,
+        let (artifact, reach) = match cached {
+            Some(cached) => cached,
+            None => (self.fetch(image, reach).await?, reach),
         };
-        let keys = keys.to_vec();
+        let known = known.map(|seen| seen.judged).unwrap_or_default();
+        let form = artifact.form.clone();
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
         // cannot be ended from outside.
@@ -254,7 +280,11 @@ impl Inner {
             message: format!("failed to judge the evidence of {image}: {text}"),
         };
         match tokio::task::spawn_blocking(judge).await {
-            Ok(Ok(judged)) => Ok(Seen { judged, reach }),
+            Ok(Ok(judged)) => Ok(Seen {
+                form,
+                judged,
+                reach,
+            }),
             Ok(Err(error @ JudgeError::Manifest)) => {
                 Err(failed(Cause::Untrustworthy, &error.to_string()))
             }

@@ -1,19 +1,19 @@
 //! One look at an Environment and everything its promotions depend on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod attached;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use lockmaster_api::{ClusterPromotionPolicy, Environment, Promotion, convert};
-use lockmaster_core::case::{Case, matching, needs};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::WorkloadReference;
 use lockmaster_core::facts::{Cause, Facts, Guard, Observed, Unavailable, WindowFact};
-use lockmaster_core::gate::Look;
 use lockmaster_core::policy::PolicyFact;
-use lockmaster_core::release::{ImageReference, Release};
+use lockmaster_core::release::Release;
 use lockmaster_core::{environment, gates, promotion};
 
 pub use crate::rules::{policy_content, policy_fact, window_fact};
@@ -119,14 +119,7 @@ impl Observer {
         } = self.promotions(&environment, first_seen);
         let mut facts = self.rules(&environment, guard);
         let workload_versions = self.add_world(&mut facts, &environment, &promotions);
-        facts.evidence = self.evidence(&environment, &facts);
-        let input = Input {
-            promotions: &promotions,
-            environment: &environment,
-            facts: &facts,
-            now,
-        };
-        self.look_further(&input);
+        self.add_evidence(&mut facts, &environment, &promotions, now);
         Ok(Observation {
             environment,
             promotions,
@@ -319,29 +312,6 @@ impl Observer {
                 Some((name.clone(), window_fact(&object)))
             })
             .collect()
-    }
-
-    fn evidence(
-        &self,
-        environment: &environment::Environment,
-        facts: &Facts,
-    ) -> BTreeMap<ImageReference, Observed<lockmaster_core::evidence::Evidence>> {
-        let tier = environment.effective_tier(&facts.namespaces);
-        let policies = matching(environment, facts, tier);
-        let releases = facts.releases.values().filter_map(Observed::known);
-        let needs = releases.flat_map(|release| needs(environment, release, &policies));
-        self.evidence.read_all(needs)
-    }
-
-    /// Lets be read what a gate would otherwise take for absent.
-    fn look_further(&self, input: &Input<'_>) {
-        let cases = input.promotions.iter().map(|one| Case::new(one, input));
-        let looks: BTreeSet<Look> = cases.flat_map(|case| gates::looks(&case)).collect();
-        for look in looks {
-            match look {
-                Look::Tags(image) => self.evidence.read_tags(&image),
-            }
-        }
     }
 }
 

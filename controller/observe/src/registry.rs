@@ -8,6 +8,7 @@ mod address;
 mod cache;
 mod discovery;
 mod document;
+mod index;
 mod listing;
 mod problem;
 mod shares;
@@ -27,6 +28,7 @@ use cache::{Cache, CacheKey, Cached, Collection};
 use discovery::{Found, Visit};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
 use shares::{Held, Shares};
@@ -103,6 +105,8 @@ pub enum Reach {
 pub struct Artifact {
     /// The image's manifest or index, byte for byte.
     pub manifest: Arc<Vec<u8>>,
+    /// What it is: one image, or an index of several.
+    pub form: Form,
     /// What may be Sigstore bundles about it, in the registry's order, each once.
     pub bundles: Vec<CandidateBundle>,
     /// The memory for it, which others may have when this is dropped.
@@ -185,19 +189,21 @@ impl RegistryClient {
                 collection,
                 digest: digest.clone(),
             };
-            let bytes = self.inner.read_cache(&key)?.bytes;
-            budget.try_take(bytes.len()).then_some(bytes)
+            let cached = self.inner.read_cache(&key)?;
+            budget.try_take(cached.bytes.len()).then_some(cached)
         };
         let manifest = read(Collection::Manifests, image.digest())?;
+        let form = index::form_of(&manifest).ok()?;
         let bundle = |digest: &Digest| {
             Some(CandidateBundle {
                 digest: digest.clone(),
-                bytes: read(Collection::Blobs, digest)?,
+                bytes: read(Collection::Blobs, digest)?.bytes,
             })
         };
         let bundles = bundles.iter().map(bundle).collect::<Option<_>>()?;
         Some(Artifact {
-            manifest,
+            manifest: manifest.bytes,
+            form,
             bundles,
             _held: budget.into_held(),
         })
@@ -253,9 +259,14 @@ impl Inner {
             };
             return Err(problem.reading(format!("the evidence of {image}")));
         };
-        let Found { manifest, bundles } = found?;
+        let Found {
+            manifest,
+            form,
+            bundles,
+        } = found?;
         Ok(Artifact {
             manifest,
+            form,
             bundles,
             _held: visit.budget.into_held(),
         })

@@ -154,8 +154,9 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
                 && !gate.verdict.is_open()
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
-            for component in &release.components {
-                context.observer.evidence.insufficient(&component.image);
+            let components = release.components.iter();
+            for image in components.flat_map(|one| seen.facts.looked_up(&one.image)) {
+                context.observer.evidence.insufficient(&image);
             }
         }
     }

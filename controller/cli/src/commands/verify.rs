@@ -40,11 +40,11 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
             break gates;
         }
         for look in looks {
+            // The images of an index are judged under the keys that the index is.
+            let keys = needs.get(&arguments.image).map_or(&[][..], Vec::as_slice);
             match look {
-                Look::Tags(image) => {
-                    let keys = needs.get(&image).cloned().unwrap_or_default();
-                    found.read(&image, &keys, Reach::Tags).await?;
-                }
+                Look::Tags(image) => found.read(&image, keys, Reach::Tags).await?,
+                Look::Children(index) => found.read_children(&index, keys).await?,
             }
         }
     };
@@ -109,6 +109,20 @@ impl Found {
         self.evidence.insert(image.clone(), seen);
         Ok(())
     }
+
+    async fn read_children(
+        &mut self,
+        index: &ImageReference,
+        keys: &[PublicKey],
+    ) -> anyhow::Result<()> {
+        let known = self.evidence.get(index).and_then(Observed::known);
+        let children = known.map_or(&[][..], |index| index.form.children());
+        let images = children.iter().map(|c| index.with_digest(c.digest.clone()));
+        for image in images.collect::<Vec<_>>() {
+            self.read(&image, keys, Reach::Referrers).await?;
+        }
+        Ok(())
+    }
 }
 
 fn judged(
@@ -126,6 +140,7 @@ fn judged(
     let bundles = artifact.bundles.iter();
     Ok(Evidence {
         subject: digest.clone(),
+        form: artifact.form.clone(),
         bundles: bundles.map(|b| judge(&subject, &b.bytes, keys)).collect(),
         tags: match reach {
             Reach::Referrers => Observed::Pending,

@@ -1,12 +1,15 @@
 //! What the three evidence gates share: looking at the images, the policies, and the bundles.
 
+mod platforms;
+
 use crate::case::Case;
 use crate::evidence::{Bundle, Evidence, KeyId};
-use crate::facts::{Cause, Observed, Unavailable};
-use crate::gate::{EvidenceReference, Finding, Look};
-use crate::policy::PolicyContent;
+use crate::gate::{EvidenceReference, Finding};
+use crate::policy::{IndexEvidence, PolicyContent};
 use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
+
+use platforms::Rule;
 
 /// One policy's question about one image.
 pub(super) struct Question<'a> {
@@ -17,10 +20,34 @@ pub(super) struct Question<'a> {
     pub(super) evidence: &'a Evidence,
 }
 
-/// Asks `question` of every image under every policy that `asks`, and gives the worst answer.
+/// Asks `question` of every image under every policy that `asks`, and gives the worst answer. Of an
+/// index: what suffices on it, or on each of its images.
 pub(super) fn ask_all(
     case: &Case<'_>,
     asks: impl Fn(&PolicyContent) -> bool,
+    question: impl Fn(&Question<'_>) -> Finding,
+) -> Finding {
+    ask(case, asks, |_| true, question)
+}
+
+/// The same, for what tells what is in an image: what suffices on each image of an index, and on the
+/// index only where the policy says so.
+pub(super) fn ask_each_image(
+    case: &Case<'_>,
+    asks: impl Fn(&PolicyContent) -> bool,
+    question: impl Fn(&Question<'_>) -> Finding,
+) -> Finding {
+    let accepts = |content: &PolicyContent| match content.policy.evidence.index_evidence {
+        IndexEvidence::Accept => true,
+        IndexEvidence::Refuse => false,
+    };
+    ask(case, asks, accepts, question)
+}
+
+fn ask(
+    case: &Case<'_>,
+    asks: impl Fn(&PolicyContent) -> bool,
+    on_index: impl Fn(&PolicyContent) -> bool,
     question: impl Fn(&Question<'_>) -> Finding,
 ) -> Finding {
     let asking: Vec<_> = case
@@ -40,68 +67,18 @@ pub(super) fn ask_all(
     let mut findings = Vec::new();
     for image in case.images() {
         for (fact, content) in &asking {
-            findings.push(match case.facts.evidence.get(image) {
-                Some(Observed::Known(evidence)) => {
-                    let answer = question(&Question {
-                        case,
-                        policy: &fact.name,
-                        content,
-                        image,
-                        evidence,
-                    });
-                    beside_tags(answer, image, evidence)
-                }
-                Some(Observed::Unavailable(why)) => unavailable(why),
-                Some(Observed::Pending) => {
-                    let text = format!("asking {} for it", image.registry());
-                    Finding::unknown(Reason::EvidencePending, text)
-                }
-                None => Finding::deny(
-                    Reason::SourceNotAllowed,
-                    format!(
-                        "{} is not asked for evidence: no policy gives it to product {} in \
-                         namespace {}",
-                        image.repository(),
-                        case.environment.product,
-                        case.environment.namespace
-                    ),
-                ),
-            });
+            let rule = Rule {
+                case,
+                policy: &fact.name,
+                content,
+                on_index: on_index(content),
+                question: &question,
+            };
+            findings.push(rule.of(image));
         }
     }
     Finding::worst(findings)
         .unwrap_or_else(|| Finding::deny(Reason::ReleaseInvalid, "the Release has no component"))
-}
-
-/// What does not suffice says nothing yet while there are places that were not read.
-fn beside_tags(answer: Finding, image: &ImageReference, evidence: &Evidence) -> Finding {
-    match &evidence.tags {
-        _ if answer.verdict.is_open() => answer,
-        Observed::Known(()) => answer,
-        Observed::Unavailable(why) => unavailable(why),
-        Observed::Pending => {
-            let text = format!("asking {} for what lies under tags", image.registry());
-            Finding::unknown(Reason::EvidencePending, text).wanting(vec![Look::Tags(image.clone())])
-        }
-    }
-}
-
-fn unavailable(why: &Unavailable) -> Finding {
-    let Unavailable { cause, message } = why;
-    match cause {
-        Cause::Unreachable | Cause::Forbidden | Cause::Untrustworthy => Finding::unknown(
-            Reason::RegistryUnavailable,
-            format!("{message}; it is asked again by itself"),
-        ),
-        Cause::Missing => Finding::hold(
-            Reason::ArtifactMissing,
-            format!("{message}; push the image, or name the digest that was pushed"),
-        ),
-        Cause::Truncated => Finding::unknown(
-            Reason::EvidenceTruncated,
-            format!("{message}; remove what does not belong there from the registry"),
-        ),
-    }
 }
 
 impl Question<'_> {

@@ -29,6 +29,7 @@ impl Gate for Provenance {
             Reason::SignerNotTrusted,
             Reason::SignatureInvalid,
             Reason::ArtifactMissing,
+            Reason::IndexInvalid,
             Reason::RegistryUnavailable,
             Reason::EvidenceTruncated,
             Reason::ReleaseNotFound,
@@ -271,6 +272,7 @@ fn short(commit: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::Form;
     use crate::facts::{Cause, Observed, Unavailable};
     use crate::fixtures::{
         ask, authority, bundles, check, image, key, provenance, ready, roll_back, with_policy,
@@ -419,6 +421,18 @@ mod tests {
                     Unknown,
                     Reason::EvidenceTruncated,
                     "remove",
+                ),
+                (
+                    |s| match s.facts.evidence.get_mut(&image("1.42.0")) {
+                        Some(Observed::Known(evidence)) => {
+                            let problem = "it lists another index".into();
+                            evidence.form = Form::Unfit { problem };
+                        }
+                        other => panic!("{other:?}"),
+                    },
+                    Deny,
+                    Reason::IndexInvalid,
+                    "publish an index of plain images",
                 ),
                 (
                     |s| s.facts.releases.clear(),

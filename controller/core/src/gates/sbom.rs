@@ -1,6 +1,6 @@
 //! Is there a bill of materials for exactly this digest, by somebody who may say so? (M14, M15)
 
-use super::evidence::{Question, ask_all};
+use super::evidence::{Question, ask_each_image};
 use crate::case::Case;
 use crate::evidence::{Bundle, CYCLONEDX, Content, SPDX, Sbom as Bill, SbomFormat};
 use crate::gate::{Finding, Gate};
@@ -26,6 +26,7 @@ impl Gate for Sbom {
             Reason::SbomInvalid,
             Reason::SignatureInvalid,
             Reason::ArtifactMissing,
+            Reason::IndexInvalid,
             Reason::RegistryUnavailable,
             Reason::EvidenceTruncated,
             Reason::SourceNotAllowed,
@@ -39,7 +40,7 @@ impl Gate for Sbom {
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
-        ask_all(
+        ask_each_image(
             case,
             |content| content.policy.evidence.sbom.is_some(),
             |question| match &question.content.policy.evidence.sbom {
@@ -170,6 +171,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::Form;
     use crate::facts::{Cause, Observed, Unavailable};
     use crate::fixtures::{ask, bundles, check, image, key, ready, roll_back, sbom, with_policy};
     use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
@@ -298,6 +300,18 @@ mod tests {
                     Unknown,
                     Reason::EvidenceTruncated,
                     "remove",
+                ),
+                (
+                    |s| match s.facts.evidence.get_mut(&image("1.42.0")) {
+                        Some(Observed::Known(evidence)) => {
+                            let problem = "it lists another index".into();
+                            evidence.form = Form::Unfit { problem };
+                        }
+                        other => panic!("{other:?}"),
+                    },
+                    Deny,
+                    Reason::IndexInvalid,
+                    "publish an index of plain images",
                 ),
                 (
                     |s| s.facts.evidence.clear(),

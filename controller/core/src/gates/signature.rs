@@ -26,6 +26,7 @@ impl Gate for Signature {
             Reason::SignerNotTrusted,
             Reason::SignatureInvalid,
             Reason::ArtifactMissing,
+            Reason::IndexInvalid,
             Reason::RegistryUnavailable,
             Reason::EvidenceTruncated,
             Reason::SourceNotAllowed,
@@ -164,7 +165,7 @@ fn nothing_signed(question: &Question<'_>, needs: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::Evidence;
+    use crate::evidence::{Evidence, Form};
     use crate::facts::{Cause, Observed, Unavailable};
     use crate::fixtures::{
         ask, authority, bundles, check, digest, image, key, ready, roll_back, signature,
@@ -265,6 +266,18 @@ mod tests {
                     Unknown,
                     Reason::EvidenceTruncated,
                     "remove what does not belong there",
+                ),
+                (
+                    |s| match s.facts.evidence.get_mut(&image("1.42.0")) {
+                        Some(Observed::Known(evidence)) => {
+                            let problem = "it lists another index".into();
+                            evidence.form = Form::Unfit { problem };
+                        }
+                        other => panic!("{other:?}"),
+                    },
+                    Deny,
+                    Reason::IndexInvalid,
+                    "publish an index of plain images",
                 ),
                 (
                     |s| s.facts.evidence.clear(),

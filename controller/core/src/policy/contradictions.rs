@@ -69,6 +69,7 @@ impl Policy {
             signatures,
             provenance,
             sbom,
+            index_evidence: _,
         } = &self.evidence;
         let signatures = signatures.iter().flat_map(|rule| &rule.authorities);
         let sbom = sbom.iter().flat_map(|rule| &rule.authorities);

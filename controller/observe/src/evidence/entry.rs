@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use lockmaster_core::evidence::{Bundle, Evidence, KeyId, PublicKey};
+use lockmaster_core::evidence::{Bundle, Child, Evidence, Form, KeyId, PublicKey};
 use lockmaster_core::facts::{Observed, Unavailable};
 use lockmaster_core::release::Digest;
 use lockmaster_verify::{Subject, judge};
@@ -18,9 +18,20 @@ pub(super) struct Judged {
 }
 
 /// What a look that succeeded found, and where it looked.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Seen {
+    pub(super) form: Form,
     pub(super) judged: Vec<Judged>,
+    pub(super) reach: Reach,
+}
+
+/// What the next look needs.
+pub(super) struct Wanted {
+    /// What is known already.
+    pub(super) known: Option<Seen>,
+    /// All keys asked about.
+    pub(super) keys: Vec<PublicKey>,
+    /// How far it goes.
     pub(super) reach: Reach,
 }
 
@@ -68,11 +79,13 @@ impl Entry {
         }
     }
 
-    /// What the next look needs: what is known, the keys asked about, and how far it goes.
-    pub(super) fn wanted(&self) -> (Vec<Judged>, Vec<PublicKey>, Reach) {
-        let known = self.facts.as_ref().map(|seen| seen.judged.clone());
-        let keys = self.asked.values().cloned().collect();
-        (known.unwrap_or_default(), keys, self.reach)
+    /// What the next look needs.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            known: self.facts.clone(),
+            keys: self.asked.values().cloned().collect(),
+            reach: self.reach,
+        }
     }
 
     /// Lets this and all later looks read the tags; says whether one is to be made for that now.
@@ -86,6 +99,11 @@ impl Entry {
     /// Whether a look has ended, well or not.
     pub(super) fn was_looked_at(&self) -> bool {
         self.facts.is_some() || self.failure.is_some()
+    }
+
+    /// The images of this index, as far as it was looked at.
+    pub(super) fn children(&self) -> &[Child] {
+        self.facts.as_ref().map_or(&[], |seen| seen.form.children())
     }
 
     /// Whether a look is running or planned.
@@ -136,6 +154,7 @@ impl Entry {
         });
         Observed::Known(Evidence {
             subject: subject.clone(),
+            form: seen.form.clone(),
             bundles: bundles.collect(),
             tags: self.tags(seen.reach),
         })

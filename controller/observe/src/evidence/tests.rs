@@ -9,7 +9,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lockmaster_core::evidence::{COSIGN_SIGN, Content, Evidence, PublicKey};
+use lockmaster_core::evidence::{COSIGN_SIGN, Content, Evidence, Form, PublicKey};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
 use lockmaster_verify::parse_key;
@@ -23,13 +23,14 @@ use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
 
 mod reach;
 
-struct Signer {
+/// A key, and what it signs.
+pub(crate) struct Signer {
     pair: EcdsaKeyPair,
-    key: PublicKey,
+    pub(crate) key: PublicKey,
 }
 
 impl Signer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
         let text = STANDARD.encode(spki.as_ref());
@@ -41,7 +42,7 @@ impl Signer {
     }
 
     /// A cosign sign statement about the image, in a bundle.
-    fn sign(&self, image: &ImageReference) -> Vec<u8> {
+    pub(crate) fn sign(&self, image: &ImageReference) -> Vec<u8> {
         let payload = json!({
             "_type": "https://in-toto.io/Statement/v1",
             "subject": [{"digest": {"sha256": image.digest().hexadecimal()}}],
@@ -420,6 +421,7 @@ async fn forgotten_images_are_not_read_again() {
 /// A look that found nothing.
 fn nothing() -> Seen {
     Seen {
+        form: Form::default(),
         judged: Vec::new(),
         reach: Reach::Referrers,
     }

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
+use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
@@ -15,33 +16,55 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
+
+mod attached;
 use crate::registry::{Config, RegistryClient};
 
 /// Caches with these Promotions and nothing else.
 fn observer(promotions: Vec<Value>) -> Observer {
-    let (promotion_store, mut writer): (_, Writer<Guarded<Promotion>>) = store();
-    for object in promotions {
-        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
-    }
     let stores = Stores {
-        environments: store().0,
-        promotions: promotion_store,
-        releases: store().0,
-        records: store().0,
-        policies: store().0,
-        windows: store().0,
-        namespaces: store().0,
+        promotions: stored(promotions),
+        ..empty()
     };
-    let silent = tower::service_fn(|_: Request<Body>| {
-        std::future::pending::<Result<Response<Body>, Infallible>>()
-    });
-    let workloads = Workloads::new(Client::new(silent, "default"), unbounded_channel().0);
     let config = Config {
         plain_http: BTreeSet::new(),
         user_agent: "lockmaster/test".into(),
     };
     let registry = RegistryClient::new(&config).unwrap();
     let evidence = EvidenceStore::new(registry, unbounded_channel().0, Box::new(|_, _| {}));
+    over(stores, evidence)
+}
+
+/// A cache with these objects.
+fn stored<K>(objects: Vec<Value>) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
+{
+    let (cache, mut writer): (_, Writer<K>) = store();
+    for object in objects {
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
+    }
+    cache
+}
+
+fn empty() -> Stores {
+    Stores {
+        environments: store().0,
+        promotions: store().0,
+        releases: store().0,
+        records: store().0,
+        policies: store().0,
+        windows: store().0,
+        namespaces: store().0,
+    }
+}
+
+/// An observer that sees no workload.
+fn over(stores: Stores, evidence: EvidenceStore) -> Observer {
+    let silent = tower::service_fn(|_: Request<Body>| {
+        std::future::pending::<Result<Response<Body>, Infallible>>()
+    });
+    let workloads = Workloads::new(Client::new(silent, "default"), unbounded_channel().0);
     Observer::new(stores, Arc::new(workloads), Arc::new(evidence))
 }
 

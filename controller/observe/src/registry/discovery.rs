@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_verify::BUNDLE_LIMIT;
 use reqwest::Url;
@@ -17,6 +18,7 @@ use super::cache::{CacheKey, Cached, Collection};
 use super::document::{
     self, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, Document, MANIFEST_LIMIT,
 };
+use super::index;
 use super::listing::limit_referrers;
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
@@ -45,6 +47,7 @@ pub(super) struct Visit<'a> {
 /// What is there.
 pub(super) struct Found {
     pub(super) manifest: Arc<Vec<u8>>,
+    pub(super) form: Form,
     pub(super) bundles: Vec<CandidateBundle>,
 }
 
@@ -75,21 +78,22 @@ impl Visit<'_> {
     /// Three steps, each in parallel: subject and list; manifests; bundles.
     pub(super) async fn discover(&self) -> Result<Found, FetchError> {
         let (subject, lists) = tokio::join!(self.subject(), self.lists());
-        let subject = subject?;
+        let (manifest, form) = subject?;
         let descriptors = self.listed(lists).await?;
         let layers = self.carriers(descriptors).await?;
         let bundles = self.bundles(layers).await?;
         Ok(Found {
-            manifest: subject,
+            manifest,
+            form,
             bundles,
         })
     }
 
-    async fn subject(&self) -> Result<Arc<Vec<u8>>, FetchError> {
+    async fn subject(&self) -> Result<(Arc<Vec<u8>>, Form), FetchError> {
         let digest = self.image.digest();
         let read = |cached: &Cached| {
-            document::read(&cached.bytes, cached.content_type.as_deref())?;
-            Ok(Arc::clone(&cached.bytes))
+            let form = index::form_of(cached)?;
+            Ok((Arc::clone(&cached.bytes), form))
         };
         self.by_digest(&SUBJECT, digest, None, read)
             .await
@@ -229,7 +233,9 @@ struct Carrier {
 impl Carrier {
     fn read(cached: &Cached) -> Result<Self, Problem> {
         match document::read(&cached.bytes, cached.content_type.as_deref())? {
-            Document::Manifest { layers, predicate } => Ok(Self {
+            Document::Manifest {
+                layers, predicate, ..
+            } => Ok(Self {
                 bundles: document::bundle_layers(layers).collect(),
                 predicate,
             }),

@@ -15,6 +15,8 @@ use crate::gates::signature::Signature;
 use crate::reason::Reason;
 use crate::snapshot::Snapshot;
 
+mod indexes;
+
 fn wanted(snapshot: &Snapshot) -> BTreeSet<Look> {
     looks(&Case::new(&snapshot.promotions[0], &snapshot.input()))
 }

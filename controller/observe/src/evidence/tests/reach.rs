@@ -101,3 +101,20 @@ async fn new_keys_are_judged_over_all_that_was_found() {
         "the API answers"
     );
 }
+
+#[tokio::test]
+async fn what_is_judged_from_memory_claims_no_tags_that_were_not_read() {
+    let delays = (Duration::from_hours(1), Duration::from_hours(1));
+    let mut bench = Bench::with_delays(CACHE, delays).await;
+    known(bench.read(&[]).await);
+    let path = fallback_path(&bench.image);
+    bench.registry.set(&path, Reply::status(503));
+    bench.store.read_tags(&bench.image);
+    bench.wait().await;
+    bench.registry.take_requests();
+    let keys = [bench.signer.key.clone()];
+    let evidence = known(bench.read(&keys).await);
+    assert!(bench.registry.take_requests().is_empty(), "from memory");
+    assert_eq!(evidence.bundles[0].verified_by.len(), 1);
+    assert_eq!(evidence.tags, Observed::Pending);
+}

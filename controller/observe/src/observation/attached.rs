@@ -1,0 +1,80 @@
+//! What is attached to the images that promotions would bring, as far as the gates need it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use lockmaster_core::case::{Case, matching, needs};
+use lockmaster_core::decide::Input;
+use lockmaster_core::evidence::PublicKey;
+use lockmaster_core::facts::{Facts, Observed};
+use lockmaster_core::gate::Look;
+use lockmaster_core::release::ImageReference;
+use lockmaster_core::{environment, gates, promotion};
+
+use super::Observer;
+
+/// What is known of an index lets the gates ask for its images, and that lets them ask for tags
+/// beside those: nothing is further away.
+const ROUNDS: usize = 2;
+
+type Keys = BTreeMap<ImageReference, Vec<PublicKey>>;
+
+impl Observer {
+    /// Reads what is known, and lets be looked up what the gates would otherwise take for absent:
+    /// the images of an index, and what lies under tags.
+    pub(super) fn add_evidence(
+        &self,
+        facts: &mut Facts,
+        environment: &environment::Environment,
+        promotions: &[promotion::Promotion],
+        now: Timestamp,
+    ) {
+        let keys = keys(environment, facts);
+        facts.evidence = self.evidence.read_all(keys.clone());
+        for _ in 0..ROUNDS {
+            let input = Input {
+                promotions,
+                environment,
+                facts,
+                now,
+            };
+            let cases = promotions.iter().map(|one| Case::new(one, &input));
+            let looks: BTreeSet<Look> = cases.flat_map(|case| gates::looks(&case)).collect();
+            if looks.is_empty() {
+                break;
+            }
+            for look in looks {
+                match look {
+                    Look::Tags(image) => self.evidence.read_tags(&image),
+                    Look::Children(index) => self.add_children(facts, &index, &keys),
+                }
+            }
+        }
+    }
+
+    fn add_children(&self, facts: &mut Facts, index: &ImageReference, keys: &Keys) {
+        let known = facts.evidence.get(index).and_then(Observed::known);
+        let children = known.map_or(&[][..], |index| index.form.children());
+        let children: Vec<_> = children.iter().map(|child| child.digest.clone()).collect();
+        let keys = keys.get(index).map_or(&[][..], Vec::as_slice);
+        for digest in children {
+            let image = index.with_digest(digest);
+            let seen = facts.evidence.entry(image.clone());
+            seen.or_insert_with(|| self.evidence.read(&image, keys));
+        }
+    }
+}
+
+/// The images that are looked up, and under which keys each is judged: two releases may name one
+/// image and need it judged under different ones.
+fn keys(environment: &environment::Environment, facts: &Facts) -> Keys {
+    let tier = environment.effective_tier(&facts.namespaces);
+    let policies = matching(environment, facts, tier);
+    let mut keys = Keys::new();
+    for release in facts.releases.values().filter_map(Observed::known) {
+        for (image, trusted) in needs(environment, release, &policies) {
+            keys.entry(image).or_default().extend(trusted);
+        }
+    }
+    keys
+}
