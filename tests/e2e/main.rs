@@ -15,6 +15,7 @@ use lockmaster_tests::launch;
 mod bad_input;
 mod beds;
 mod guard_cases;
+mod keyless;
 mod memory;
 mod registries;
 mod requests;
@@ -37,6 +38,7 @@ fn main() -> anyhow::Result<()> {
         scenarios::tests(&beds),
         bad_input::tests(&beds),
         rights::tests(&beds),
+        keyless::tests(&beds),
         registries::tests(&beds),
         requests::tests(&beds),
         memory::tests(&beds),

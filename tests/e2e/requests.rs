@@ -30,8 +30,13 @@ const PER_PROMOTION: usize = 7;
 const PER_APPROVAL: usize = 4;
 /// Manifest, referrers, and for each of three bundles its manifest and its blob.
 const PER_COLD_DIGEST: usize = 8;
-/// Policies, windows and namespaces: one look shared by everything that begins within two seconds.
-const FRESHNESS: [&str; 3] = ["changewindows", "clusterpromotionpolicies", "namespaces"];
+/// Policies, windows, trusted roots and namespaces: one look shared by everything that begins within two seconds.
+const FRESHNESS: [&str; 4] = [
+    "changewindows",
+    "clusterpromotionpolicies",
+    "namespaces",
+    "trustedroots",
+];
 /// How long such a look is shared.
 const LOOK_SHARED: Duration = Duration::from_secs(2);
 /// What a look at the guards lists.

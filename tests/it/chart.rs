@@ -30,7 +30,7 @@ const fn write(
 }
 
 /// All that the operator may change in the whole cluster.
-const CLUSTER: [Write; 7] = [
+const CLUSTER: [Write; 8] = [
     write(
         "lockmaster.dev/environments/status",
         "update",
@@ -57,6 +57,12 @@ const CLUSTER: [Write; 7] = [
     ),
     write(
         "lockmaster.dev/changewindows/status",
+        "patch",
+        "act.rs",
+        "api.patch_status(",
+    ),
+    write(
+        "lockmaster.dev/trustedroots/status",
         "patch",
         "act.rs",
         "api.patch_status(",

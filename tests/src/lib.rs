@@ -33,4 +33,5 @@ pub mod referrer;
 pub mod registry;
 pub mod scenario;
 pub mod shop;
+pub mod sigstore;
 pub mod tools;

@@ -50,6 +50,22 @@ pub async fn copy_referrers(from: &Image, to: &Image) -> anyhow::Result<usize> {
     Ok(referrers.len())
 }
 
+/// The Sigstore bundles of an image, each as the bytes that its registry keeps.
+pub async fn bundles(image: &Image) -> anyhow::Result<Vec<Vec<u8>>> {
+    let repository = Repository::new(image)?;
+    let mut bundles = Vec::new();
+    for referrer in repository.referrers(&image.digest).await?.0 {
+        let digest = text(&referrer, "/digest")?;
+        let manifest = repository.manifest(digest).await?;
+        let layer = text(&manifest, "/layers/0/digest")?;
+        let reply = repository.get(&format!("blobs/{layer}")).await?;
+        ensure!(reply.status().is_success(), "there is no blob {layer}");
+        let bytes = reply.bytes().await.context("failed to read a bundle")?;
+        bundles.push(bytes.to_vec());
+    }
+    Ok(bundles)
+}
+
 /// Copies the legacy signature (`suffix` `sig`) or attestation (`att`) tag of `from` to `to`.
 pub async fn copy_legacy_tag(from: &Image, to: &Image, suffix: &str) -> anyhow::Result<()> {
     ensure!(
@@ -180,6 +196,12 @@ fn set(object: &mut Value, field: &str, value: Value) -> anyhow::Result<()> {
     let fields = object.as_object_mut().context("expected a JSON object")?;
     fields.insert(field.to_owned(), value);
     Ok(())
+}
+
+/// The text at a JSON pointer.
+fn text<'a>(value: &'a Value, pointer: &str) -> anyhow::Result<&'a str> {
+    let text = value.pointer(pointer).and_then(Value::as_str);
+    text.with_context(|| format!("there is no text at {pointer}"))
 }
 
 async fn parse(reply: Response) -> anyhow::Result<Value> {

@@ -14,97 +14,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::progress;
 
+mod components;
+
+use components::{COMPONENTS, Component, SIGSTORE};
+
 /// The oldest Go release that the pinned modules accept.
 const GO_MINIMUM: (u32, u32) = (1, 26);
-
-/// One Go module of `tests/testbed`.
-struct Component {
-    /// Its folder, and its name in the cache.
-    name: &'static str,
-    /// What a newcomer should read while it builds.
-    what: &'static str,
-    /// How long a cold build took on two cores.
-    minutes: &'static str,
-    /// The package to build.
-    package: &'static str,
-    /// Values for `-X`, beside the flags that strip the binary.
-    stamps: &'static [&'static str],
-    /// The programs it provides: links to the one binary.
-    programs: &'static [&'static str],
-}
-
-/// Everything the control plane, the registries and the signing need. Small ones come first, so
-/// that a broken set-up shows within seconds.
-const COMPONENTS: [Component; 7] = [
-    Component {
-        name: "crane",
-        what: "crane, makes images",
-        minutes: "under a minute",
-        package: "github.com/google/go-containerregistry/cmd/crane",
-        stamps: &[],
-        programs: &["crane"],
-    },
-    Component {
-        name: "registry",
-        what: "an OCI registry with the referrers API",
-        minutes: "a few seconds",
-        package: ".",
-        stamps: &[],
-        programs: &["registry"],
-    },
-    Component {
-        name: "kubernetes",
-        what: "etcd and the Kubernetes control plane",
-        minutes: "about 4 minutes",
-        package: ".",
-        // Without them `kubectl version` fails on the unset version.
-        stamps: &[
-            "k8s.io/component-base/version.gitVersion=v1.36.3",
-            "k8s.io/component-base/version.gitMajor=1",
-            "k8s.io/component-base/version.gitMinor=36",
-            "k8s.io/client-go/pkg/version.gitVersion=v1.36.3",
-        ],
-        programs: &[
-            "etcd",
-            "kube-apiserver",
-            "kube-controller-manager",
-            "kube-scheduler",
-            "kubectl",
-        ],
-    },
-    Component {
-        name: "kwok",
-        what: "kwok, simulates nodes and pods",
-        minutes: "about a minute",
-        package: "sigs.k8s.io/kwok/cmd/kwok",
-        stamps: &[],
-        programs: &["kwok"],
-    },
-    Component {
-        name: "cosign",
-        what: "cosign, signs images",
-        minutes: "about 2 minutes",
-        package: "github.com/sigstore/cosign/v3/cmd/cosign",
-        stamps: &[],
-        programs: &["cosign"],
-    },
-    Component {
-        name: "distribution",
-        what: "the CNCF registry, without the referrers API",
-        minutes: "about a minute",
-        package: "github.com/distribution/distribution/v3/cmd/registry",
-        stamps: &[],
-        programs: &["distribution"],
-    },
-    Component {
-        name: "helm",
-        what: "helm, renders the chart",
-        minutes: "about 2 minutes",
-        package: "helm.sh/helm/v4/cmd/helm",
-        stamps: &[],
-        programs: &["helm"],
-    },
-];
 
 /// The built components.
 #[derive(Debug, Clone)]
@@ -118,12 +33,25 @@ impl Tools {
     /// # Errors
     /// When Go is missing or too old, or a build fails; the message says what to do.
     pub fn ensure() -> anyhow::Result<Self> {
+        Self::of(&COMPONENTS)
+    }
+
+    /// The programs of a private Sigstore: identity, fulcio, rekor and timestamp-server. Only who
+    /// needs them waits for them.
+    ///
+    /// # Errors
+    /// As [`Tools::ensure`].
+    pub fn ensure_sigstore() -> anyhow::Result<Self> {
+        Self::of(&SIGSTORE)
+    }
+
+    fn of(components: &[Component]) -> anyhow::Result<Self> {
         let cache = cache_directory()?;
         std::fs::create_dir_all(&cache)
             .with_context(|| format!("failed to create {}", cache.display()))?;
         let mut links = Vec::new();
         let mut all = Sha256::new();
-        for component in &COMPONENTS {
+        for component in components {
             let binary = component.ensure(&cache)?;
             all.update(binary.as_os_str().as_encoded_bytes());
             links.extend(
@@ -138,8 +66,9 @@ impl Tools {
         Ok(Self { directory })
     }
 
-    /// A directory for `PATH` with etcd, kube-apiserver, kube-controller-manager, kube-scheduler,
-    /// kubectl, kwok, cosign, registry, distribution, crane and helm in it.
+    /// A directory for `PATH` with the programs in it; [`Tools::ensure`] gives etcd,
+    /// kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok, cosign, registry,
+    /// distribution, crane and helm.
     #[must_use]
     pub fn path_dir(&self) -> &Path {
         &self.directory

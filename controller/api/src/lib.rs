@@ -14,6 +14,7 @@ pub mod promotion;
 pub mod record;
 pub mod release;
 mod schema;
+pub mod trusted_root;
 pub mod window;
 
 pub use environment::{Environment, EnvironmentSpec};
@@ -21,6 +22,7 @@ pub use policy::{ClusterPromotionPolicy, ClusterPromotionPolicySpec, PolicyStatu
 pub use promotion::{Promotion, PromotionSpec};
 pub use record::{PromotionRecord, PromotionRecordSpec};
 pub use release::{Release, ReleaseSpec};
+pub use trusted_root::{TrustedRoot, TrustedRootSpec};
 pub use window::{ChangeWindow, ChangeWindowSpec};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -40,6 +42,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         Promotion::crd(),
         ClusterPromotionPolicy::crd(),
         ChangeWindow::crd(),
+        TrustedRoot::crd(),
         PromotionRecord::crd(),
     ];
     definitions.into_iter().map(schema::mended).collect()

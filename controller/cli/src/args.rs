@@ -257,6 +257,10 @@ pub(crate) struct Verify {
     /// File with one or more ClusterPromotionPolicies
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: PathBuf,
+    /// File with the TrustedRoot that the policy names, as a manifest or as the JSON itself;
+    /// repeatable. JSON counts for every TrustedRoot that the policy names
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trusted_root: Vec<PathBuf>,
     /// Namespace whose `sources` count [default: the only one that the policy names]
     #[arg(short, long, value_parser = name)]
     pub(crate) namespace: Option<String>,

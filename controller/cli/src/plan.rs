@@ -101,6 +101,7 @@ pub(crate) mod tests {
             }],
             window: None,
             windows: vec![],
+            trusted_roots: vec![],
             policies: vec![PolicyReference {
                 name: "production".into(),
                 uid: "policy-uid".into(),

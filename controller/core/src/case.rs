@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::decide::Input;
 use crate::environment::{Environment, Target, Tier};
-use crate::evidence::PublicKey;
-use crate::facts::{Container, Facts, Observed, Workload};
-use crate::plan::{Minted, Plan, PlanEnvironment, PlanWindow};
+use crate::evidence::{Anchor, PublicKey};
+use crate::facts::{Container, Facts, Observed, TrustedRoots, Workload, trusted_root};
+use crate::plan::{Minted, Plan, PlanEnvironment, PlanRoot, PlanWindow};
 use crate::policy::{PolicyContent, PolicyFact};
 use crate::promotion::{IntentTarget, Promotion, ReleaseReference, WINDOW_ANNOTATION};
 use crate::record::{Outcome, PolicyReference, Record};
@@ -180,7 +180,27 @@ impl<'a> Case<'a> {
             window: promotion.annotations.get(WINDOW_ANNOTATION).cloned(),
             windows: self.windows_in_force(),
             policies: self.policy_references(),
+            trusted_roots: self.roots_in_force(),
         })
+    }
+
+    fn roots_in_force(&self) -> Vec<PlanRoot> {
+        let named = self
+            .policies
+            .iter()
+            .flat_map(|(_, content)| content.policy.trusted_roots());
+        let mut roots: Vec<_> = named
+            .filter_map(|name| {
+                let root = trusted_root(&self.facts.trusted_roots, name).ok()?;
+                Some(PlanRoot {
+                    name: name.to_owned(),
+                    digest: root.digest.clone(),
+                })
+            })
+            .collect();
+        roots.sort();
+        roots.dedup();
+        roots
     }
 
     fn windows_in_force(&self) -> Vec<PlanWindow> {
@@ -258,7 +278,7 @@ pub fn matching<'a>(
         .collect()
 }
 
-/// What must be looked up in registries for a release: its images, with every key that a matching
+/// What must be looked up in registries for a release: its images, with everything that a matching
 /// policy trusts. Nothing is asked on behalf of a policy that asks for no evidence, and nothing of a
 /// repository that its sources do not give to this namespace.
 #[must_use]
@@ -266,20 +286,14 @@ pub fn needs(
     environment: &Environment,
     release: &Release,
     policies: &[(&PolicyFact, &PolicyContent)],
-) -> BTreeMap<ImageReference, Vec<PublicKey>> {
-    let mut needs: BTreeMap<ImageReference, Vec<PublicKey>> = BTreeMap::new();
+    roots: &TrustedRoots,
+) -> BTreeMap<ImageReference, Vec<Anchor>> {
+    let mut needs: BTreeMap<ImageReference, Vec<Anchor>> = BTreeMap::new();
     for (_, content) in policies
         .iter()
         .filter(|(_, content)| content.policy.evidence.asks())
     {
-        let keys = content.policy.authorities.iter().flat_map(|authority| {
-            let ids = content.keys_of(&authority.name).iter();
-            ids.zip(&authority.keys).map(|(id, key)| PublicKey {
-                id: id.clone(),
-                pem: key.pem.clone(),
-            })
-        });
-        let keys: Vec<_> = keys.collect();
+        let anchors = anchors(content, roots);
         for component in &release.components {
             let allowed = content.policy.sources.iter().any(|rule| {
                 rule.covers(&environment.namespace, &release.product)
@@ -289,13 +303,41 @@ pub fn needs(
                 needs
                     .entry(component.image.clone())
                     .or_default()
-                    .extend(keys.clone());
+                    .extend(anchors.iter().cloned());
             }
         }
     }
-    for keys in needs.values_mut() {
-        keys.sort();
-        keys.dedup();
+    for anchors in needs.values_mut() {
+        anchors.sort();
+        anchors.dedup();
     }
     needs
+}
+
+/// Everything that a policy trusts. An authority whose TrustedRoot cannot be used is left out: its
+/// gates are closed for that reason.
+fn anchors(content: &PolicyContent, roots: &TrustedRoots) -> Vec<Anchor> {
+    let mut anchors = Vec::new();
+    for authority in &content.policy.authorities {
+        let root = match &authority.trusted_root {
+            None => None,
+            Some(name) => match trusted_root(roots, name) {
+                Ok(root) => Some(root.clone()),
+                Err(_) => continue,
+            },
+        };
+        if authority.keyless.is_some() {
+            let (key, root) = (None, root.clone());
+            anchors.push(Anchor { key, root });
+        }
+        let ids = content.keys_of(&authority.name).iter();
+        anchors.extend(ids.zip(&authority.keys).map(|(id, key)| Anchor {
+            key: Some(PublicKey {
+                id: id.clone(),
+                pem: key.pem.clone(),
+            }),
+            root: root.clone(),
+        }));
+    }
+    anchors
 }

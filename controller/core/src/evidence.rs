@@ -4,7 +4,9 @@
 //! that satisfies anyone is decided by the gates, each time anew, so that a cached fact can never
 //! answer a question it was not asked.
 
-use std::collections::BTreeSet;
+mod signer;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -12,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::Observed;
 use crate::release::Digest;
+
+pub use signer::{Anchor, AnchorId, BuildClaims, Identity, RootText, Signer, Verified};
 
 /// Predicate type of the statement by which cosign signs an image.
 pub const COSIGN_SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
@@ -156,17 +160,54 @@ fn are_known(tags: &Observed<()>) -> bool {
     tags.known().is_some()
 }
 
-/// One Sigstore bundle as it was found.
+/// In which format a signature was attached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Carrier {
+    /// A Sigstore bundle.
+    #[default]
+    Bundle,
+    /// A layer of the tag `sha256-<hex>.sig`: simple signing, as cosign wrote it before version 3.
+    LegacySignature,
+    /// A layer of the tag `sha256-<hex>.att`: a DSSE envelope, as cosign wrote it before version 3.
+    LegacyAttestation,
+}
+
+impl Carrier {
+    /// Whether it is one of the formats from before the bundle.
+    #[must_use]
+    pub fn is_legacy(self) -> bool {
+        match self {
+            Self::Bundle => false,
+            Self::LegacySignature | Self::LegacyAttestation => true,
+        }
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference to skip_serializing_if"
+    )]
+    fn is_bundle(&self) -> bool {
+        !self.is_legacy()
+    }
+}
+
+/// One signature, with what it is over, as it was found: a Sigstore bundle, or an older format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Bundle {
-    /// Digest of the bundle's bytes.
+    /// Digest of the bundle's bytes; of an older format: of its layer's bytes.
     pub digest: Digest,
+    /// In which format it came.
+    #[serde(default, skip_serializing_if = "Carrier::is_bundle")]
+    pub carrier: Carrier,
     /// Which key the bundle itself says it was signed with: unsigned, good for diagnosis only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_hint: Option<KeyId>,
-    /// The keys, of those asked about, under which the signature verifies over this content.
-    pub verified_by: BTreeSet<KeyId>,
+    /// The ways, of those asked about, in which the signature verifies over this content.
+    pub verified_by: BTreeSet<Verified>,
+    /// Why it does not verify under a trusted root, by the root's digest: diagnosis only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failures: BTreeMap<Digest, String>,
     /// The digests the statement is about: the artifact, where it is one of them, and at most three
     /// others. For a message signature that verifies: the subject.
     pub subjects: Vec<Digest>,

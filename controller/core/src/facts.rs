@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Evidence, Form};
+use crate::evidence::{Evidence, Form, RootText};
 use crate::policy::PolicyFact;
 use crate::record::Record;
 use crate::release::{Digest, ImageReference, Release};
@@ -161,6 +161,30 @@ pub struct WindowFact {
     pub content: Result<Calendar, String>,
 }
 
+/// A TrustedRoot as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustedRootFact {
+    /// Its uid.
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// What it trusts, or why it cannot be read.
+    pub content: Result<RootText, String>,
+}
+
+/// TrustedRoots by name.
+pub type TrustedRoots = BTreeMap<String, TrustedRootFact>;
+
+/// The content of the TrustedRoot called `name`, or what stands in the way of it.
+pub fn trusted_root<'a>(roots: &'a TrustedRoots, name: &str) -> Result<&'a RootText, String> {
+    match roots.get(name).map(|fact| &fact.content) {
+        Some(Ok(root)) => Ok(root),
+        Some(Err(problem)) => Err(format!("TrustedRoot {name} cannot be read: {problem}")),
+        None => Err(format!("TrustedRoot {name} does not exist; create it")),
+    }
+}
+
 /// Everything that was looked at for one pass over an Environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -177,6 +201,9 @@ pub struct Facts {
     pub policies: Vec<PolicyFact>,
     /// Every ChangeWindow that a policy names, by name; one that does not exist is absent.
     pub windows: BTreeMap<String, WindowFact>,
+    /// Every TrustedRoot that a policy names, by name; one that does not exist is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trusted_roots: TrustedRoots,
     /// The workloads, in the order of the Environment's targets.
     pub workloads: Vec<Observed<Workload>>,
     /// What the API server said when it refused the open attempt's last write to a workload.

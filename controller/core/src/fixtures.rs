@@ -1,6 +1,10 @@
 //! Facts for tests: a promotion that may go ahead, so that each test spoils the one thing it is
 //! about. Shared with the tests of the workspace, hence only the public face of the crate.
 
+// The workspace tests include this file by its path too.
+#[path = "fixtures/keyless.rs"]
+pub(crate) mod keyless;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -12,8 +16,8 @@ use lockmaster_core::environment::{
     Environment, Span, Target, Tier, WorkloadApiVersion, WorkloadKind, WorkloadReference,
 };
 use lockmaster_core::evidence::{
-    Bundle, COSIGN_SIGN, CYCLONEDX, Content as Statement, Evidence, KeyId, Provenance,
-    SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat,
+    Bundle, COSIGN_SIGN, CYCLONEDX, Carrier, Content as Statement, Evidence, KeyId, Provenance,
+    SLSA_PROVENANCE_V1, SPDX, Sbom, SbomFormat, Verified,
 };
 use lockmaster_core::facts::{Container, Facts, Guard, Observed, Pod, WindowFact, Workload};
 use lockmaster_core::gate::{self, Gate, GateReport, Verdict};
@@ -171,8 +175,10 @@ pub(crate) fn key(authority: &str) -> KeyId {
 fn bundle(kind: &str, version: &str, content: Statement) -> Bundle {
     Bundle {
         digest: Digest::of(format!("{kind} of {version}").as_bytes()),
+        carrier: Carrier::Bundle,
         key_hint: Some(key("ci")),
-        verified_by: BTreeSet::from([key("ci")]),
+        verified_by: BTreeSet::from([Verified::by_key(key("ci"))]),
+        failures: BTreeMap::new(),
         subjects: vec![digest(version)],
         content,
     }
@@ -209,7 +215,11 @@ pub(crate) fn authority(name: &str) -> Authority {
         format!("-----BEGIN PUBLIC KEY-----\n(the key of {name})\n-----END PUBLIC KEY-----\n");
     Authority {
         name: name.into(),
-        keys: vec![KeyText { pem }],
+        keys: vec![KeyText::of(pem)],
+        keyless: None,
+        trusted_root: None,
+        require_transparency_log: false,
+        legacy: None,
         predicate_types: types.map(str::to_owned).to_vec(),
     }
 }
@@ -314,6 +324,7 @@ pub(crate) fn bare() -> Snapshot {
         releases: named.into(),
         policies: vec![],
         windows: BTreeMap::new(),
+        trusted_roots: BTreeMap::new(),
         workloads: vec![Observed::Known(workload("1.41.3"))],
         refused: None,
         records: vec![],

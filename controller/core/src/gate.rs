@@ -69,8 +69,13 @@ pub struct EvidenceReference {
     pub authority: String,
     /// Digest of the bundle.
     pub digest: Digest,
-    /// The key that signed it: SHA-256 of its SubjectPublicKeyInfo.
+    /// Who signed it: SHA-256 of a key's SubjectPublicKeyInfo, or the identity that a certificate
+    /// names and, in brackets, its issuer.
     pub signer: String,
+    /// When it was signed at the latest, where a trusted timestamp or transparency log says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::time::Schema>")]
+    pub signed_at: Option<Timestamp>,
 }
 
 /// One gate's answer.

@@ -27,6 +27,7 @@ pub mod evidence;
 pub mod facts;
 pub mod gate;
 pub mod gates;
+pub mod pattern;
 pub mod plan;
 pub mod policy;
 pub mod promotion;

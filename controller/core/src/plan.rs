@@ -41,6 +41,9 @@ pub struct Plan {
     pub windows: Vec<PlanWindow>,
     /// The policies in force.
     pub policies: Vec<PolicyReference>,
+    /// The trusted roots in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_roots: Vec<PlanRoot>,
 }
 
 /// The fields of the Environment that a promotion uses.
@@ -71,6 +74,16 @@ pub struct PlanWindow {
     pub uid: String,
     /// Its generation.
     pub generation: i64,
+}
+
+/// A TrustedRoot in force.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanRoot {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its content.
+    pub digest: Digest,
 }
 
 /// A plan with its hashes.

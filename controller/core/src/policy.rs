@@ -1,5 +1,6 @@
 //! What must be true before something is promoted: the rules a policy states.
 
+mod authority;
 mod contradictions;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use crate::canonical::{self, Domain};
 use crate::environment::Tier;
 use crate::evidence::{KeyId, SbomFormat};
 use crate::release::{Digest, ImageReference};
+
+pub use authority::{Authority, ClaimRule, KeyText, Keyless, Legacy};
 
 /// The word in `windows` that stands for "at any time".
 pub const ALWAYS: &str = "Always";
@@ -138,32 +141,6 @@ impl SourceRule {
                     .is_some_and(|rest| !rest.is_empty()),
             })
     }
-}
-
-/// A public key in a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KeyText {
-    /// SubjectPublicKeyInfo in PEM (`-----BEGIN PUBLIC KEY-----`): ECDSA P-256 or P-384, Ed25519,
-    /// or RSA of 2048 to 4096 bits.
-    #[schemars(length(min = 1, max = 4096))]
-    pub pem: String,
-}
-
-/// Somebody who signs, and what that somebody may sign.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Authority {
-    /// Name by which the rest of the policy refers to it.
-    #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// Its public keys; a signature by any one of them is the authority's.
-    #[schemars(length(min = 1, max = 8))]
-    pub keys: Vec<KeyText>,
-    /// Predicate types that it may sign, as exact URIs. Signing the image itself is
-    /// `https://sigstore.dev/cosign/sign/v1`.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)))]
-    pub predicate_types: Vec<String>,
 }
 
 /// Who must have signed the image.
@@ -300,6 +277,12 @@ impl Policy {
     /// SHA-256 over the policy's canonical JSON: which rules were in force.
     pub fn digest(&self) -> Result<Digest, canonical::Error> {
         canonical::hash(Domain::Policy, self)
+    }
+
+    /// The names of the TrustedRoots that its authorities rest on.
+    pub fn trusted_roots(&self) -> impl Iterator<Item = &str> {
+        let named = self.authorities.iter();
+        named.filter_map(|authority| authority.trusted_root.as_deref())
     }
 
     /// The authority called `name`.

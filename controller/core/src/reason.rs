@@ -81,6 +81,8 @@ reasons! {
     SbomSignerNotTrusted,
     /// The bill of materials cannot be read, has a format that is not allowed, or lists too little.
     SbomInvalid,
+    /// A policy rests on a TrustedRoot that does not exist or cannot be read, so nothing can be verified under it: closed.
+    TrustedRootInvalid,
     /// The registry does not have the artifact.
     ArtifactMissing,
     /// The image index cannot be judged: it lists another index, a platform or digest twice, more than 32 images or none that may run: publish an index of plain images.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lockmaster_core::evidence::{Evidence, PublicKey};
+use lockmaster_core::evidence::{Anchor, Evidence};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
 use tokio::sync::Semaphore;
@@ -110,15 +110,15 @@ impl EvidenceStore {
         }
     }
 
-    /// What is known about `image`, with the signatures under `keys`. Never waits. Must be called
+    /// What is known about `image`, with the signatures under `anchors`. Never waits. Must be called
     /// on a Tokio runtime: what is not known yet is fetched or judged in the background, and the
     /// image named on the channel when that is done, and each index that lists it.
     #[must_use]
-    pub fn read(&self, image: &ImageReference, keys: &[PublicKey]) -> Observed<Evidence> {
+    pub fn read(&self, image: &ImageReference, anchors: &[Anchor]) -> Observed<Evidence> {
         let mut entries = self.inner.lock();
         let entry = entries.entry(image.clone()).or_default();
-        entry.ask(keys);
-        let seen = entry.read(image.digest(), keys);
+        entry.ask(anchors);
+        let seen = entry.read(image.digest(), anchors);
         if matches!(seen, Observed::Pending) && !entry.is_completing() {
             // A look planned for later is not waited for.
             let task = self.spawn(image, Work::Complete);
@@ -127,19 +127,19 @@ impl EvidenceStore {
         seen
     }
 
-    /// What is known about each image, with the signatures under all keys that are given for it: two
+    /// What is known about each image, with the signatures under all anchors that are given for it: two
     /// releases may name one image and need it judged under different ones.
     #[must_use]
     pub fn read_all(
         &self,
-        needs: impl IntoIterator<Item = (ImageReference, Vec<PublicKey>)>,
+        needs: impl IntoIterator<Item = (ImageReference, Vec<Anchor>)>,
     ) -> BTreeMap<ImageReference, Observed<Evidence>> {
-        let mut keys_of: BTreeMap<ImageReference, Vec<PublicKey>> = BTreeMap::new();
-        for (image, keys) in needs {
-            keys_of.entry(image).or_default().extend(keys);
+        let mut anchors_of: BTreeMap<ImageReference, Vec<Anchor>> = BTreeMap::new();
+        for (image, anchors) in needs {
+            anchors_of.entry(image).or_default().extend(anchors);
         }
-        let seen = keys_of.into_iter().map(|(image, keys)| {
-            let evidence = self.read(&image, &keys);
+        let seen = anchors_of.into_iter().map(|(image, anchors)| {
+            let evidence = self.read(&image, &anchors);
             (image, evidence)
         });
         seen.collect()
@@ -205,7 +205,7 @@ fn children_of((index, entry): (&ImageReference, &Entry)) -> Vec<ImageReference>
 /// Why a task runs.
 #[derive(Clone, Copy)]
 enum Work {
-    /// To know something at all, or to judge under keys that were not asked about before.
+    /// To know something at all, or to judge under anchors that were not asked about before.
     Complete,
     /// To look again, after this delay.
     ReadAgain(Duration),
@@ -224,11 +224,11 @@ impl Inner {
         let Some(wanted) = self.lock().get(&image).map(Entry::wanted) else {
             return;
         };
-        let keys = wanted.keys.clone();
+        let anchors = wanted.anchors.clone();
         let seen = self.look(&image, work, wanted).await;
         let mut entries = self.lock();
         if let Some(entry) = entries.get_mut(&image) {
-            entry.finish(seen, &keys);
+            entry.finish(seen, &anchors);
         }
         // Who waits for an image of an index knows only the index.
         let indexes = entries.iter().filter(|(_, entry)| {
@@ -249,7 +249,11 @@ impl Inner {
         work: Work,
         wanted: Wanted,
     ) -> Result<Seen, Unavailable> {
-        let Wanted { known, keys, reach } = wanted;
+        let Wanted {
+            known,
+            anchors,
+            reach,
+        } = wanted;
         let cached = match (work, &known) {
             (Work::Complete, Some(known)) if !known.judged.is_empty() => {
                 let bundles = known.judged.iter().map(|one| one.bundle.digest.clone());
@@ -273,7 +277,7 @@ impl Inner {
         // Megabytes of JSON and dozens of signatures: not on a thread that serves others.
         let judge = move || {
             let _permit = permit;
-            entry::judge_all(&digest, &artifact, known, &keys, limit)
+            entry::judge_all(&digest, &artifact, known, &anchors, limit)
         };
         let failed = |cause, text: &str| Unavailable {
             cause,

@@ -8,15 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use lockmaster_api::{ClusterPromotionPolicy, Environment, Promotion, convert};
+use lockmaster_api::{ClusterPromotionPolicy, Environment, Promotion, TrustedRoot, convert};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::WorkloadReference;
-use lockmaster_core::facts::{Cause, Facts, Guard, Observed, Unavailable, WindowFact};
+use lockmaster_core::facts::{
+    Cause, Facts, Guard, Observed, TrustedRootFact, TrustedRoots, Unavailable, WindowFact,
+};
 use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::Release;
 use lockmaster_core::{environment, gates, promotion};
 
-pub use crate::rules::{policy_content, policy_fact, window_fact};
+pub use crate::rules::{
+    policy_content, policy_fact, trusted_root_content, trusted_root_fact, window_fact,
+};
 
 use crate::evidence::EvidenceStore;
 use crate::records::Chains;
@@ -32,6 +36,7 @@ pub struct Observer {
     /// The evidence.
     pub evidence: Arc<EvidenceStore>,
     policies: Mutex<HashMap<(String, i64), Arc<PolicyFact>>>,
+    trusted_roots: Mutex<HashMap<(String, i64), Arc<TrustedRootFact>>>,
     chains: Chains,
 }
 
@@ -98,6 +103,7 @@ impl Observer {
             workloads,
             evidence,
             policies: Mutex::default(),
+            trusted_roots: Mutex::default(),
             chains: Chains::default(),
         }
     }
@@ -198,6 +204,7 @@ impl Observer {
             namespaces: self.namespaces(environment),
             releases: BTreeMap::new(),
             windows: self.windows(&policies),
+            trusted_roots: self.trusted_roots(&policies),
             policies,
             workloads: Vec::new(),
             refused: None,
@@ -310,6 +317,35 @@ impl Observer {
             .filter_map(|name| {
                 let object = self.stores.windows.get(&ObjectRef::new(name))?;
                 Some((name.clone(), window_fact(&object)))
+            })
+            .collect()
+    }
+
+    /// The TrustedRoots that policies name. Each is read once a generation.
+    fn trusted_roots(&self, policies: &[PolicyFact]) -> TrustedRoots {
+        let named = policies
+            .iter()
+            .filter_map(|fact| fact.content.as_ref().ok())
+            .flat_map(|content| content.policy.trusted_roots());
+        let objects = self.stores.trusted_roots.state();
+        let key = |object: &Guarded<TrustedRoot>| {
+            (
+                object.uid().unwrap_or_default(),
+                object.meta().generation.unwrap_or_default(),
+            )
+        };
+        let mut known = self
+            .trusted_roots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.retain(|known, _| objects.iter().any(|object| key(object) == *known));
+        named
+            .filter_map(|name| {
+                let object = self.stores.trusted_roots.get(&ObjectRef::new(name))?;
+                let fact = known
+                    .entry(key(&object))
+                    .or_insert_with(|| Arc::new(trusted_root_fact(&object)));
+                Some((name.to_owned(), fact.as_ref().clone()))
             })
             .collect()
     }

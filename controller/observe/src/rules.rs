@@ -1,10 +1,11 @@
-//! Policies and windows as they were seen: what they say, or what is wrong with them.
+//! Policies, windows and trusted roots as they were seen: what they say, or what is wrong with them.
 
 use std::collections::BTreeMap;
 
 use kube::{Resource, ResourceExt};
-use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy};
-use lockmaster_core::facts::WindowFact;
+use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, TrustedRoot};
+use lockmaster_core::evidence::RootText;
+use lockmaster_core::facts::{TrustedRootFact, WindowFact};
 use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
 use lockmaster_core::window::{Calendar, Window};
 
@@ -71,4 +72,26 @@ pub fn window_fact(object: &Guarded<ChangeWindow>) -> WindowFact {
         generation: object.meta().generation.unwrap_or_default(),
         content,
     }
+}
+
+/// A trusted root as it was seen, or what is wrong with it.
+#[must_use]
+pub fn trusted_root_fact(object: &Guarded<TrustedRoot>) -> TrustedRootFact {
+    let content = object
+        .0
+        .as_ref()
+        .map_err(|invalid| invalid.error.clone())
+        .and_then(|object| trusted_root_content(&object.spec.json));
+    TrustedRootFact {
+        uid: object.uid().unwrap_or_default(),
+        generation: object.meta().generation.unwrap_or_default(),
+        content,
+    }
+}
+
+/// A trusted root by its text, or what is wrong with it.
+pub fn trusted_root_content(json: &str) -> Result<RootText, String> {
+    lockmaster_verify::TrustedRoot::parse(json)
+        .map_err(|error| format!("spec.json: {error}"))
+        .map(|_| RootText::new(json))
 }

@@ -8,6 +8,7 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
 use lockmaster_api::{
     ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
+    TrustedRoot,
 };
 
 /// An object as it was read, or why it could not be.
@@ -28,6 +29,8 @@ pub struct Stores {
     pub policies: Store<Guarded<ClusterPromotionPolicy>>,
     /// ChangeWindows.
     pub windows: Store<Guarded<ChangeWindow>>,
+    /// TrustedRoots.
+    pub trusted_roots: Store<Guarded<TrustedRoot>>,
     /// Metadata of all namespaces.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
 }

@@ -14,6 +14,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use lockmaster_api::{
     ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
+    TrustedRoot,
 };
 use lockmaster_observe::backoff::Backoff;
 use lockmaster_observe::stores::{Guarded, Stores};
@@ -41,6 +42,7 @@ struct Writers {
     records: CacheWriter<Guarded<PromotionRecord>>,
     policies: CacheWriter<Guarded<ClusterPromotionPolicy>>,
     windows: CacheWriter<Guarded<ChangeWindow>>,
+    trusted_roots: CacheWriter<Guarded<TrustedRoot>>,
     namespaces: CacheWriter<PartialObjectMeta<Namespace>>,
 }
 
@@ -53,6 +55,7 @@ impl Caches {
         let (records, records_writer) = store();
         let (policies, policies_writer) = store();
         let (windows, windows_writer) = store();
+        let (trusted_roots, trusted_roots_writer) = store();
         let (namespaces, namespaces_writer) = store();
         Self {
             stores: Stores {
@@ -62,6 +65,7 @@ impl Caches {
                 records,
                 policies,
                 windows,
+                trusted_roots,
                 namespaces,
             },
             writers: Writers {
@@ -71,6 +75,7 @@ impl Caches {
                 records: records_writer,
                 policies: policies_writer,
                 windows: windows_writer,
+                trusted_roots: trusted_roots_writer,
                 namespaces: namespaces_writer,
             },
         }
@@ -85,6 +90,7 @@ impl Caches {
             records,
             policies,
             windows,
+            trusted_roots,
             namespaces,
         } = self.writers;
         let acceptance = Acceptance::new(context.writer.clone(), self.stores);
@@ -99,6 +105,7 @@ impl Caches {
         spawn(client, records, &news, News::records);
         spawn(client, policies, &news, News::policies);
         spawn(client, windows, &news, News::windows);
+        spawn(client, trusted_roots, &news, News::trusted_roots);
         spawn(client, namespaces, &news, |news, _| news.waker.all());
         for_guards::<ValidatingAdmissionPolicy>(client, context.guard.clone());
         for_guards::<ValidatingAdmissionPolicyBinding>(client, context.guard.clone());

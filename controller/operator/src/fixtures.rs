@@ -112,6 +112,7 @@ pub(crate) fn observation_with(promotions: &[&str]) -> Observation {
         releases: BTreeMap::new(),
         policies: vec![],
         windows: BTreeMap::new(),
+        trusted_roots: BTreeMap::new(),
         workloads: vec![Observed::Pending],
         refused: None,
         records: vec![],
@@ -173,6 +174,7 @@ pub(crate) fn stores() -> Stores {
         records: store().0,
         policies: store().0,
         windows: store().0,
+        trusted_roots: store().0,
         namespaces: store().0,
     }
 }

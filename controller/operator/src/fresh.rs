@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
+use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt};
-use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy};
+use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, TrustedRoot};
 use lockmaster_observe::observation::Observation;
-use lockmaster_observe::stores::Stores;
+use lockmaster_observe::stores::{Guarded, Stores};
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
@@ -25,6 +26,7 @@ type Version = (String, String, i64);
 struct Rules {
     policies: BTreeSet<Version>,
     windows: BTreeSet<Version>,
+    trusted_roots: BTreeSet<Version>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -82,18 +84,17 @@ impl Freshness {
             .iter()
             .map(|fact| (fact.name.clone(), fact.uid.clone(), fact.generation))
             .collect();
-        let windows: BTreeSet<Version> = stores
-            .windows
-            .state()
-            .iter()
-            .map(|window| version(window.as_ref()))
-            .collect();
+        let windows = versions(&stores.windows);
+        let trusted_roots = versions(&stores.trusted_roots);
         let labels = seen
             .facts
             .namespaces
             .iter()
             .all(|(name, labels)| rules.namespaces.get(name) == Some(labels));
-        let same = decided == rules.policies && windows == rules.windows && labels;
+        let same = decided == rules.policies
+            && windows == rules.windows
+            && trusted_roots == rules.trusted_roots
+            && labels;
         if !same {
             // What is stored is newer than what was seen: do not compare with it again.
             last.seen = None;
@@ -127,14 +128,16 @@ impl Freshness {
     }
 
     async fn look(&self) -> Result<Rules, Error> {
-        let (policies, windows, namespaces) = tokio::join!(
+        let (policies, windows, trusted_roots, namespaces) = tokio::join!(
             self.versions::<ClusterPromotionPolicy>("policies"),
             self.versions::<ChangeWindow>("change windows"),
+            self.versions::<TrustedRoot>("trusted roots"),
             self.namespaces(),
         );
         Ok(Rules {
             policies: policies?,
             windows: windows?,
+            trusted_roots: trusted_roots?,
             namespaces: namespaces?,
         })
     }
@@ -164,6 +167,18 @@ impl Freshness {
         });
         Ok(labels.collect())
     }
+}
+
+/// Everything of a kind, as its watch showed it last.
+fn versions<K>(store: &Store<Guarded<K>>) -> BTreeSet<Version>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let objects = store.state();
+    objects
+        .iter()
+        .map(|object| version(object.as_ref()))
+        .collect()
 }
 
 fn version<K: Resource>(object: &K) -> Version {

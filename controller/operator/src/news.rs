@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use lockmaster_api::{
     ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
+    TrustedRoot,
 };
 use lockmaster_observe::stores::Guarded;
 
@@ -29,7 +30,7 @@ pub(crate) struct News {
     pub(crate) waker: Waker,
     /// What the passes share.
     pub(crate) context: Arc<Context>,
-    /// Says whether policies and windows are in force.
+    /// Says whether policies, windows and trusted roots are in force.
     pub(crate) acceptance: Arc<Acceptance>,
 }
 
@@ -102,6 +103,17 @@ impl News {
         self.waker.all();
     }
 
+    /// Trusted roots: whether they are in force.
+    pub(crate) fn trusted_roots(&self, change: &Change<Guarded<TrustedRoot>>) {
+        match change {
+            Change::One(object) => self.accept_trusted_root(object.clone()),
+            Change::All(all) => all
+                .iter()
+                .for_each(|object| self.accept_trusted_root(object.as_ref().clone())),
+        }
+        self.waker.all();
+    }
+
     fn accept_policy(&self, object: Guarded<ClusterPromotionPolicy>) {
         let acceptance = self.acceptance.clone();
         tokio::spawn(async move { acceptance.policy(&object).await });
@@ -110,6 +122,11 @@ impl News {
     fn accept_window(&self, object: Guarded<ChangeWindow>) {
         let acceptance = self.acceptance.clone();
         tokio::spawn(async move { acceptance.window(&object).await });
+    }
+
+    fn accept_trusted_root(&self, object: Guarded<TrustedRoot>) {
+        let acceptance = self.acceptance.clone();
+        tokio::spawn(async move { acceptance.trusted_root(&object).await });
     }
 
     /// Watches the namespaces of the targets that Environments name now, and no others.

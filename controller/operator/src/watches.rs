@@ -170,6 +170,7 @@ async fn complete(stores: &Stores) -> anyhow::Result<()> {
         records,
         policies,
         windows,
+        trusted_roots,
         namespaces,
     } = stores;
     tokio::try_join!(
@@ -179,6 +180,7 @@ async fn complete(stores: &Stores) -> anyhow::Result<()> {
         records.wait_until_ready(),
         policies.wait_until_ready(),
         windows.wait_until_ready(),
+        trusted_roots.wait_until_ready(),
         namespaces.wait_until_ready(),
     )?;
     Ok(())

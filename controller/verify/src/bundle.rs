@@ -1,49 +1,95 @@
-//! The Sigstore bundle, version 0.3, signed with a managed key.
+//! The Sigstore bundle: what is in it, and under what it verifies.
 //!
-//! Format: `sigstore_bundle.proto` of sigstore/protobuf-specs. Versions 0.1 and 0.2 are refused
-//! here, because the media type is not signed and the older versions ask for less. Log entries and
-//! timestamps are not looked at: with a managed key they prove nothing that the key does not.
+//! Format: `sigstore_bundle.proto` of sigstore/protobuf-specs. From a registry only version 0.3 is
+//! taken, because the media type is not signed and the older versions ask for less.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lockmaster_core::evidence::KeyId;
+use lockmaster_core::evidence::{KeyId, Verified};
 use lockmaster_core::release::{Digest, clip};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use sigstore_types::{DsseEnvelope, HashAlgorithm, MessageSignature, SignatureBytes};
+use serde_json::value::RawValue;
+use sigstore_types::bundle::VerificationMaterial;
+use sigstore_types::{
+    Artifact, Bundle, DsseEnvelope, HashAlgorithm, MediaType, MessageSignature, Sha256Hash,
+    SignatureContent,
+};
 
 use crate::document;
+use crate::key::Verifier;
+use crate::trust::{Ready, Trust};
+use crate::trusted_root::TrustedRoot;
 
 /// Longest bundle that is read; an SBOM of 12 MiB fits into it in base64.
 pub const BUNDLE_LIMIT: usize = 16 << 20;
 
-const MEDIA_TYPES: [&str; 2] = [
-    "application/vnd.dev.sigstore.bundle.v0.3+json",
-    "application/vnd.dev.sigstore.bundle+json;version=0.3",
-];
+/// Log entries and timestamps of one bundle that are verified. cosign writes one of each.
+const PROOF_LIMIT: usize = 8;
+
+/// Which versions of the format are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Versions {
+    /// From a registry.
+    Newest,
+    /// From a file that somebody names, and of older signatures that are read as bundles.
+    Any,
+}
 
 /// A bundle that was read, not verified.
 pub(crate) struct Opened {
     pub(crate) key_hint: Option<KeyId>,
     pub(crate) signed: Signed,
+    media_type: MediaType,
+    /// With a managed key alone log entries and timestamps are not looked at, readable or not.
+    material: Result<VerificationMaterial, String>,
+    has_certificate: bool,
 }
 
 /// What the signature is over.
 pub(crate) enum Signed {
     /// The artifact itself; `names` is the digest that the bundle gives for it, unsigned.
     Message {
-        signature: SignatureBytes,
+        message: MessageSignature,
         names: Option<[u8; 32]>,
     },
     /// A DSSE envelope.
     Envelope(DsseEnvelope),
 }
 
+/// The ways in which a bundle verifies, and why it does not under some trusted root.
+#[derive(Default)]
+pub(crate) struct Proven {
+    pub(crate) by: BTreeSet<Verified>,
+    pub(crate) failures: BTreeMap<Digest, String>,
+}
+
+/// The artifact that a signature is checked over.
+#[derive(Clone, Copy)]
+pub(crate) enum Over<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// Any bytes with this SHA-256.
+    Sha256(&'a [u8; 32]),
+}
+
+impl<'a> Over<'a> {
+    fn artifact(self) -> Artifact<'a> {
+        match self {
+            Self::Bytes(bytes) => Artifact::from(bytes),
+            Self::Sha256(digest) => Artifact::from(Sha256Hash::new(*digest)),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+struct Wire<'a> {
     media_type: Option<String>,
-    verification_material: Option<Material>,
+    #[serde(borrow)]
+    verification_material: Option<&'a RawValue>,
     message_signature: Option<MessageSignature>,
     dsse_envelope: Option<DsseEnvelope>,
 }
@@ -62,29 +108,30 @@ struct KeyHint {
 }
 
 /// Reads a bundle; the error is the problem in words.
-pub(crate) fn open(bytes: &[u8]) -> Result<Opened, String> {
-    let wire: Wire = document::parse(bytes, BUNDLE_LIMIT)
+pub(crate) fn open(bytes: &[u8], versions: Versions) -> Result<Opened, String> {
+    let wire: Wire<'_> = document::parse(bytes, BUNDLE_LIMIT)
         .map_err(|error| format!("the bundle cannot be read: {error}"))?;
-    let media_type = wire.media_type.unwrap_or_default();
-    if !MEDIA_TYPES.contains(&media_type.as_str()) {
-        return Err(format!(
-            "the bundle's media type is \"{}\"; only version 0.3 is accepted from a registry",
-            clip(&media_type)
-        ));
-    }
-    let material = wire
+    let media_type = media_type(&wire.media_type.unwrap_or_default(), versions)?;
+    let raw = wire
         .verification_material
         .ok_or("the bundle has no verification material")?;
-    if material.certificate.is_some() || material.x509_certificate_chain.is_some() {
-        return Err(
-            "keyless signatures are not supported yet; sign with a managed key \
-                    (cosign sign --key)"
-                .to_owned(),
-        );
+    let unreadable = |error: serde_json::Error| {
+        let why = clip(&error.to_string());
+        format!("the bundle's verification material cannot be read: {why}")
+    };
+    let named: Material = serde_json::from_str(raw.get()).map_err(unreadable)?;
+    let certificates = [
+        named.certificate.is_some(),
+        named.x509_certificate_chain.is_some(),
+    ];
+    let has_certificate = certificates.contains(&true);
+    match (has_certificate, &named.public_key) {
+        (true, Some(_)) => return Err("the bundle has both a key and a certificate".to_owned()),
+        (false, None) => return Err("the bundle names neither a key nor a certificate".to_owned()),
+        (true, None) | (false, Some(_)) => {}
     }
-    let key = material
-        .public_key
-        .ok_or("the bundle names neither a key nor a certificate")?;
+    let material = serde_json::from_str(raw.get()).map_err(unreadable);
+    let material = material.and_then(few_proofs);
     let signed = match (wire.message_signature, wire.dsse_envelope) {
         (Some(message), None) => message_signature(message)?,
         (None, Some(envelope)) => Signed::Envelope(envelope),
@@ -93,10 +140,132 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Opened, String> {
         }
         (None, None) => return Err("the bundle has no signature".to_owned()),
     };
+    let hint = named.public_key.and_then(|key| key.hint);
     Ok(Opened {
-        key_hint: key.hint.as_deref().and_then(read_hint),
+        key_hint: hint.as_deref().and_then(read_hint),
         signed,
+        media_type,
+        material,
+        has_certificate,
     })
+}
+
+fn few_proofs(material: VerificationMaterial) -> Result<VerificationMaterial, String> {
+    let stamps = &material.timestamp_verification_data.rfc3161_timestamps;
+    if material.tlog_entries.len() + stamps.len() > PROOF_LIMIT {
+        return Err(format!(
+            "the bundle has more than {PROOF_LIMIT} log entries and timestamps"
+        ));
+    }
+    Ok(material)
+}
+
+fn media_type(text: &str, versions: Versions) -> Result<MediaType, String> {
+    let known: Option<MediaType> = text.parse().ok();
+    match (known, versions) {
+        (Some(MediaType::Bundle0_3), _) => Ok(MediaType::Bundle0_3),
+        (Some(known), Versions::Any) => Ok(known),
+        (Some(_) | None, _) => Err(format!(
+            "the bundle's media type is \"{}\"; only version 0.3 is accepted from a registry",
+            clip(text)
+        )),
+    }
+}
+
+impl Opened {
+    /// Under what of `trust` it verifies. `over` is what a message signature is checked over; an
+    /// envelope names its subjects itself, and any one of them serves to look at its proofs.
+    pub(crate) fn verify(self, over: Over<'_>, trust: &Trust) -> Proven {
+        let signs = Signs::of(&self.signed, over);
+        let Self {
+            key_hint: _,
+            signed,
+            media_type,
+            material,
+            has_certificate,
+        } = self;
+        let content = match signed {
+            Signed::Message { message, names: _ } => SignatureContent::MessageSignature(message),
+            Signed::Envelope(envelope) => SignatureContent::DsseEnvelope(envelope),
+        };
+        let bundle = material.map(|material| Bundle::new(media_type, material, content));
+        let mut proven = Proven::default();
+        for anchor in trust.ready() {
+            match anchor {
+                Ready::Key(key) if !has_certificate && signs.verifies(key) => {
+                    proven.by.insert(Verified::by_key(key.id().clone()));
+                }
+                Ready::KeyUnderRoot(key, name, root) if !has_certificate && signs.verifies(key) => {
+                    let verified = both(root, &bundle).and_then(|(root, bundle)| {
+                        root.verify_key(name, over.artifact(), bundle, (key.id(), key.spki()))
+                    });
+                    proven.take(name, verified);
+                }
+                Ready::Root(name, root) if has_certificate => {
+                    let verified = both(root, &bundle).and_then(|(root, bundle)| {
+                        root.verify_certificate(name, over.artifact(), bundle)
+                    });
+                    proven.take(name, verified);
+                }
+                Ready::Key(_) | Ready::KeyUnderRoot(..) | Ready::Root(..) => {}
+            }
+        }
+        proven
+    }
+}
+
+/// The root and the bundle, where both could be read.
+fn both<'a>(
+    root: Result<&'a TrustedRoot, &str>,
+    bundle: &'a Result<Bundle, String>,
+) -> Result<(&'a TrustedRoot, &'a Bundle), String> {
+    let root = root.map_err(str::to_owned)?;
+    let bundle = bundle.as_ref().map_err(Clone::clone)?;
+    Ok((root, bundle))
+}
+
+impl Proven {
+    fn take(&mut self, root: &Digest, verified: Result<Verified, String>) {
+        match verified {
+            Ok(verified) => {
+                self.by.insert(verified);
+            }
+            Err(why) => {
+                self.failures.insert(root.clone(), why);
+            }
+        }
+    }
+}
+
+/// The message that a managed key must have signed.
+enum Signs<'a> {
+    Bytes(&'a [u8], sigstore_types::SignatureBytes),
+    Sha256(&'a [u8; 32], sigstore_types::SignatureBytes),
+    Envelope(Vec<u8>, sigstore_types::SignatureBytes),
+}
+
+impl<'a> Signs<'a> {
+    fn of(signed: &Signed, over: Over<'a>) -> Self {
+        match (signed, over) {
+            (Signed::Message { message, .. }, Over::Bytes(bytes)) => {
+                Self::Bytes(bytes, message.signature.clone())
+            }
+            (Signed::Message { message, .. }, Over::Sha256(digest)) => {
+                Self::Sha256(digest, message.signature.clone())
+            }
+            (Signed::Envelope(envelope), _) => {
+                Self::Envelope(envelope.pae(), envelope.signature.sig.clone())
+            }
+        }
+    }
+
+    fn verifies(&self, key: &Verifier) -> bool {
+        match self {
+            Self::Bytes(bytes, signature) => key.verifies(bytes, signature),
+            Self::Sha256(digest, signature) => key.verifies_sha256(digest, signature),
+            Self::Envelope(message, signature) => key.verifies(message, signature),
+        }
+    }
 }
 
 /// cosign writes base64 of the SHA-256 of the SubjectPublicKeyInfo; other hints mean nothing here.
@@ -108,7 +277,7 @@ fn read_hint(hint: &str) -> Option<KeyId> {
 }
 
 fn message_signature(message: MessageSignature) -> Result<Signed, String> {
-    let names = match message.message_digest {
+    let names = match &message.message_digest {
         None => None,
         Some(named) if named.algorithm == HashAlgorithm::Sha2256 => Some(
             <[u8; 32]>::try_from(named.digest.as_bytes())
@@ -121,10 +290,7 @@ fn message_signature(message: MessageSignature) -> Result<Signed, String> {
             ));
         }
     };
-    Ok(Signed::Message {
-        signature: message.signature,
-        names,
-    })
+    Ok(Signed::Message { message, names })
 }
 
 /// The digest that a message signature names.

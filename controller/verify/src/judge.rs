@@ -1,13 +1,13 @@
 //! One bundle, one subject, some keys: the facts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lockmaster_core::evidence::{Bundle, Content, KeyId, PublicKey};
+use lockmaster_core::evidence::{Bundle, Carrier, Content, Verified};
 use lockmaster_core::release::Digest;
 
-use crate::bundle::{self, Opened, Signed};
-use crate::key::Verifier;
+use crate::bundle::{self, Opened, Over, Proven, Signed, Versions};
 use crate::statement;
+use crate::trust::Trust;
 
 /// Subjects that are kept besides the artifact's own digest: what a message names. A statement may
 /// list hundreds, and what is known of a bundle stays in memory.
@@ -34,48 +34,62 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Says what the bundle in `bytes` holds, whom it is about, and under which of `keys` its
-/// signature verifies. Total: bytes that are no bundle are [`Content::Unreadable`].
+/// Says what the bundle in `bytes` holds, whom it is about, and under what of `trust` its signature
+/// verifies. Total: bytes that are no bundle are [`Content::Unreadable`].
 ///
 /// `verified_by` does not depend on the subjects: a good signature over another digest, copied onto
 /// this artifact, shows as verified with that other digest among its subjects. Callers compare.
 /// Of the subjects, the artifact's own digest is always kept, of the others the first three.
 #[must_use]
-pub fn judge(subject: &Subject<'_>, bytes: &[u8], keys: &[PublicKey]) -> Bundle {
+pub fn judge(subject: &Subject<'_>, bytes: &[u8], trust: &Trust) -> Bundle {
     let digest = Digest::of(bytes);
-    match bundle::open(bytes) {
+    match bundle::open(bytes, Versions::Newest) {
         Err(problem) => Bundle {
             digest,
+            carrier: Carrier::Bundle,
             key_hint: None,
             verified_by: BTreeSet::new(),
+            failures: BTreeMap::new(),
             subjects: Vec::new(),
             content: Content::Unreadable {
                 predicate: None,
                 problem,
             },
         },
-        Ok(Opened { key_hint, signed }) => {
-            let (verified_by, subjects, content) = match &signed {
-                Signed::Message { signature, names } => {
-                    judge_message(subject, signature, names.as_ref(), keys)
-                }
-                Signed::Envelope(envelope) => {
-                    let message = envelope.pae();
-                    let statement =
-                        statement::read(&envelope.payload_type, envelope.payload.as_bytes());
-                    let signature = &envelope.signature.sig;
-                    let verified = verified_by(keys, |key| key.verifies(&message, signature));
-                    let subjects = keep(statement.subjects, subject.digest);
-                    (verified, subjects, statement.content)
-                }
-            };
+        Ok(opened) => {
+            let key_hint = opened.key_hint.clone();
+            let (Proven { by, failures }, subjects, content) = judge_opened(subject, opened, trust);
             Bundle {
                 digest,
+                carrier: Carrier::Bundle,
                 key_hint,
-                verified_by,
+                verified_by: by,
+                failures,
                 subjects,
                 content,
             }
+        }
+    }
+}
+
+fn judge_opened(
+    subject: &Subject<'_>,
+    opened: Opened,
+    trust: &Trust,
+) -> (Proven, Vec<Digest>, Content) {
+    match &opened.signed {
+        Signed::Message { names, .. } => {
+            let names = *names;
+            judge_message(subject, opened, names.as_ref(), trust)
+        }
+        Signed::Envelope(envelope) => {
+            let statement = statement::read(&envelope.payload_type, envelope.payload.as_bytes());
+            // Whose subject it is about is compared by the callers, from `subjects`.
+            let about = statement.subjects.first().unwrap_or(subject.digest);
+            let about = about.sha256();
+            let proven = opened.verify(Over::Sha256(&about), trust);
+            let subjects = keep(statement.subjects, subject.digest);
+            (proven, subjects, statement.content)
         }
     }
 }
@@ -84,22 +98,75 @@ pub fn judge(subject: &Subject<'_>, bytes: &[u8], keys: &[PublicKey]) -> Bundle 
 /// signature is checked over that one, so that a copied signature can be told from a broken one.
 fn judge_message(
     subject: &Subject<'_>,
-    signature: &sigstore_types::SignatureBytes,
+    opened: Opened,
     names: Option<&[u8; 32]>,
-    keys: &[PublicKey],
-) -> (BTreeSet<KeyId>, Vec<Digest>, Content) {
+    trust: &Trust,
+) -> (Proven, Vec<Digest>, Content) {
     let other = names.filter(|names| bundle::named_digest(names) != *subject.digest);
-    let verified = verified_by(keys, |key| match other {
-        None => key.verifies(subject.manifest, signature),
-        Some(names) => key.verifies_sha256(names, signature),
-    });
+    let over = other.map_or(Over::Bytes(subject.manifest), Over::Sha256);
+    let proven = opened.verify(over, trust);
     let about = other.map_or_else(|| subject.digest.clone(), bundle::named_digest);
-    let subjects = if verified.is_empty() {
+    let subjects = if proven.by.is_empty() {
         Vec::new()
     } else {
         vec![about]
     };
-    (verified, subjects, Content::Signature)
+    (proven, subjects, Content::Signature)
+}
+
+/// What a detached bundle of any version proves about a file, or about the SHA-256 of one; the
+/// error says why it proves nothing. For files that somebody names, as `cosign verify-blob` takes
+/// them; what comes from a registry goes through [`judge()`].
+pub fn judge_detached(
+    bytes: &[u8],
+    file: Detached<'_>,
+    trust: &Trust,
+) -> Result<BTreeSet<Verified>, String> {
+    let opened = bundle::open(bytes, Versions::Any)?;
+    let over = match &file {
+        Detached::Bytes(bytes) => Over::Bytes(bytes),
+        Detached::Sha256(digest) => Over::Sha256(digest),
+    };
+    if let Signed::Message {
+        names: Some(names), ..
+    } = &opened.signed
+        && *names != file.sha256()
+    {
+        return Err("the bundle names another digest than that of the file".to_owned());
+    }
+    if let Signed::Envelope(envelope) = &opened.signed {
+        let statement = statement::read(&envelope.payload_type, envelope.payload.as_bytes());
+        if !statement
+            .subjects
+            .contains(&Digest::from_sha256(&file.sha256()))
+        {
+            return Err("the statement is not about the file".to_owned());
+        }
+    }
+    let Proven { by, failures } = opened.verify(over, trust);
+    if by.is_empty() {
+        let why = failures.into_values().next();
+        return Err(why.unwrap_or_else(|| "nothing that is trusted signed it".to_owned()));
+    }
+    Ok(by)
+}
+
+/// What a detached bundle is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Detached<'a> {
+    /// The file.
+    Bytes(&'a [u8]),
+    /// Its SHA-256.
+    Sha256([u8; 32]),
+}
+
+impl Detached<'_> {
+    fn sha256(&self) -> [u8; 32] {
+        match self {
+            Self::Bytes(bytes) => Digest::of(bytes).sha256(),
+            Self::Sha256(digest) => *digest,
+        }
+    }
 }
 
 /// The subjects that anyone asks about, in the statement's order, the artifact's own once.
@@ -114,12 +181,4 @@ fn keep(mut subjects: Vec<Digest>, own: &Digest) -> Vec<Digest> {
     });
     subjects.shrink_to_fit();
     subjects
-}
-
-fn verified_by(keys: &[PublicKey], check: impl Fn(&Verifier) -> bool) -> BTreeSet<KeyId> {
-    keys.iter()
-        .filter_map(Verifier::new)
-        .filter(|verifier| check(verifier))
-        .map(|verifier| verifier.id().clone())
-        .collect()
 }

@@ -168,6 +168,7 @@ fn schemes(algorithm: KeyAlgorithm) -> &'static [SigningScheme] {
 /// A trusted key in the shapes in which it can verify.
 pub(crate) struct Verifier {
     id: KeyId,
+    spki: DerPublicKey,
     keys: Vec<VerificationKey>,
 }
 
@@ -184,11 +185,20 @@ impl Verifier {
             .iter()
             .filter_map(|scheme| VerificationKey::from_spki_with_scheme(&der, *scheme).ok())
             .collect();
-        Some(Self { id, keys })
+        Some(Self {
+            id,
+            spki: der,
+            keys,
+        })
     }
 
     pub(crate) fn id(&self) -> &KeyId {
         &self.id
+    }
+
+    /// Its SubjectPublicKeyInfo.
+    pub(crate) fn spki(&self) -> &DerPublicKey {
+        &self.spki
     }
 
     /// Whether `signature` is this key's over `message`.

@@ -3,7 +3,7 @@
 //!
 //! Everything that arrives here came from a registry and is hostile until a signature over exactly
 //! these bytes verifies. [`judge()`] says what a Sigstore bundle holds and under which of the given
-//! keys it verifies; whether that satisfies a policy is decided by the gates, from these facts.
+//! keys and trusted roots ([`Trust`]) it verifies; whether that satisfies a policy is decided by the gates, from these facts.
 //!
 //! Read in this order: [`judge()`], `bundle` (the envelope), `statement` (in-toto), `provenance`,
 //! `sbom`, [`key`] (which public keys are accepted), [`document`] (limits before parsing).
@@ -15,7 +15,11 @@ pub mod key;
 mod provenance;
 mod sbom;
 mod statement;
+mod trust;
+mod trusted_root;
 
 pub use bundle::BUNDLE_LIMIT;
-pub use judge::{Subject, judge};
+pub use judge::{Detached, Subject, judge, judge_detached};
 pub use key::{KeyError, parse_key};
+pub use trust::Trust;
+pub use trusted_root::{RootError, TRUSTED_ROOT_LIMIT, TrustedRoot};

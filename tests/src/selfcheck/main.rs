@@ -8,6 +8,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use lockmaster_tests::cluster::{Cluster, ClusterOptions};
 use lockmaster_tests::image::Image;
 use lockmaster_tests::registry::Registry;
+use lockmaster_tests::sigstore::Sigstore;
 use lockmaster_tests::tools::Tools;
 use lockmaster_tests::{launch, progress};
 
@@ -15,6 +16,7 @@ mod identities;
 mod processes;
 mod proxies;
 mod registries;
+mod signing;
 mod workloads;
 
 use identities::{
@@ -24,6 +26,10 @@ use processes::{a_failed_start_shows_the_log, children_die_with_their_parent, pl
 use proxies::a_proxy_counts_holds_and_cuts;
 use registries::{
     a_registry_can_be_down, cosign_signs_on_both_registries, images_are_the_same_everywhere,
+};
+use signing::{
+    a_managed_key_signs_with_proof_of_time, keyless_signing_by_a_person,
+    keyless_signing_by_ci_names_its_source, the_older_format_can_be_keyless,
 };
 use workloads::{a_crash_digest_never_gets_ready, a_deployment_rolls_out_with_its_image_id};
 
@@ -56,6 +62,7 @@ struct Bed {
     fallback: Registry,
     good: Image,
     crash: Image,
+    sigstore: tokio::sync::OnceCell<Sigstore>,
     // Last: everything above has tasks in it.
     runtime: tokio::runtime::Runtime,
 }
@@ -88,8 +95,15 @@ impl Bed {
             fallback,
             good,
             crash,
+            sigstore: tokio::sync::OnceCell::new(),
             runtime,
         })
+    }
+
+    /// Built and started by the check that first asks for it.
+    async fn sigstore(&self) -> anyhow::Result<&Sigstore> {
+        let start = || Sigstore::start(&self.tools);
+        self.sigstore.get_or_try_init(start).await
     }
 }
 
@@ -113,6 +127,10 @@ fn trials(bed: Option<&Arc<Bed>>) -> Vec<Trial> {
         images_are_the_same_everywhere
         cosign_signs_on_both_registries
         a_registry_can_be_down
+        keyless_signing_by_a_person
+        keyless_signing_by_ci_names_its_source
+        a_managed_key_signs_with_proof_of_time
+        the_older_format_can_be_keyless
         people_and_accounts_are_who_they_are
         a_proxy_counts_holds_and_cuts
         the_audit_log_tells_who_changed_what

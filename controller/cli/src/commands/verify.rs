@@ -2,23 +2,22 @@
 //! those of the operator.
 
 mod case;
+mod found;
 mod policy;
 
-use std::collections::BTreeMap;
-
-use lockmaster_core::evidence::{Evidence, PublicKey};
-use lockmaster_core::facts::{Cause, Observed, Unavailable};
+use jiff::Timestamp;
+use lockmaster_core::facts::{Observed, TrustedRoots};
 use lockmaster_core::gate::{GateReport, Look, Verdict};
 use lockmaster_core::reason::Reason;
-use lockmaster_core::release::{ImageReference, parse_registry_address};
-use lockmaster_observe::registry::{Artifact, Config, FetchError, Problem, Reach, RegistryClient};
-use lockmaster_verify::{Subject, judge};
+use lockmaster_core::release::ImageReference;
+use lockmaster_observe::registry::Reach;
 use serde::Serialize;
 
 use self::case::Subjects;
+use self::found::Found;
 use super::read_file;
 use crate::args::Verify;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
 use crate::output::{self, API_VERSION, Style};
 
 /// Runs it.
@@ -28,23 +27,28 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
         Some(path) => Some(policy::release(&read_file(path)?, path)?),
         None => None,
     };
-    let subjects = Subjects::of(&arguments, &policies, release)?;
-    let needs = subjects.needs(&policies);
-    let mut found = Found::new(&arguments)?;
-    if let Some(keys) = needs.get(&arguments.image) {
-        found.read(&arguments.image, keys, Reach::Referrers).await?;
+    let mut roots = TrustedRoots::new();
+    for file in &arguments.trusted_root {
+        policy::trusted_root(&read_file(file)?, file, &policies, &mut roots)?;
     }
+    let subjects = Subjects::of(&arguments, &policies, release)?;
+    let needs = subjects.needs(&policies, &roots);
+    let anchors = needs.get(&arguments.image);
+    let mut found = Found::new(&arguments, anchors.map_or(&[][..], Vec::as_slice))?;
+    if anchors.is_some() {
+        found.read(&arguments.image, Reach::Referrers).await?;
+    }
+    let now = Timestamp::now();
     let gates = loop {
-        let (gates, looks) = subjects.gates(policies.clone(), found.evidence.clone());
+        let evidence = found.evidence.clone();
+        let (gates, looks) = subjects.gates(policies.clone(), roots.clone(), evidence, now);
         if looks.is_empty() {
             break gates;
         }
         for look in looks {
-            // The images of an index are judged under the keys that the index is.
-            let keys = needs.get(&arguments.image).map_or(&[][..], Vec::as_slice);
             match look {
-                Look::Tags(image) => found.read(&image, keys, Reach::Tags).await?,
-                Look::Children(index) => found.read_children(&index, keys).await?,
+                Look::Tags(image) => found.read(&image, Reach::Tags).await?,
+                Look::Children(index) => found.read_children(&index).await?,
             }
         }
     };
@@ -73,93 +77,6 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
         output::note(&hint);
     }
     Ok(exit)
-}
-
-/// What was found so far, by image.
-struct Found {
-    client: RegistryClient,
-    evidence: BTreeMap<ImageReference, Observed<Evidence>>,
-}
-
-impl Found {
-    fn new(arguments: &Verify) -> anyhow::Result<Self> {
-        let client = RegistryClient::new(&Config {
-            plain_http: arguments.plain_http_registry.iter().cloned().collect(),
-            user_agent: concat!("kubectl-promote/", env!("CARGO_PKG_VERSION")).to_owned(),
-        })?;
-        let evidence = BTreeMap::new();
-        Ok(Self { client, evidence })
-    }
-
-    /// Reads what is attached to the image and judges each piece under every key.
-    async fn read(
-        &mut self,
-        image: &ImageReference,
-        keys: &[PublicKey],
-        reach: Reach,
-    ) -> anyhow::Result<()> {
-        let seen = match self.client.look(image, reach).await {
-            Ok(artifact) => Observed::Known(judged(image, &artifact, keys, reach)?),
-            Err(error) if error.cause() == Cause::Missing => {
-                Observed::Unavailable(Unavailable::from(error))
-            }
-            // Nothing is known then, so there is nothing to judge.
-            Err(error) => return Err(unreadable(&error, image).into()),
-        };
-        self.evidence.insert(image.clone(), seen);
-        Ok(())
-    }
-
-    async fn read_children(
-        &mut self,
-        index: &ImageReference,
-        keys: &[PublicKey],
-    ) -> anyhow::Result<()> {
-        let known = self.evidence.get(index).and_then(Observed::known);
-        let children = known.map_or(&[][..], |index| index.form.children());
-        let images = children.iter().map(|c| index.with_digest(c.digest.clone()));
-        for image in images.collect::<Vec<_>>() {
-            self.read(&image, keys, Reach::Referrers).await?;
-        }
-        Ok(())
-    }
-}
-
-fn judged(
-    image: &ImageReference,
-    artifact: &Artifact,
-    keys: &[PublicKey],
-    reach: Reach,
-) -> Result<Evidence, Failure> {
-    let digest = image.digest();
-    let Some(subject) = Subject::new(digest, &artifact.manifest) else {
-        // The client compares it as well; said here once more, because all below rests on it.
-        let text = format!("the registry's manifest is not that of {digest}");
-        return Err(Failure::new(Exit::EvidenceInvalid, text));
-    };
-    let bundles = artifact.bundles.iter();
-    Ok(Evidence {
-        subject: digest.clone(),
-        form: artifact.form.clone(),
-        bundles: bundles.map(|b| judge(&subject, &b.bytes, keys)).collect(),
-        tags: match reach {
-            Reach::Referrers => Observed::Pending,
-            Reach::Tags => Observed::Known(()),
-        },
-    })
-}
-
-fn unreadable(error: &FetchError, image: &ImageReference) -> Failure {
-    let private = matches!(error.problem, Problem::Address(_));
-    let listed = parse_registry_address(image.registry());
-    let mend = match (private, listed) {
-        (false, _) => String::new(),
-        (true, Ok(registry)) => format!("; if it is yours: --plain-http-registry {registry}"),
-        (true, Err(_)) => "; if it is yours, name it with its port, and list that with \
-                           --plain-http-registry HOST:PORT"
-            .to_owned(),
-    };
-    Failure::usage(format!("{error}{mend}"))
 }
 
 /// What is shown, as JSON and YAML have it.

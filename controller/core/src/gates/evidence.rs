@@ -1,15 +1,18 @@
 //! What the three evidence gates share: looking at the images, the policies, and the bundles.
 
 mod platforms;
+mod signer;
 
 use crate::case::Case;
-use crate::evidence::{Bundle, Evidence, KeyId};
+use crate::evidence::{Bundle, Evidence};
 use crate::gate::{EvidenceReference, Finding};
 use crate::policy::{IndexEvidence, PolicyContent};
 use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
 
 use platforms::Rule;
+
+pub(super) use signer::{Diagnosis, Signature};
 
 /// One policy's question about one image.
 pub(super) struct Question<'a> {
@@ -87,21 +90,6 @@ impl Question<'_> {
         bundle.subjects.contains(&self.evidence.subject)
     }
 
-    /// The key of an authority under which the bundle verifies, where the authority may sign this
-    /// predicate type at all.
-    pub(super) fn signer<'b>(
-        &'b self,
-        authority: &str,
-        predicate: &str,
-        bundle: &Bundle,
-    ) -> Option<&'b KeyId> {
-        let may = self.content.policy.authority(authority)?;
-        let listed = may.predicate_types.iter().any(|listed| listed == predicate);
-        let keys = self.content.keys_of(authority).iter();
-        keys.into_iter()
-            .find(|key| listed && bundle.verified_by.contains(*key))
-    }
-
     /// Whether the bundle's own hint names a key of one of the authorities, or names none: then a
     /// signature that does not verify is a bad one rather than somebody else's. Diagnosis only.
     pub(super) fn claims_to_be_from(&self, authorities: &[String], bundle: &Bundle) -> bool {
@@ -117,12 +105,13 @@ impl Question<'_> {
         &self,
         authority: &str,
         bundle: &Bundle,
-        signer: &KeyId,
+        signature: Signature<'_>,
     ) -> EvidenceReference {
         EvidenceReference {
             authority: format!("{}/{authority}", self.policy),
             digest: bundle.digest.clone(),
-            signer: signer.to_string(),
+            signer: signature.by().to_string(),
+            signed_at: signature.at(),
         }
     }
 

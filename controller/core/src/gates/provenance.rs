@@ -1,8 +1,8 @@
 //! Was it built by a trusted builder from the source that the Release names? (M05, M09, M16)
 
-use super::evidence::{Question, ask_all};
+use super::evidence::{Diagnosis, Question, Signature, ask_all};
 use crate::case::Case;
-use crate::evidence::{Bundle, Content, KeyId, Provenance as Statement, SLSA_PROVENANCE_V1};
+use crate::evidence::{Bundle, Content, Provenance as Statement, SLSA_PROVENANCE_V1};
 use crate::gate::{Finding, Gate};
 use crate::policy::ProvenanceRule;
 use crate::reason::Reason;
@@ -28,6 +28,7 @@ impl Gate for Provenance {
             Reason::BuilderNotTrusted,
             Reason::SignerNotTrusted,
             Reason::SignatureInvalid,
+            Reason::TrustedRootInvalid,
             Reason::ArtifactMissing,
             Reason::IndexInvalid,
             Reason::RegistryUnavailable,
@@ -150,25 +151,31 @@ fn judge(
         return refused(4, Reason::ProvenanceMismatch, text);
     }
     same_source(question, statement)?;
+    same_build(question, rule, signer, statement)?;
     let commit = short(commit);
     let text = format!("built by {builder} from {repository} at {commit}, {reference}");
     let evidence = vec![question.reference(&rule.authority, bundle, signer)];
     Ok(Finding::pass(Reason::EvidenceValid, text).resting_on(evidence))
 }
 
-/// The key of the rule's authority that signed the statement about this very digest.
+/// The signature by which the statement, about this very digest, is the rule's authority's.
 fn signer_about_subject<'a>(
-    question: &'a Question<'_>,
+    question: &Question<'_>,
     rule: &ProvenanceRule,
-    bundle: &Bundle,
-) -> Result<&'a KeyId, Refusal> {
+    bundle: &'a Bundle,
+) -> Result<Signature<'a>, Refusal> {
     let authority = std::slice::from_ref(&rule.authority);
     let Some(signer) = question.signer(&rule.authority, SLSA_PROVENANCE_V1, bundle) else {
-        let bad = bundle.verified_by.is_empty() && question.claims_to_be_from(authority, bundle);
-        let (reason, problem) = if bad {
-            (Reason::SignatureInvalid, "its signature does not verify")
-        } else {
-            (Reason::SignerNotTrusted, "somebody else signed it")
+        let (reason, problem) = match question.diagnose(authority, bundle) {
+            Diagnosis::Nearly(why) => (Reason::SignerNotTrusted, why),
+            Diagnosis::Bad(why) => {
+                let text = format!("its signature does not verify{why}");
+                (Reason::SignatureInvalid, text)
+            }
+            Diagnosis::Stranger(_) => {
+                let text = "somebody else signed it".to_owned();
+                (Reason::SignerNotTrusted, text)
+            }
         };
         let must = &rule.authority;
         let text = format!("provenance was found, but {problem}; {must} must sign it");
@@ -180,6 +187,45 @@ fn signer_about_subject<'a>(
         return refused(1, Reason::SignatureInvalid, text);
     }
     Ok(signer)
+}
+
+/// What the certificate says of the build must be what the provenance says. Not where the signer
+/// may sign in builds of other repositories: then it is no part of the product's own build.
+fn same_build(
+    question: &Question<'_>,
+    rule: &ProvenanceRule,
+    signature: Signature<'_>,
+    statement: &Statement,
+) -> Result<(), Refusal> {
+    let keyless = question.content.policy.authority(&rule.authority);
+    let keyless = keyless.and_then(|authority| authority.keyless.as_ref());
+    let rule = keyless.and_then(|keyless| keyless.claims.as_ref());
+    let elsewhere = rule.is_some_and(|rule| !rule.source_repositories.is_empty());
+    let Some(claims) = signature.claims().filter(|_| !elsewhere) else {
+        return Ok(());
+    };
+    let comparisons = [
+        (
+            "repository",
+            &claims.source_repository,
+            &statement.repository,
+        ),
+        ("commit", &claims.source_commit, &statement.commit),
+        ("ref", &claims.source_reference, &statement.reference),
+    ];
+    for (what, claimed, stated) in comparisons {
+        if let Some(claimed) = claimed
+            && claimed != stated
+        {
+            let text = format!(
+                "the provenance names {what} {}, and the certificate that signed it {}",
+                clip(stated),
+                clip(claimed)
+            );
+            return refused(8, Reason::ProvenanceMismatch, text);
+        }
+    }
+    Ok(())
 }
 
 /// The provenance, the policy's sources and the Release must name the same repository, and the
@@ -272,8 +318,9 @@ fn short(commit: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::Form;
+    use crate::evidence::{Form, Verified};
     use crate::facts::{Cause, Observed, Unavailable};
+    use crate::fixtures::keyless::rest_on_root;
     use crate::fixtures::{
         ask, authority, bundles, check, image, key, provenance, ready, roll_back, with_policy,
     };
@@ -435,6 +482,15 @@ mod tests {
                     "publish an index of plain images",
                 ),
                 (
+                    |s| {
+                        rest_on_root(s);
+                        s.facts.trusted_roots.clear();
+                    },
+                    Deny,
+                    Reason::TrustedRootInvalid,
+                    "TrustedRoot public-good does not exist",
+                ),
+                (
                     |s| s.facts.releases.clear(),
                     Hold,
                     Reason::ReleaseNotFound,
@@ -490,7 +546,7 @@ mod tests {
         assert_eq!(reason(bound), Reason::BuilderNotTrusted, "signed by ci");
         let by_its_own = reason(|s| {
             bound(s);
-            bundles(s)[1].verified_by = [key("other")].into();
+            bundles(s)[1].verified_by = [Verified::by_key(key("other"))].into();
         });
         assert_eq!(by_its_own, Reason::EvidenceValid);
     }

@@ -1,6 +1,6 @@
 //! Is there a bill of materials for exactly this digest, by somebody who may say so? (M14, M15)
 
-use super::evidence::{Question, ask_each_image};
+use super::evidence::{Diagnosis, Question, ask_each_image};
 use crate::case::Case;
 use crate::evidence::{Bundle, CYCLONEDX, Content, SPDX, Sbom as Bill, SbomFormat};
 use crate::gate::{Finding, Gate};
@@ -27,6 +27,7 @@ impl Gate for Sbom {
             Reason::SignatureInvalid,
             Reason::ArtifactMissing,
             Reason::IndexInvalid,
+            Reason::TrustedRootInvalid,
             Reason::RegistryUnavailable,
             Reason::EvidenceTruncated,
             Reason::SourceNotAllowed,
@@ -119,18 +120,20 @@ fn judge(
         .iter()
         .find_map(|authority| Some((authority, question.signer(authority, predicate, bundle)?)));
     let Some((authority, signer)) = found else {
-        let bad =
-            bundle.verified_by.is_empty() && question.claims_to_be_from(&rule.authorities, bundle);
         let authorities = rule.authorities.join(" or ");
-        return Err(if bad {
-            (
-                0,
-                Reason::SignatureInvalid,
-                "an SBOM was found whose signature does not verify".into(),
-            )
-        } else {
-            let text = format!("an SBOM was found, but {authorities} must sign it");
-            (0, Reason::SbomSignerNotTrusted, text)
+        return Err(match question.diagnose(&rule.authorities, bundle) {
+            Diagnosis::Bad(why) => {
+                let text = format!("an SBOM was found whose signature does not verify{why}");
+                (0, Reason::SignatureInvalid, text)
+            }
+            Diagnosis::Nearly(why) => {
+                let text = format!("an SBOM was found, but {why}; {authorities} must sign it");
+                (0, Reason::SbomSignerNotTrusted, text)
+            }
+            Diagnosis::Stranger(_) => {
+                let text = format!("an SBOM was found, but {authorities} must sign it");
+                (0, Reason::SbomSignerNotTrusted, text)
+            }
         });
     };
     if !question.is_about_subject(bundle) {
@@ -173,6 +176,7 @@ mod tests {
     use super::*;
     use crate::evidence::Form;
     use crate::facts::{Cause, Observed, Unavailable};
+    use crate::fixtures::keyless::rest_on_root;
     use crate::fixtures::{ask, bundles, check, image, key, ready, roll_back, sbom, with_policy};
     use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
     use crate::snapshot::Snapshot;
@@ -312,6 +316,15 @@ mod tests {
                     Deny,
                     Reason::IndexInvalid,
                     "publish an index of plain images",
+                ),
+                (
+                    |s| {
+                        rest_on_root(s);
+                        s.facts.trusted_roots.clear();
+                    },
+                    Deny,
+                    Reason::TrustedRootInvalid,
+                    "TrustedRoot public-good does not exist",
                 ),
                 (
                     |s| s.facts.evidence.clear(),

@@ -1,6 +1,6 @@
 //! Is the image signed by those who must sign it? (M11 to M13; CVE-2022-35929, CVE-2023-33959)
 
-use super::evidence::{Question, ask_all};
+use super::evidence::{Diagnosis, Question, Signature as SignatureOf, ask_all};
 use crate::case::Case;
 use crate::evidence::{Bundle, COSIGN_SIGN, Content};
 use crate::gate::{Finding, Gate};
@@ -25,6 +25,7 @@ impl Gate for Signature {
             Reason::OnlyAttestationsFound,
             Reason::SignerNotTrusted,
             Reason::SignatureInvalid,
+            Reason::TrustedRootInvalid,
             Reason::ArtifactMissing,
             Reason::IndexInvalid,
             Reason::RegistryUnavailable,
@@ -47,22 +48,22 @@ impl Gate for Signature {
     }
 }
 
-/// Every authority counts once, by one signature that is about this digest and verifies under one
-/// of its keys. A key that two authorities share counts for the first one only.
+/// Every authority counts once, by one signature that is about this digest and meets all of its
+/// conditions; and no signer counts for two of them.
 fn signed(question: &Question<'_>, rule: &SignatureRule) -> Finding {
-    let mut references = Vec::new();
-    let mut used = Vec::new();
-    for authority in &rule.authorities {
-        let found = signatures(question).find_map(|bundle| {
-            let signer = question.signer(authority, COSIGN_SIGN, bundle)?;
-            let counts = question.is_about_subject(bundle) && !used.contains(signer);
-            counts.then_some((bundle, signer))
-        });
-        if let Some((bundle, signer)) = found {
-            references.push(question.reference(authority, bundle, signer));
-            used.push(signer.clone());
-        }
-    }
+    let candidates: Vec<Vec<Found<'_>>> = rule
+        .authorities
+        .iter()
+        .map(|authority| candidates(question, authority))
+        .collect();
+    let references: Vec<_> = disjoint(&candidates)
+        .into_iter()
+        .zip(&rule.authorities)
+        .filter_map(|(found, authority)| {
+            let (bundle, signature) = found?;
+            Some(question.reference(authority, bundle, signature))
+        })
+        .collect();
     let threshold = rule.threshold.max(1) as usize;
     if references.len() >= threshold {
         let names: Vec<_> = references
@@ -76,6 +77,62 @@ fn signed(question: &Question<'_>, rule: &SignatureRule) -> Finding {
         .resting_on(references);
     }
     refusal(question, rule, references.len())
+}
+
+type Found<'a> = (&'a Bundle, SignatureOf<'a>);
+
+fn candidates<'a>(question: &Question<'a>, authority: &str) -> Vec<Found<'a>> {
+    let bundles = question.evidence.bundles.iter();
+    let signatures = bundles.filter(|bundle| bundle.content == Content::Signature);
+    signatures
+        .filter(|bundle| question.is_about_subject(bundle))
+        .filter_map(|bundle| Some((bundle, question.signer(authority, COSIGN_SIGN, bundle)?)))
+        .collect()
+}
+
+/// Gives as many authorities as can be a signer of their own: one that is taken already is taken
+/// over where its first owner has another (augmenting paths; there are at most 8 authorities).
+fn disjoint<'a>(candidates: &[Vec<Found<'a>>]) -> Vec<Option<Found<'a>>> {
+    let mut owners: Vec<Option<Found<'a>>> = vec![None; candidates.len()];
+    for authority in 0..candidates.len() {
+        let mut asked = vec![false; candidates.len()];
+        give(authority, candidates, &mut owners, &mut asked);
+    }
+    owners
+}
+
+fn give<'a>(
+    authority: usize,
+    candidates: &[Vec<Found<'a>>],
+    owners: &mut Vec<Option<Found<'a>>>,
+    asked: &mut Vec<bool>,
+) -> bool {
+    let Some(own) = candidates.get(authority) else {
+        return false;
+    };
+    if asked.get(authority).copied().unwrap_or(true) {
+        return false;
+    }
+    asked
+        .iter_mut()
+        .skip(authority)
+        .take(1)
+        .for_each(|flag| *flag = true);
+    for found in own {
+        let holder = owners
+            .iter()
+            .position(|owned| owned.is_some_and(|(_, other)| other.is_by_same(found.1)));
+        let free = holder.is_none_or(|holder| give(holder, candidates, owners, asked));
+        if free {
+            owners
+                .iter_mut()
+                .skip(authority)
+                .take(1)
+                .for_each(|owned| *owned = Some(*found));
+            return true;
+        }
+    }
+    false
 }
 
 fn signatures<'a>(question: &'a Question<'_>) -> impl Iterator<Item = &'a Bundle> {
@@ -115,17 +172,25 @@ fn refusal(question: &Question<'_>, rule: &SignatureRule, met: usize) -> Finding
             ),
         );
     }
-    let bad = signatures(question).any(|bundle| {
-        bundle.verified_by.is_empty() && question.claims_to_be_from(&rule.authorities, bundle)
-    });
-    if bad {
-        return Finding::deny(
-            Reason::SignatureInvalid,
-            format!("{needs}; a signature was found that does not verify"),
-        );
+    let mut stranger = None;
+    for bundle in signatures(question) {
+        match question.diagnose(&rule.authorities, bundle) {
+            Diagnosis::Nearly(why) => {
+                let text = format!("{needs}; a signature was found, but {why}");
+                return Finding::deny(Reason::SignerNotTrusted, text);
+            }
+            Diagnosis::Bad(why) => {
+                return Finding::deny(
+                    Reason::SignatureInvalid,
+                    format!("{needs}; a signature was found that does not verify{why}"),
+                );
+            }
+            Diagnosis::Stranger(named) => stranger = stranger.or(named),
+        }
     }
     let hint = signatures(question).find_map(|bundle| bundle.key_hint.as_ref());
-    let by = hint.map_or_else(String::new, |key| format!(" (key {})", key.short()));
+    let by = stranger.or_else(|| hint.map(|key| format!("key {}", key.short())));
+    let by = by.map_or_else(String::new, |by| format!(" ({by})"));
     Finding::deny(
         Reason::SignerNotTrusted,
         format!("{needs}; signatures were found, but made by somebody else{by}"),
@@ -165,8 +230,9 @@ fn nothing_signed(question: &Question<'_>, needs: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Evidence, Form};
+    use crate::evidence::{Evidence, Form, Verified};
     use crate::facts::{Cause, Observed, Unavailable};
+    use crate::fixtures::keyless::rest_on_root;
     use crate::fixtures::{
         ask, authority, bundles, check, digest, image, key, ready, roll_back, signature,
         with_policy,
@@ -280,6 +346,15 @@ mod tests {
                     "publish an index of plain images",
                 ),
                 (
+                    |s| {
+                        rest_on_root(s);
+                        s.facts.trusted_roots.clear();
+                    },
+                    Deny,
+                    Reason::TrustedRootInvalid,
+                    "TrustedRoot public-good does not exist",
+                ),
+                (
                     |s| s.facts.evidence.clear(),
                     Deny,
                     Reason::SourceNotAllowed,
@@ -333,7 +408,7 @@ mod tests {
             (Hold, Reason::SignatureMissing)
         );
         assert!(once.message.contains("1 signed so far"), "{}", once.message);
-        bundles(&mut snapshot)[3].verified_by = [key("security")].into();
+        bundles(&mut snapshot)[3].verified_by = [Verified::by_key(key("security"))].into();
         let twice = ask(&Signature, &snapshot);
         assert_eq!((twice.verdict, twice.evidence.len()), (Pass, 2));
     }

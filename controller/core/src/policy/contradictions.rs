@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EvidenceRules, KeyText, Policy, SignatureRule};
+use super::{EvidenceRules, KeyText, Keyless, Policy, SignatureRule};
 
 impl Policy {
     /// The names that the policy uses but does not define, or defines twice, and rules that
@@ -15,6 +15,11 @@ impl Policy {
             .into_iter()
             .map(|name| format!("spec.authorities: the name \"{name}\" stands twice"))
             .collect();
+        for authority in &self.authorities {
+            let name = &authority.name;
+            let own = authority.contradictions().into_iter();
+            found.extend(own.map(|text| format!("spec.authorities[{name}]: {text}")));
+        }
         for (field, name) in self.authorities_used() {
             if self.authority(name).is_none() {
                 found.push(format!("{field}: no authority is called \"{name}\""));
@@ -50,14 +55,27 @@ impl Policy {
         let signers: BTreeSet<&str> = rule.authorities.iter().map(String::as_str).collect();
         let mut owners: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for name in signers {
-            for key in self.authority(name).iter().flat_map(|a| &a.keys) {
+            let Some(authority) = self.authority(name) else {
+                continue;
+            };
+            for key in &authority.keys {
                 owners.entry(key.body()).or_default().insert(name);
+            }
+            if let Some(Keyless {
+                issuer,
+                subject: Some(subject),
+                ..
+            }) = &authority.keyless
+            {
+                let identity = format!("{issuer} {subject}");
+                owners.entry(identity).or_default().insert(name);
             }
         }
         for names in owners.into_values().filter(|names| names.len() > 1) {
             let names: Vec<_> = names.into_iter().collect();
             found.push(format!(
-                "{FIELD}: {} have a key in common, so one signature would count for each of them",
+                "{FIELD}: {} have a key or subject in common, so one signature would count for \
+                 each of them",
                 names.join(" and ")
             ));
         }
@@ -123,7 +141,11 @@ mod tests {
     fn one_signature_never_counts_twice() {
         let authority = |name: &str, pem: &str| Authority {
             name: name.into(),
-            keys: vec![KeyText { pem: pem.into() }],
+            keys: vec![KeyText::of(pem)],
+            keyless: None,
+            trusted_root: None,
+            require_transparency_log: false,
+            legacy: None,
             predicate_types: vec!["https://sigstore.dev/cosign/sign/v1".into()],
         };
         let found = |authorities: &[&str], other: &str| {
@@ -152,7 +174,7 @@ mod tests {
             "-----BEGIN PUBLIC KEY-----\r\nabcd\r\n-----END PUBLIC KEY-----",
         );
         assert!(
-            shared.contains("ci and qa have a key in common"),
+            shared.contains("ci and qa have a key or subject in common"),
             "{shared}"
         );
         // Who signs other things with that key takes no part in the count.

@@ -35,6 +35,15 @@ impl Digest {
         Self(format!("sha256:{}", hex::encode(bytes)))
     }
 
+    /// The 32 bytes that it stands for.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        // Always 64 hexadecimal characters: nothing else is ever parsed.
+        let _ = hex::decode_to_slice(self.hexadecimal(), &mut bytes);
+        bytes
+    }
+
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use lockmaster_core::evidence::{Bundle, Child, Evidence, Form, KeyId, PublicKey};
+use lockmaster_core::evidence::{Anchor, AnchorId, Bundle, Child, Evidence, Form};
 use lockmaster_core::facts::{Observed, Unavailable};
 use lockmaster_core::release::Digest;
-use lockmaster_verify::{Subject, judge};
+use lockmaster_verify::{Subject, Trust, judge};
 
 use crate::registry::{Artifact, Reach};
 
-/// A bundle's facts, and the keys that were tried: `verified_by` says nothing of any other.
+/// A bundle's facts, and the anchors that were tried: `verified_by` says nothing of any other.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Judged {
     pub(super) bundle: Bundle,
-    pub(super) tried: BTreeSet<KeyId>,
+    pub(super) tried: BTreeSet<AnchorId>,
 }
 
 /// What a look that succeeded found, and where it looked.
@@ -29,8 +29,8 @@ pub(super) struct Seen {
 pub(super) struct Wanted {
     /// What is known already.
     pub(super) known: Option<Seen>,
-    /// All keys asked about.
-    pub(super) keys: Vec<PublicKey>,
+    /// All anchors asked about.
+    pub(super) anchors: Vec<Anchor>,
     /// How far it goes.
     pub(super) reach: Reach,
 }
@@ -38,8 +38,8 @@ pub(super) struct Wanted {
 /// The last look failed.
 struct Failure {
     unavailable: Unavailable,
-    /// The keys that it would have judged under: who asks about another is worth one more look.
-    keys: BTreeSet<KeyId>,
+    /// The anchors that it would have judged under: who asks about another is worth one more look.
+    anchors: BTreeSet<AnchorId>,
 }
 
 /// One image. Dropping it ends its task.
@@ -49,7 +49,7 @@ pub(super) struct Entry {
     facts: Option<Seen>,
     /// Why the last look failed, if it did.
     failure: Option<Failure>,
-    asked: BTreeMap<KeyId, PublicKey>,
+    asked: BTreeMap<AnchorId, Anchor>,
     /// How far the next look goes; never less far than the last one.
     reach: Reach,
     running: Option<Running>,
@@ -71,11 +71,11 @@ impl Drop for Entry {
 }
 
 impl Entry {
-    pub(super) fn ask(&mut self, keys: &[PublicKey]) {
-        for key in keys {
-            if !self.asked.contains_key(&key.id) {
-                self.asked.insert(key.id.clone(), key.clone());
-            }
+    pub(super) fn ask(&mut self, anchors: &[Anchor]) {
+        for anchor in anchors {
+            self.asked
+                .entry(anchor.id())
+                .or_insert_with(|| anchor.clone());
         }
     }
 
@@ -83,7 +83,7 @@ impl Entry {
     pub(super) fn wanted(&self) -> Wanted {
         Wanted {
             known: self.facts.clone(),
-            keys: self.asked.values().cloned().collect(),
+            anchors: self.asked.values().cloned().collect(),
             reach: self.reach,
         }
     }
@@ -125,9 +125,9 @@ impl Entry {
         }
     }
 
-    /// What is known with respect to `keys`. Pending, which asks for a look at once, until every
+    /// What is known with respect to `anchors`. Pending, which asks for a look at once, until every
     /// bundle was tried with all of them, or a look that would have done so failed.
-    pub(super) fn read(&self, subject: &Digest, keys: &[PublicKey]) -> Observed<Evidence> {
+    pub(super) fn read(&self, subject: &Digest, anchors: &[Anchor]) -> Observed<Evidence> {
         let seen = match (&self.facts, &self.failure) {
             (None, None) => return Observed::Pending,
             (None, Some(failure)) => return failure.observed(),
@@ -136,12 +136,12 @@ impl Entry {
             (Some(seen), _) => seen,
         };
         let facts = &seen.judged;
-        let wanted: BTreeSet<&KeyId> = keys.iter().map(|key| &key.id).collect();
-        let is_tried = |key: &KeyId| facts.iter().all(|one| one.tried.contains(key));
-        let mut untried = wanted.iter().filter(|key| !is_tried(key)).peekable();
+        let wanted: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
+        let is_tried = |id: &AnchorId| facts.iter().all(|one| one.tried.contains(id));
+        let mut untried = wanted.iter().filter(|id| !is_tried(id)).peekable();
         if untried.peek().is_some() {
             return match &self.failure {
-                Some(failure) if untried.all(|key| failure.keys.contains(*key)) => {
+                Some(failure) if untried.all(|id| failure.anchors.contains(id)) => {
                     failure.observed()
                 }
                 _ => Observed::Pending,
@@ -149,7 +149,12 @@ impl Entry {
         }
         let bundles = facts.iter().map(|one| {
             let mut bundle = one.bundle.clone();
-            bundle.verified_by.retain(|key| wanted.contains(key));
+            bundle
+                .verified_by
+                .retain(|verified| wanted.contains(&verified.anchor()));
+            bundle
+                .failures
+                .retain(|root, _| wanted.iter().any(|id| id.root.as_ref() == Some(root)));
             bundle
         });
         Observed::Known(Evidence {
@@ -169,13 +174,16 @@ impl Entry {
         }
     }
 
-    /// Takes in what a look under `keys` brought. Facts stay facts: a failure is kept beside them.
-    pub(super) fn finish(&mut self, seen: Result<Seen, Unavailable>, keys: &[PublicKey]) {
+    /// Takes in what a look under `anchors` brought. Facts stay facts: a failure is kept beside them.
+    pub(super) fn finish(&mut self, seen: Result<Seen, Unavailable>, anchors: &[Anchor]) {
         self.running = None;
         match seen {
             Err(unavailable) => {
-                let keys = keys.iter().map(|key| key.id.clone()).collect();
-                self.failure = Some(Failure { unavailable, keys });
+                let anchors = anchors.iter().map(Anchor::id).collect();
+                self.failure = Some(Failure {
+                    unavailable,
+                    anchors,
+                });
             }
             Ok(seen) => {
                 if self.facts.as_ref().map(digests) != Some(digests(&seen)) {
@@ -225,13 +233,13 @@ pub(super) enum JudgeError {
     Deadline(Duration),
 }
 
-/// The facts about everything in `artifact`: those already known, and those under keys that were
+/// The facts about everything in `artifact`: those already known, and those under anchors that were
 /// not tried before. No bundle is begun after `limit`.
 pub(super) fn judge_all(
     digest: &Digest,
     artifact: &Artifact,
     known: Vec<Judged>,
-    keys: &[PublicKey],
+    anchors: &[Anchor],
     limit: Duration,
 ) -> Result<Vec<Judged>, JudgeError> {
     let start = Instant::now();
@@ -240,6 +248,9 @@ pub(super) fn judge_all(
         .into_iter()
         .map(|one| (one.bundle.digest.clone(), one))
         .collect();
+    let wanted: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
+    // Nearly always all bundles were tried under the same anchors, so that each is read once.
+    let mut trusts: BTreeMap<Vec<AnchorId>, Trust> = BTreeMap::new();
     let judged = artifact.bundles.iter().map(|candidate| {
         if start.elapsed() >= limit {
             return Err(JudgeError::Deadline(limit));
@@ -249,25 +260,28 @@ pub(super) fn judge_all(
             .as_ref()
             .map(|one| one.tried.clone())
             .unwrap_or_default();
-        let untried: Vec<PublicKey> = keys
-            .iter()
-            .filter(|key| !tried.contains(&key.id))
-            .cloned()
-            .collect();
+        let untried: Vec<AnchorId> = wanted.difference(&tried).cloned().collect();
+        let trust = trusts.entry(untried.clone()).or_insert_with(|| {
+            let untried = anchors
+                .iter()
+                .filter(|anchor| untried.contains(&anchor.id()));
+            Trust::new(&untried.cloned().collect::<Vec<_>>())
+        });
         let mut all = tried;
-        all.extend(untried.iter().map(|key| key.id.clone()));
+        all.extend(untried.iter().cloned());
         let bundle = match before {
             Some(one) if untried.is_empty() => one.bundle,
             Some(one) => {
-                let mut bundle = judge(&subject, &candidate.bytes, &untried);
+                let mut bundle = judge(&subject, &candidate.bytes, trust);
                 if bundle.subjects.is_empty() {
                     // A message signature names its subject only under a key that verifies it.
                     bundle.subjects = one.bundle.subjects;
                 }
                 bundle.verified_by.extend(one.bundle.verified_by);
+                bundle.failures.extend(one.bundle.failures);
                 bundle
             }
-            None => judge(&subject, &candidate.bytes, &untried),
+            None => judge(&subject, &candidate.bytes, trust),
         };
         Ok(Judged { bundle, tried: all })
     });

@@ -9,7 +9,9 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lockmaster_core::evidence::{COSIGN_SIGN, Content, Evidence, Form, PublicKey};
+use lockmaster_core::evidence::{
+    Anchor, COSIGN_SIGN, Content, Evidence, Form, PublicKey, Verified,
+};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
 use lockmaster_verify::parse_key;
@@ -22,6 +24,11 @@ use crate::registry::Reach;
 use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
 
 mod reach;
+
+/// What a signature by the anchor's key shows.
+fn by(anchor: &Anchor) -> Verified {
+    Verified::by_key(anchor.id().key.unwrap())
+}
 
 /// A key, and what it signs.
 pub(crate) struct Signer {
@@ -127,7 +134,7 @@ impl Bench {
     }
 
     /// Reads, waiting for the wake if need be.
-    async fn read(&mut self, keys: &[PublicKey]) -> Observed<Evidence> {
+    async fn read(&mut self, keys: &[Anchor]) -> Observed<Evidence> {
         match self.store.read(&self.image, keys) {
             Observed::Pending => {
                 self.wait().await;
@@ -151,7 +158,7 @@ const CACHE: usize = 1 << 20;
 #[tokio::test]
 async fn the_first_read_is_pending_and_wakes_and_the_next_ones_cost_nothing() {
     let mut bench = Bench::new(CACHE).await;
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     for _ in 0..10 {
         assert_eq!(bench.store.read(&bench.image, &keys), Observed::Pending);
     }
@@ -165,7 +172,7 @@ async fn the_first_read_is_pending_and_wakes_and_the_next_ones_cost_nothing() {
         let evidence = known(bench.store.read(&bench.image, &keys));
         assert_eq!(evidence.subject, *bench.image.digest());
         assert_eq!(evidence.bundles[0].content, Content::Signature);
-        assert_eq!(evidence.bundles[0].verified_by, [keys[0].id.clone()].into());
+        assert_eq!(evidence.bundles[0].verified_by, [by(&keys[0])].into());
     }
     assert!(bench.registry.take_requests().is_empty(), "warm");
     assert_eq!(*bench.outcomes.lock().unwrap(), [FetchOutcome::Fetched]);
@@ -174,12 +181,15 @@ async fn the_first_read_is_pending_and_wakes_and_the_next_ones_cost_nothing() {
 #[tokio::test]
 async fn new_keys_are_judged_from_memory_and_answers_name_only_keys_asked_about() {
     let mut bench = Bench::new(CACHE).await;
-    let (ours, other) = (bench.signer.key.clone(), Signer::new().key);
+    let (ours, other) = (
+        Anchor::of_key(bench.signer.key.clone()),
+        Anchor::of_key(Signer::new().key),
+    );
     let evidence = known(bench.read(std::slice::from_ref(&other)).await);
     assert!(evidence.bundles[0].verified_by.is_empty());
     bench.registry.take_requests();
     let evidence = known(bench.read(std::slice::from_ref(&ours)).await);
-    assert_eq!(evidence.bundles[0].verified_by, [ours.id.clone()].into());
+    assert_eq!(evidence.bundles[0].verified_by, [by(&ours)].into());
     assert!(
         bench.registry.take_requests().is_empty(),
         "from the cached bytes"
@@ -197,7 +207,7 @@ async fn new_keys_after_the_bytes_were_dropped_fetch_again() {
     let mut bench = Bench::new(0).await;
     known(bench.read(&[]).await);
     bench.registry.take_requests();
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     let evidence = known(bench.read(&keys).await);
     assert_eq!(evidence.bundles[0].verified_by.len(), 1);
     assert_eq!(bench.registry.take_requests().len(), 4);
@@ -207,7 +217,7 @@ async fn new_keys_after_the_bytes_were_dropped_fetch_again() {
 async fn insufficient_evidence_is_read_again_until_it_arrives() {
     let mut bench = Bench::new(CACHE).await;
     bench.registry.referrers(&bench.image, &[]);
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     assert!(known(bench.read(&keys).await).bundles.is_empty());
     bench.registry.take_requests();
     for _ in 0..5 {
@@ -244,7 +254,7 @@ async fn new_keys_do_not_wait_for_a_look_planned_for_later() {
     let mut bench = Bench::with_delays(CACHE, delays).await;
     known(bench.read(&[]).await);
     bench.store.insufficient(&bench.image);
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     assert_eq!(
         known(bench.read(&keys).await).bundles[0].verified_by.len(),
         1
@@ -257,7 +267,7 @@ async fn trouble_is_unavailable_and_passes() {
     bench
         .registry
         .set_once(&referrers_path(&bench.image), Reply::status(503));
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     let Observed::Unavailable(unavailable) = bench.read(&keys).await else {
         panic!()
     };
@@ -283,7 +293,7 @@ async fn trouble_is_unavailable_and_passes() {
 #[tokio::test]
 async fn a_failure_takes_no_fact_away() {
     let mut bench = Bench::new(CACHE).await;
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     let before = known(bench.read(&keys).await);
     bench
         .registry
@@ -300,7 +310,7 @@ async fn new_keys_while_the_registry_fails_are_unavailable_and_asked_for_with_pa
     known(bench.read(&[]).await);
     let path = referrers_path(&bench.image);
     bench.registry.set(&path, Reply::status(503));
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     let Observed::Unavailable(unavailable) = bench.read(&keys).await else {
         panic!("the failure is not told")
     };
@@ -329,7 +339,7 @@ async fn new_keys_after_a_failure_are_judged_from_memory() {
     bench.registry.set(&path, Reply::status(503));
     bench.store.insufficient(&bench.image);
     bench.wait().await;
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     let evidence = known(bench.read(&keys).await);
     assert_eq!(evidence.bundles[0].verified_by.len(), 1);
 }
@@ -350,7 +360,10 @@ async fn known_absence_does_not_outlive_a_failure() {
 #[tokio::test]
 async fn keys_asked_about_twice_for_one_image_are_all_answered() {
     let mut bench = Bench::new(CACHE).await;
-    let (ours, other) = (bench.signer.key.clone(), Signer::new().key);
+    let (ours, other) = (
+        Anchor::of_key(bench.signer.key.clone()),
+        Anchor::of_key(Signer::new().key),
+    );
     for keys in [[ours.clone(), other.clone()], [other, ours.clone()]] {
         let needs = || keys.clone().map(|key| (bench.image.clone(), vec![key]));
         let mut seen = bench.store.read_all(needs());
@@ -361,7 +374,7 @@ async fn keys_asked_about_twice_for_one_image_are_all_answered() {
         }
         assert_eq!(seen.len(), 1);
         let evidence = known(seen.remove(&bench.image).unwrap());
-        assert_eq!(evidence.bundles[0].verified_by, [ours.id.clone()].into());
+        assert_eq!(evidence.bundles[0].verified_by, [by(&ours)].into());
     }
 }
 
@@ -369,7 +382,7 @@ async fn keys_asked_about_twice_for_one_image_are_all_answered() {
 async fn judging_that_takes_too_long_is_unavailable() {
     let judging = Duration::ZERO;
     let mut bench = Bench::with_limits(CACHE, Limits { judging, ..LIMITS }).await;
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     let Observed::Unavailable(unavailable) = bench.read(&keys).await else {
         panic!("judged in no time")
     };

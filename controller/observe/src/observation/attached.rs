@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use lockmaster_core::case::{Case, matching, needs};
 use lockmaster_core::decide::Input;
-use lockmaster_core::evidence::PublicKey;
+use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Facts, Observed};
 use lockmaster_core::gate::Look;
 use lockmaster_core::release::ImageReference;
@@ -17,7 +17,7 @@ use super::Observer;
 /// beside those: nothing is further away.
 const ROUNDS: usize = 2;
 
-type Keys = BTreeMap<ImageReference, Vec<PublicKey>>;
+type Anchors = BTreeMap<ImageReference, Vec<Anchor>>;
 
 impl Observer {
     /// Reads what is known, and lets be looked up what the gates would otherwise take for absent:
@@ -29,8 +29,8 @@ impl Observer {
         promotions: &[promotion::Promotion],
         now: Timestamp,
     ) {
-        let keys = keys(environment, facts);
-        facts.evidence = self.evidence.read_all(keys.clone());
+        let anchors = anchors(environment, facts);
+        facts.evidence = self.evidence.read_all(anchors.clone());
         for _ in 0..ROUNDS {
             let input = Input {
                 promotions,
@@ -46,35 +46,36 @@ impl Observer {
             for look in looks {
                 match look {
                     Look::Tags(image) => self.evidence.read_tags(&image),
-                    Look::Children(index) => self.add_children(facts, &index, &keys),
+                    Look::Children(index) => self.add_children(facts, &index, &anchors),
                 }
             }
         }
     }
 
-    fn add_children(&self, facts: &mut Facts, index: &ImageReference, keys: &Keys) {
+    fn add_children(&self, facts: &mut Facts, index: &ImageReference, anchors: &Anchors) {
         let known = facts.evidence.get(index).and_then(Observed::known);
         let children = known.map_or(&[][..], |index| index.form.children());
         let children: Vec<_> = children.iter().map(|child| child.digest.clone()).collect();
-        let keys = keys.get(index).map_or(&[][..], Vec::as_slice);
+        let anchors = anchors.get(index).map_or(&[][..], Vec::as_slice);
         for digest in children {
             let image = index.with_digest(digest);
             let seen = facts.evidence.entry(image.clone());
-            seen.or_insert_with(|| self.evidence.read(&image, keys));
+            seen.or_insert_with(|| self.evidence.read(&image, anchors));
         }
     }
 }
 
-/// The images that are looked up, and under which keys each is judged: two releases may name one
-/// image and need it judged under different ones.
-fn keys(environment: &environment::Environment, facts: &Facts) -> Keys {
+/// The images that are looked up, and what each is judged under: two releases may name one image and
+/// need it judged under different keys.
+fn anchors(environment: &environment::Environment, facts: &Facts) -> Anchors {
     let tier = environment.effective_tier(&facts.namespaces);
     let policies = matching(environment, facts, tier);
-    let mut keys = Keys::new();
+    let mut anchors = Anchors::new();
     for release in facts.releases.values().filter_map(Observed::known) {
-        for (image, trusted) in needs(environment, release, &policies) {
-            keys.entry(image).or_default().extend(trusted);
+        let needs = needs(environment, release, &policies, &facts.trusted_roots);
+        for (image, trusted) in needs {
+            anchors.entry(image).or_default().extend(trusted);
         }
     }
-    keys
+    anchors
 }

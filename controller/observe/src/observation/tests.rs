@@ -55,6 +55,7 @@ fn empty() -> Stores {
         records: store().0,
         policies: store().0,
         windows: store().0,
+        trusted_roots: store().0,
         namespaces: store().0,
     }
 }

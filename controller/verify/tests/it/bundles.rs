@@ -162,7 +162,7 @@ fn an_envelope_is_no_message_signature() {
 }
 
 #[test]
-fn only_version_0_3_with_a_managed_key() {
+fn only_version_0_3_with_one_key_or_certificate() {
     let signer = Signer::p256();
     let mut bundle = signed(&signer);
     bundle["mediaType"] = "application/vnd.dev.sigstore.bundle+json;version=0.3".into();
@@ -179,9 +179,16 @@ fn only_version_0_3_with_a_managed_key() {
     assert!(unreadable(&bundle, &signer).contains("only version 0.3 is accepted"));
     bundle["mediaType"] = BUNDLE.into();
     bundle["verificationMaterial"]["certificate"] = json!({"rawBytes": "AAAA"});
-    assert!(unreadable(&bundle, &signer).contains("keyless signatures are not supported yet"));
-    bundle["verificationMaterial"] = json!({"x509CertificateChain": {"certificates": []}});
-    assert!(unreadable(&bundle, &signer).contains("keyless signatures are not supported yet"));
+    assert!(unreadable(&bundle, &signer).contains("both a key and a certificate"));
+    for certificate in [
+        json!({"certificate": {"rawBytes": "AAAA"}}),
+        json!({"x509CertificateChain": {"certificates": []}}),
+    ] {
+        bundle["verificationMaterial"] = certificate;
+        let judged = judge_value(&bundle, &[&signer]);
+        assert_eq!(judged.content, Content::Signature);
+        assert!(judged.verified_by.is_empty(), "a key is no certificate");
+    }
     bundle["verificationMaterial"] = json!({});
     assert!(unreadable(&bundle, &signer).contains("neither a key nor a certificate"));
 }

@@ -3,9 +3,9 @@
 use aws_lc_rs::signature::{
     RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RsaEncoding,
 };
-use lockmaster_core::evidence::{COSIGN_SIGN, Content, KeyId};
+use lockmaster_core::evidence::{Anchor, COSIGN_SIGN, Content, KeyId, Verified};
 use lockmaster_core::release::Digest;
-use lockmaster_verify::{KeyError, Subject, judge, parse_key};
+use lockmaster_verify::{KeyError, Subject, Trust, judge, parse_key};
 use serde_json::json;
 
 use crate::signing::{MANIFEST, Signer, judge_value, pem, statement};
@@ -34,8 +34,8 @@ fn every_accepted_kind_of_key_verifies_envelopes_and_message_signatures() {
             let judged = judge_value(&bundle, &[&stranger, signer]);
             assert_eq!(judged.content, Content::Signature, "{kind}");
             assert_eq!(
-                judged.verified_by.iter().collect::<Vec<_>>(),
-                [&signer.public.id],
+                judged.verified_by,
+                [Verified::by_key(signer.public.id.clone())].into(),
                 "{kind}: {bundle}"
             );
             assert_eq!(judged.key_hint.as_ref(), Some(&signer.public.id), "{kind}");
@@ -56,9 +56,12 @@ fn p384_with_sha256_verifies_too() {
     let judged = judge(
         &subject,
         data("p384_sha256.sigstore.json").as_bytes(),
-        std::slice::from_ref(&key),
+        &Trust::new(&[Anchor::of_key(key.clone())]),
     );
-    assert_eq!(judged.verified_by.iter().collect::<Vec<_>>(), [&key.id]);
+    assert_eq!(
+        judged.verified_by,
+        [Verified::by_key(key.id.clone())].into()
+    );
     assert_eq!(judged.key_hint, Some(key.id));
 }
 

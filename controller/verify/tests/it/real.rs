@@ -1,8 +1,8 @@
 //! Bundles as cosign 3.1.3 wrote them, without a log, for an image that crane made (Docker schema 2).
 
-use lockmaster_core::evidence::{Content, SbomFormat};
+use lockmaster_core::evidence::{Anchor, Content, SbomFormat, Verified};
 use lockmaster_core::release::Digest;
-use lockmaster_verify::{Subject, judge, parse_key};
+use lockmaster_verify::{Subject, Trust, judge, parse_key};
 
 fn data(name: &str) -> Vec<u8> {
     let path = format!(
@@ -20,8 +20,13 @@ fn bundles_of_cosign_verify_and_are_understood() {
     for name in ["sign", "provenance", "spdx", "cyclonedx"] {
         let bytes = data(&format!("{name}.sigstore.json"));
         let subject = Subject::new(&digest, &manifest).unwrap();
-        let judged = judge(&subject, &bytes, std::slice::from_ref(&key));
-        assert_eq!(judged.verified_by, [key.id.clone()].into(), "{name}");
+        let trust = Trust::new(&[Anchor::of_key(key.clone())]);
+        let judged = judge(&subject, &bytes, &trust);
+        assert_eq!(
+            judged.verified_by,
+            [Verified::by_key(key.id.clone())].into(),
+            "{name}"
+        );
         assert_eq!(judged.key_hint, Some(key.id.clone()), "{name}");
         assert_eq!(judged.subjects, std::slice::from_ref(&digest), "{name}");
         match (name, judged.content) {

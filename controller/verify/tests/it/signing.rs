@@ -9,9 +9,9 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lockmaster_core::evidence::{Bundle, PublicKey};
+use lockmaster_core::evidence::{Anchor, Bundle, PublicKey};
 use lockmaster_core::release::Digest;
-use lockmaster_verify::{Subject, judge, parse_key};
+use lockmaster_verify::{Subject, Trust, judge, parse_key};
 use serde_json::{Value, json};
 
 pub(crate) const MANIFEST: &[u8] = br#"{"schemaVersion":2,"config":{},"layers":[]}"#;
@@ -165,9 +165,10 @@ pub(crate) fn statement_about(manifest: &[u8], predicate_type: &str, predicate: 
 }
 
 pub(crate) fn judge_bytes(bytes: &[u8], keys: &[&Signer]) -> Bundle {
-    let keys: Vec<_> = keys.iter().map(|signer| signer.public.clone()).collect();
-    let digest = Digest::of(MANIFEST);
-    judge(&Subject::new(&digest, MANIFEST).unwrap(), bytes, &keys)
+    let keys = keys.iter().map(|signer| signer.public.clone());
+    let anchors: Vec<_> = keys.map(Anchor::of_key).collect();
+    let (digest, trust) = (Digest::of(MANIFEST), Trust::new(&anchors));
+    judge(&Subject::new(&digest, MANIFEST).unwrap(), bytes, &trust)
 }
 
 pub(crate) fn judge_value(bundle: &Value, keys: &[&Signer]) -> Bundle {

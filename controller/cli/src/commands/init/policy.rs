@@ -73,9 +73,11 @@ fn evidence(arguments: &Init, pem: &str) -> ClusterPromotionPolicy {
         }],
         authorities: vec![Authority {
             name: AUTHORITY.to_owned(),
-            keys: vec![KeyText {
-                pem: pem.to_owned(),
-            }],
+            keys: vec![KeyText::of(pem)],
+            keyless: None,
+            trusted_root: None,
+            require_transparency_log: false,
+            legacy: None,
             predicate_types: [COSIGN_SIGN, SLSA_PROVENANCE_V1, SPDX, CYCLONEDX]
                 .map(str::to_owned)
                 .to_vec(),

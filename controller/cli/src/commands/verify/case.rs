@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use lockmaster_core::case::{Case, needs};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::{Environment, Span, Tier};
-use lockmaster_core::evidence::{Evidence, PublicKey};
-use lockmaster_core::facts::{Facts, Observed};
+use lockmaster_core::evidence::{Anchor, Evidence};
+use lockmaster_core::facts::{Facts, Observed, TrustedRoots};
 use lockmaster_core::gate::{GateReport, Look, evaluate};
 use lockmaster_core::gates;
 use lockmaster_core::policy::{Match, PolicyContent, PolicyFact};
@@ -63,23 +63,26 @@ impl Subjects {
         &self.release.product
     }
 
-    /// What the policies want looked up, and under which keys.
+    /// What the policies want looked up, and under which keys and trusted roots.
     pub(super) fn needs(
         &self,
         policies: &[PolicyFact],
-    ) -> BTreeMap<ImageReference, Vec<PublicKey>> {
+        roots: &TrustedRoots,
+    ) -> BTreeMap<ImageReference, Vec<Anchor>> {
         let pairs: Vec<_> = policies
             .iter()
             .filter_map(|fact| Some((fact, fact.content.as_ref().ok()?)))
             .collect();
-        needs(&self.environment(), &self.release, &pairs)
+        needs(&self.environment(), &self.release, &pairs, roots)
     }
 
     /// What the evidence gates say, and what must be read before they can say more.
     pub(super) fn gates(
         &self,
         policies: Vec<PolicyFact>,
+        trusted_roots: TrustedRoots,
         evidence: BTreeMap<ImageReference, Observed<Evidence>>,
+        now: Timestamp,
     ) -> (Vec<GateReport>, BTreeSet<Look>) {
         let environment = self.environment();
         let promotion = self.promotion();
@@ -91,6 +94,7 @@ impl Subjects {
             releases: BTreeMap::from([(release.name.clone(), Observed::Known(release))]),
             policies: policies.into_iter().map(everywhere).collect(),
             windows: BTreeMap::new(),
+            trusted_roots,
             workloads: Vec::new(),
             refused: None,
             records: Vec::new(),
@@ -104,7 +108,7 @@ impl Subjects {
             promotions: &promotions,
             environment: &environment,
             facts: &facts,
-            now: Timestamp::UNIX_EPOCH,
+            now,
         };
         let [promotion] = &promotions;
         let case = Case::new(promotion, &input);
@@ -278,7 +282,12 @@ mod tests {
         let arguments = arguments("registry.example/shop/checkout", &[]);
         let subjects = subjects(&arguments, POLICY).unwrap();
         let evidence = evidence.map(|evidence| (arguments.image.clone(), evidence));
-        let (gates, _) = subjects.gates(policies(POLICY), evidence.into_iter().collect());
+        let (gates, _) = subjects.gates(
+            policies(POLICY),
+            TrustedRoots::new(),
+            evidence.into_iter().collect(),
+            Timestamp::UNIX_EPOCH,
+        );
         let names: Vec<_> = gates.iter().map(|gate| gate.name.as_str()).collect();
         assert_eq!(names, GATES);
         assert_eq!(gates[0].reason, expect);
@@ -307,7 +316,7 @@ mod tests {
         assert_eq!(
             subjects(&listed, POLICY)
                 .unwrap()
-                .needs(&policies(POLICY))
+                .needs(&policies(POLICY), &TrustedRoots::new())
                 .len(),
             1
         );
@@ -315,14 +324,14 @@ mod tests {
         assert!(
             subjects(&other, POLICY)
                 .unwrap()
-                .needs(&policies(POLICY))
+                .needs(&policies(POLICY), &TrustedRoots::new())
                 .is_empty()
         );
         let elsewhere = arguments("registry.example/shop/checkout", &["-n", "search"]);
         assert!(
             subjects(&elsewhere, POLICY)
                 .unwrap()
-                .needs(&policies(POLICY))
+                .needs(&policies(POLICY), &TrustedRoots::new())
                 .is_empty()
         );
     }

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use lockmaster_api::{ClusterPromotionPolicySpec, ReleaseSpec};
+use lockmaster_api::{ClusterPromotionPolicySpec, ReleaseSpec, TrustedRootSpec};
+use lockmaster_core::facts::{TrustedRootFact, TrustedRoots};
 use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
 use lockmaster_core::release::Release;
+use lockmaster_observe::observation::trusted_root_content;
 use lockmaster_verify::parse_key;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -61,6 +63,38 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Vec<PolicyFact>, Failure>
         "{}: spec.evidence asks for nothing, so there is nothing to verify",
         file.display()
     )))
+}
+
+/// Reads a file with a trusted root into `roots`: a TrustedRoot manifest under its own name, the
+/// JSON itself under every name that the policies use.
+pub(super) fn trusted_root(
+    text: &str,
+    file: &Path,
+    policies: &[PolicyFact],
+    roots: &mut TrustedRoots,
+) -> Result<(), Failure> {
+    let mut add = |name: String, json: &str| {
+        let content = trusted_root_content(json).map_err(|problem| {
+            Failure::usage(format!("{}: {}", file.display(), one_line(&problem)))
+        })?;
+        let fact = TrustedRootFact {
+            uid: String::new(),
+            generation: 0,
+            content: Ok(content),
+        };
+        roots.insert(name, fact);
+        Ok(())
+    };
+    if text.trim_start().starts_with('{') && !text.contains("\"lockmaster.dev/") {
+        let readable = policies
+            .iter()
+            .filter_map(|fact| fact.content.as_ref().ok());
+        let mut names = readable.flat_map(|content| content.policy.trusted_roots());
+        return names.try_for_each(|name| add(name.to_owned(), text));
+    }
+    let manifests: Vec<Manifest<TrustedRootSpec>> = documents(text, file, "TrustedRoot")?;
+    let mut manifests = manifests.into_iter();
+    manifests.try_for_each(|manifest| add(manifest.metadata.name, &manifest.spec.json))
 }
 
 /// Reads a file with one Release.

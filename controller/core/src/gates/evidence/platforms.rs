@@ -6,7 +6,7 @@
 use super::Question;
 use crate::case::Case;
 use crate::evidence::{Child, Evidence, Form};
-use crate::facts::{Cause, Observed, Unavailable};
+use crate::facts::{Cause, Observed, Unavailable, trusted_root};
 use crate::gate::{Finding, Look, Verdict};
 use crate::policy::PolicyContent;
 use crate::reason::Reason;
@@ -29,10 +29,14 @@ impl<Q: Fn(&Question<'_>) -> Finding> Rule<'_, Q> {
     /// The answer for an image of the release.
     pub(super) fn of(&self, image: &ImageReference) -> Finding {
         match self.case.facts.evidence.get(image) {
-            Some(Observed::Known(evidence)) => match &evidence.form {
-                Form::Image { .. } => self.asked(image, evidence),
-                Form::Index { children } => self.of_index(image, evidence, children),
-                Form::Unfit { problem } => unfit(image, problem),
+            Some(Observed::Known(evidence)) => match (self.unusable_root(), &evidence.form) {
+                (Some(problem), _) => Finding::deny(
+                    Reason::TrustedRootInvalid,
+                    format!("policy {} rests on it: {problem}", self.policy),
+                ),
+                (None, Form::Image { .. }) => self.asked(image, evidence),
+                (None, Form::Index { children }) => self.of_index(image, evidence, children),
+                (None, Form::Unfit { problem }) => unfit(image, problem),
             },
             Some(Observed::Unavailable(why)) => unavailable(why),
             Some(Observed::Pending) => pending(image),
@@ -46,6 +50,12 @@ impl<Q: Fn(&Question<'_>) -> Finding> Rule<'_, Q> {
                 ),
             ),
         }
+    }
+
+    /// What an authority rests on and cannot be used: nothing can be said then.
+    fn unusable_root(&self) -> Option<String> {
+        let mut named = self.content.policy.trusted_roots();
+        named.find_map(|name| trusted_root(&self.case.facts.trusted_roots, name).err())
     }
 
     /// What does not suffice says nothing yet while there are tags that were not read.

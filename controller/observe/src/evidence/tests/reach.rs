@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Cause, Observed};
 
 use super::{Bench, CACHE, known};
@@ -20,7 +21,7 @@ async fn under_the_tag() -> Bench {
 #[tokio::test]
 async fn what_lies_under_the_tag_is_found_once_the_referrers_did_not_suffice() {
     let mut bench = under_the_tag().await;
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     let evidence = known(bench.read(&keys).await);
     assert!(evidence.bundles.is_empty());
     assert_eq!(evidence.tags, Observed::Pending, "absence is not known yet");
@@ -52,7 +53,7 @@ async fn what_lies_under_the_tag_is_found_once_the_referrers_did_not_suffice() {
 #[tokio::test]
 async fn tags_that_cannot_be_read_are_no_absence_and_take_no_fact_away() {
     let mut bench = Bench::new(CACHE).await;
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     let before = known(bench.read(&keys).await);
     let path = fallback_path(&bench.image);
     bench.registry.set(&path, Reply::status(503));
@@ -91,7 +92,7 @@ async fn new_keys_are_judged_over_all_that_was_found() {
     bench.store.read_tags(&bench.image);
     bench.wait().await;
     bench.registry.take_requests();
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     let evidence = known(bench.read(&keys).await);
     assert_eq!(evidence.bundles[0].verified_by.len(), 1);
     assert!(bench.registry.take_requests().is_empty(), "from memory");
@@ -112,7 +113,7 @@ async fn what_is_judged_from_memory_claims_no_tags_that_were_not_read() {
     bench.store.read_tags(&bench.image);
     bench.wait().await;
     bench.registry.take_requests();
-    let keys = [bench.signer.key.clone()];
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
     let evidence = known(bench.read(&keys).await);
     assert!(bench.registry.take_requests().is_empty(), "from memory");
     assert_eq!(evidence.bundles[0].verified_by.len(), 1);

@@ -1,7 +1,7 @@
 //! Indexes: what must be on each of their images, what may be on the index, and who is named.
 
 use super::{down, evidence, wanted};
-use crate::evidence::{Bundle, Child, Content, Evidence, Form};
+use crate::evidence::{Bundle, Child, Content, Evidence, Form, Verified};
 use crate::facts::{Cause, Observed, Unavailable};
 use crate::fixtures::{ask, bundles, image, key, provenance, ready, sbom, signature, with_policy};
 use crate::gate::Gate;
@@ -266,7 +266,7 @@ fn a_key_counts_for_each_image_by_itself() {
     // Each image is signed by another authority: no rule is met by the two of them together.
     let mut snapshot = index(&[], &all());
     let mut other = signature("1.42.0");
-    other.verified_by = [key("eve")].into();
+    other.verified_by = [Verified::by_key(key("eve"))].into();
     other.key_hint = Some(key("eve"));
     arm(&mut snapshot, about(PLATFORMS[1], &[other]));
     let words = ["linux/arm64: ", "made by somebody else"];
