@@ -256,9 +256,7 @@ impl Inner {
         } = wanted;
         let cached = match (work, &known) {
             (Work::Complete, Some(known)) if !known.judged.is_empty() => {
-                let bundles = known.judged.iter().map(|one| one.bundle.digest.clone());
-                let bundles: Vec<_> = bundles.collect();
-                let cached = self.client.read_cached(image, &bundles);
+                let cached = self.client.read_cached(image, &known.places);
                 // It reaches no further than the look that brought it.
                 cached.map(|artifact| (Arc::new(artifact), known.reach))
             }
@@ -269,7 +267,7 @@ impl Inner {
             None => (self.fetch(image, reach).await?, reach),
         };
         let known = known.map(|seen| seen.judged).unwrap_or_default();
-        let form = artifact.form.clone();
+        let (form, places) = (artifact.form.clone(), artifact.places.clone());
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
         // cannot be ended from outside.
@@ -287,6 +285,7 @@ impl Inner {
             Ok(Ok(judged)) => Ok(Seen {
                 form,
                 judged,
+                places,
                 reach,
             }),
             Ok(Err(error @ JudgeError::Manifest)) => {

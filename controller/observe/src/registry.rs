@@ -6,6 +6,7 @@
 
 mod address;
 mod cache;
+mod carriers;
 mod discovery;
 mod document;
 mod index;
@@ -25,6 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache::{Cache, CacheKey, Cached, Collection};
+use carriers::Layer;
+pub use carriers::{CandidateBundle, Place};
 use discovery::{Found, Visit};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
@@ -107,19 +110,12 @@ pub struct Artifact {
     pub manifest: Arc<Vec<u8>>,
     /// What it is: one image, or an index of several.
     pub form: Form,
-    /// What may be Sigstore bundles about it, in the registry's order, each once.
+    /// Which manifests carried something.
+    pub places: Vec<Place>,
+    /// What may be evidence about it, in the registry's order, each once.
     pub bundles: Vec<CandidateBundle>,
     /// The memory for it, which others may have when this is dropped.
     _held: Held,
-}
-
-/// Bytes that a registry lists as a Sigstore bundle. Nothing has been verified but their hash.
-#[derive(Debug, Clone)]
-pub struct CandidateBundle {
-    /// Digest of the bytes.
-    pub digest: Digest,
-    /// The bytes.
-    pub bytes: Arc<Vec<u8>>,
 }
 
 /// Reads registries. Clones share connections, cache and flights.
@@ -176,10 +172,10 @@ impl RegistryClient {
         self.look(image, Reach::Referrers).await
     }
 
-    /// The image's manifest and these bundles, when all of them are still in memory and may be held
-    /// there for longer. No requests.
+    /// The image's manifest and what these places carry, when all of it is still in memory and may
+    /// be held there for longer. No requests.
     #[must_use]
-    pub fn read_cached(&self, image: &ImageReference, bundles: &[Digest]) -> Option<Artifact> {
+    pub fn read_cached(&self, image: &ImageReference, places: &[Place]) -> Option<Artifact> {
         let lane = self.inner.shares.lane(image.registry());
         let budget = self.inner.shares.budget(&lane);
         let read = |collection, digest: &Digest| {
@@ -194,16 +190,21 @@ impl RegistryClient {
         };
         let manifest = read(Collection::Manifests, image.digest())?;
         let form = index::form_of(&manifest).ok()?;
-        let bundle = |digest: &Digest| {
-            Some(CandidateBundle {
-                digest: digest.clone(),
-                bytes: read(Collection::Blobs, digest)?.bytes,
-            })
+        let layers = places.iter().map(|place| {
+            let carrier = read(Collection::Manifests, &place.manifest)?;
+            place.layers(&carrier).ok()
+        });
+        let layers = layers.collect::<Option<Vec<_>>>()?;
+        let layers = carriers::within_limits(layers.into_iter().flatten()).ok()?;
+        let bundle = |layer: Layer| {
+            let bytes = read(Collection::Blobs, &layer.digest)?.bytes;
+            Some(layer.holding(bytes))
         };
-        let bundles = bundles.iter().map(bundle).collect::<Option<_>>()?;
+        let bundles = layers.into_iter().map(bundle).collect::<Option<_>>()?;
         Some(Artifact {
             manifest: manifest.bytes,
             form,
+            places: places.to_vec(),
             bundles,
             _held: budget.into_held(),
         })
@@ -262,11 +263,13 @@ impl Inner {
         let Found {
             manifest,
             form,
+            places,
             bundles,
         } = found?;
         Ok(Artifact {
             manifest,
             form,
+            places,
             bundles,
             _held: visit.budget.into_held(),
         })

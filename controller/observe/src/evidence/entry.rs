@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use lockmaster_core::evidence::{Anchor, AnchorId, Bundle, Child, Evidence, Form};
 use lockmaster_core::facts::{Observed, Unavailable};
 use lockmaster_core::release::Digest;
-use lockmaster_verify::{Subject, Trust, judge};
+use lockmaster_verify::{Subject, Trust};
 
-use crate::registry::{Artifact, Reach};
+use crate::registry::{Artifact, Place, Reach};
 
 /// A bundle's facts, and the anchors that were tried: `verified_by` says nothing of any other.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Judged {
+    /// Names it among what is attached to the image.
+    pub(super) id: Digest,
     pub(super) bundle: Bundle,
     pub(super) tried: BTreeSet<AnchorId>,
 }
@@ -22,6 +24,8 @@ pub(super) struct Judged {
 pub(super) struct Seen {
     pub(super) form: Form,
     pub(super) judged: Vec<Judged>,
+    /// Where the bytes may still be in memory.
+    pub(super) places: Vec<Place>,
     pub(super) reach: Reach,
 }
 
@@ -219,7 +223,7 @@ impl Failure {
 }
 
 fn digests(seen: &Seen) -> BTreeSet<&Digest> {
-    seen.judged.iter().map(|one| &one.bundle.digest).collect()
+    seen.judged.iter().map(|one| &one.id).collect()
 }
 
 /// Why what is attached was not judged.
@@ -244,10 +248,8 @@ pub(super) fn judge_all(
 ) -> Result<Vec<Judged>, JudgeError> {
     let start = Instant::now();
     let subject = Subject::new(digest, &artifact.manifest).ok_or(JudgeError::Manifest)?;
-    let mut known: BTreeMap<Digest, Judged> = known
-        .into_iter()
-        .map(|one| (one.bundle.digest.clone(), one))
-        .collect();
+    let mut known: BTreeMap<Digest, Judged> =
+        known.into_iter().map(|one| (one.id.clone(), one)).collect();
     let wanted: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
     // Nearly always all bundles were tried under the same anchors, so that each is read once.
     let mut trusts: BTreeMap<Vec<AnchorId>, Trust> = BTreeMap::new();
@@ -255,7 +257,7 @@ pub(super) fn judge_all(
         if start.elapsed() >= limit {
             return Err(JudgeError::Deadline(limit));
         }
-        let before = known.remove(&candidate.digest);
+        let before = known.remove(&candidate.id);
         let tried = before
             .as_ref()
             .map(|one| one.tried.clone())
@@ -272,7 +274,7 @@ pub(super) fn judge_all(
         let bundle = match before {
             Some(one) if untried.is_empty() => one.bundle,
             Some(one) => {
-                let mut bundle = judge(&subject, &candidate.bytes, trust);
+                let mut bundle = candidate.candidate.judge(&subject, trust);
                 if bundle.subjects.is_empty() {
                     // A message signature names its subject only under a key that verifies it.
                     bundle.subjects = one.bundle.subjects;
@@ -281,9 +283,13 @@ pub(super) fn judge_all(
                 bundle.failures.extend(one.bundle.failures);
                 bundle
             }
-            None => judge(&subject, &candidate.bytes, trust),
+            None => candidate.candidate.judge(&subject, trust),
         };
-        Ok(Judged { bundle, tried: all })
+        Ok(Judged {
+            id: candidate.id.clone(),
+            bundle,
+            tried: all,
+        })
     });
     judged.collect()
 }

@@ -436,6 +436,7 @@ fn nothing() -> Seen {
     Seen {
         form: Form::default(),
         judged: Vec::new(),
+        places: Vec::new(),
         reach: Reach::Referrers,
     }
 }

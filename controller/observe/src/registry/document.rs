@@ -25,11 +25,12 @@ pub(super) const ACCEPT_SUBJECT: &str = "application/vnd.oci.image.manifest.v1+j
 /// What carries a bundle.
 pub(super) const ACCEPT_MANIFEST: &str = OCI_MANIFEST;
 
+/// What carries the older formats.
+pub(super) const ACCEPT_LEGACY: &str = "application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json";
+
 /// What lists referrers.
 pub(super) const ACCEPT_INDEX: &str = OCI_INDEX;
-
-/// Every version's media type begins so; the older versions are fetched to be named as refused.
-const BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
 
 /// Annotation by which cosign says which predicate a bundle holds. Unsigned: a hint.
 const PREDICATE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
@@ -46,6 +47,7 @@ pub(super) struct Descriptor {
     digest: String,
     pub(super) size: u64,
     platform: Option<Platform>,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 /// Where an image of an index runs (OCI image index specification). All of it may be left out.
@@ -78,6 +80,11 @@ impl Descriptor {
     /// What it says it names.
     pub(super) fn media_type(&self) -> &str {
         &self.media_type
+    }
+
+    /// What is said of what it names.
+    pub(super) fn into_annotations(self) -> BTreeMap<String, String> {
+        self.annotations.unwrap_or_default()
     }
 
     /// Whether it says that it names an image manifest.
@@ -193,14 +200,6 @@ pub(super) fn carriers(descriptors: Vec<Descriptor>) -> Vec<(Digest, u64)> {
         .filter_map(|descriptor| Some((descriptor.digest()?, descriptor.size)))
         .filter(|(digest, _)| seen.insert(digest.clone()))
         .collect()
-}
-
-/// The layers of a carrier that are bundles.
-pub(super) fn bundle_layers(layers: Vec<Descriptor>) -> impl Iterator<Item = (Digest, u64)> {
-    layers
-        .into_iter()
-        .filter(|layer| layer.media_type.starts_with(BUNDLE_PREFIX))
-        .filter_map(|layer| Some((layer.digest()?, layer.size)))
 }
 
 #[cfg(test)]

@@ -7,8 +7,14 @@ mod hostile;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod legacy;
+#[cfg(test)]
+mod past_bugs;
+#[cfg(test)]
 mod predicates;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
 mod signing;
+#[cfg(test)]
+mod sigstore;

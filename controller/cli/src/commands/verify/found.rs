@@ -6,7 +6,7 @@ use lockmaster_core::evidence::{Anchor, Evidence};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::{ImageReference, parse_registry_address};
 use lockmaster_observe::registry::{Artifact, Config, FetchError, Problem, Reach, RegistryClient};
-use lockmaster_verify::{Subject, Trust, judge};
+use lockmaster_verify::{Subject, Trust};
 
 use crate::args::Verify;
 use crate::failure::{Exit, Failure};
@@ -81,7 +81,7 @@ impl Found {
             subject: digest.clone(),
             form: artifact.form.clone(),
             bundles: bundles
-                .map(|bundle| judge(&subject, &bundle.bytes, &self.trust))
+                .map(|found| found.candidate.judge(&subject, &self.trust))
                 .collect(),
             tags: match reach {
                 Reach::Referrers => Observed::Pending,

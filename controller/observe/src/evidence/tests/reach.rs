@@ -37,8 +37,8 @@ async fn what_lies_under_the_tag_is_found_once_the_referrers_did_not_suffice() {
     let asked = bench.registry.take_requests();
     assert_eq!(
         asked.len(),
-        2 + 2,
-        "both lists, a carrier, a bundle: {asked:?}"
+        4 + 2,
+        "all lists, a carrier, a bundle: {asked:?}"
     );
     bench.store.read_tags(&bench.image);
     tokio::time::sleep(Duration::from_millis(100)).await;

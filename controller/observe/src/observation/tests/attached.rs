@@ -125,7 +125,7 @@ async fn a_signature_under_the_fallback_tag_is_found_beside_an_api_that_lists_no
     let (_, report) = bench.settle("signature").await;
     assert_eq!(report.reason, Reason::EvidenceValid, "{}", report.message);
     let asked = bench.registry.take_requests();
-    assert_eq!(asked.len(), 2 + 2 + 2, "{asked:?}");
+    assert_eq!(asked.len(), 2 + 4 + 2, "{asked:?}");
 }
 
 #[tokio::test]
