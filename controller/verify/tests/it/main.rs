@@ -9,7 +9,7 @@ mod keys;
 #[cfg(test)]
 mod legacy;
 #[cfg(test)]
-mod past_bugs;
+mod legacy_bugs;
 #[cfg(test)]
 mod predicates;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! One negative test for each past bug of such verifiers that concerns log entries, in every format:
-//! a log entry counts for exactly one payload, signature and signer. Named after the bug.
+//! Past bugs of such verifiers that concern log entries, in the older formats, and with certificates
+//! in every version of the bundle: an entry counts for exactly one payload, signature and signer.
 
 use lockmaster_core::evidence::{Anchor, COSIGN_SIGN, Verified};
 use lockmaster_core::release::Digest;
