@@ -8,7 +8,7 @@ check:
 # Everything that needs no test bed.
 test:
     cargo test --workspace --exclude lockmaster-tests
-    cargo test -p lockmaster-tests --lib --test it
+    cargo test -p lockmaster-tests --lib --test it --test conformance
 
 # Each crate by itself: built together, one crate's features can hide what another one lacks.
 check-alone:

@@ -14,7 +14,7 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Pos
 use kube::core::ApiResource;
 use kube::{Api, Resource};
 use libtest_mimic::Trial;
-use lockmaster_api::{ChangeWindow, Environment, Promotion, PromotionRecord, Release};
+use lockmaster_api::{ChangeWindow, Environment, Promotion, PromotionRecord, Release, Revocation};
 use lockmaster_tests::cluster::{NAMESPACE, Person};
 use serde_json::{Value, json};
 
@@ -254,10 +254,11 @@ async fn create(who: &Person, namespace: &str, body: Value, dry_run: bool) -> An
         Some("PromotionRecord") => ApiResource::erase::<PromotionRecord>(&()),
         Some("Environment") => ApiResource::erase::<Environment>(&()),
         Some("ChangeWindow") => ApiResource::erase::<ChangeWindow>(&()),
+        Some("Revocation") => ApiResource::erase::<Revocation>(&()),
         Some("Release") => ApiResource::erase::<Release>(&()),
         _ => ApiResource::erase::<Promotion>(&()),
     };
-    let api = if resource.kind == "ChangeWindow" {
+    let api = if ["ChangeWindow", "Revocation"].contains(&resource.kind.as_str()) {
         Api::all_with(who.client.clone(), &resource)
     } else {
         Api::namespaced_with(who.client.clone(), namespace, &resource)

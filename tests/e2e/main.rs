@@ -14,6 +14,7 @@ use lockmaster_tests::launch;
 
 mod bad_input;
 mod beds;
+mod benchmark;
 mod guard_cases;
 mod keyless;
 mod memory;
@@ -38,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         scenarios::tests(&beds),
         bad_input::tests(&beds),
         rights::tests(&beds),
+        benchmark::tests(&beds),
         keyless::tests(&beds),
         registries::tests(&beds),
         requests::tests(&beds),

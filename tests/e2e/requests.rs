@@ -30,11 +30,13 @@ const PER_PROMOTION: usize = 7;
 const PER_APPROVAL: usize = 4;
 /// Manifest, referrers, and for each of three bundles its manifest and its blob.
 const PER_COLD_DIGEST: usize = 8;
-/// Policies, windows, trusted roots and namespaces: one look shared by everything that begins within two seconds.
-const FRESHNESS: [&str; 4] = [
+/// Policies, windows, trusted roots, revocations and namespaces: one look shared by everything that
+/// begins within two seconds, and by the applies of what began.
+const FRESHNESS: [&str; 5] = [
     "changewindows",
     "clusterpromotionpolicies",
     "namespaces",
+    "revocations",
     "trustedroots",
 ];
 /// How long such a look is shared.

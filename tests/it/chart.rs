@@ -30,7 +30,7 @@ const fn write(
 }
 
 /// All that the operator may change in the whole cluster.
-const CLUSTER: [Write; 8] = [
+const CLUSTER: [Write; 9] = [
     write(
         "lockmaster.dev/environments/status",
         "update",
@@ -63,6 +63,12 @@ const CLUSTER: [Write; 8] = [
     ),
     write(
         "lockmaster.dev/trustedroots/status",
+        "patch",
+        "act.rs",
+        "api.patch_status(",
+    ),
+    write(
+        "lockmaster.dev/revocations/status",
         "patch",
         "act.rs",
         "api.patch_status(",
@@ -122,9 +128,10 @@ const CALLS: [&str; 9] = [
 const READS: [&str; 3] = ["get", "list", "watch"];
 
 /// Kinds that the chart may hold. No webhook and no APIService: neither may hold up a cluster.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "ClusterRole",
     "ClusterRoleBinding",
+    "ConfigMap",
     "CustomResourceDefinition",
     "Deployment",
     "MutatingAdmissionPolicy",
@@ -282,6 +289,22 @@ fn the_documented_role_for_a_target_is_enough_and_no_more() {
             "{resource} {verb}"
         );
     }
+}
+
+/// The Role for pull secrets, as people copy it: named ones are read one by one, and that is all.
+#[test]
+fn the_documented_role_for_pull_secrets_names_them() {
+    let page = read("docs/reference/rbac.md");
+    let block = page
+        .split("```yaml\n")
+        .find(|block| block.contains("name: lockmaster-pull-secrets"))
+        .unwrap();
+    let role: Value = serde_saphyr::from_str(block.split("\n---").next().unwrap()).unwrap();
+    assert_eq!(rights(&role), BTreeSet::from(["/secrets get".to_owned()]));
+    let names = role["rules"][0]["resourceNames"].as_array().unwrap();
+    assert!(!names.is_empty(), "a rule without names is for all of them");
+    let source = read("controller/observe/src/pull_secrets.rs");
+    assert!(!source.contains(".list(") && !source.contains("watcher("));
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use lockmaster_api::RevocationSpec;
 use lockmaster_core::environment::Span;
-use lockmaster_core::release::{ImageReference, Version};
+use lockmaster_core::release::{Digest, ImageReference, Version};
+use lockmaster_core::revocation::Revocation;
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::repository::{below, none, read};
 use crate::values::{FIELDS, Field};
@@ -77,6 +79,13 @@ fn parses(field: &Field, text: &str) -> bool {
         "/spec/health/deadline" => Span::try_from(text.to_owned()).is_ok(),
         "/spec/version" => Version::parse(text).is_ok(),
         "/spec/components/0/image" => ImageReference::parse(text).is_ok(),
+        "/spec/digests/0" => Digest::parse(text).is_ok(),
+        "/spec/signers/0/key" => {
+            let from = "2026-11-24T00:00:00Z";
+            let spec = json!({"reason": "r", "signers": [{"key": text, "from": from}]});
+            let spec: RevocationSpec = serde_json::from_value(spec).unwrap();
+            Revocation::from(spec).contradiction().is_none()
+        }
         pointer => panic!("nobody reads {pointer}"),
     }
 }

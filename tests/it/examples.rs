@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lockmaster_api::{
     ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
+    Revocation, TrustedRoot,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -117,6 +118,8 @@ fn check(object: &Value) -> Result<(), String> {
         "Promotion" => read_back::<Promotion>(object),
         "ClusterPromotionPolicy" => read_back::<ClusterPromotionPolicy>(object),
         "ChangeWindow" => read_back::<ChangeWindow>(object),
+        "Revocation" => read_back::<Revocation>(object),
+        "TrustedRoot" => read_back::<TrustedRoot>(object),
         "PromotionRecord" => read_back::<PromotionRecord>(object),
         kind => Err(format!("there is no kind {kind}")),
     }

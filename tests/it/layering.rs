@@ -77,12 +77,16 @@ const LAYERS: [Layer; 7] = [
 ];
 
 /// What must not be in the tree at all, and why.
-const BANNED: [(&str, &str); 5] = [
+const BANNED: [(&str, &str); 6] = [
     ("openssl", "a second TLS stack"),
     ("openssl-sys", "a second TLS stack"),
     ("native-tls", "a second TLS stack"),
     ("serde_yaml", "deprecated; serde-saphyr is used"),
     ("git2", "brings OpenSSL and libssh2"),
+    (
+        "sigstore",
+        "its verifier of bundles checks neither promise nor proof of the log; sigstore-verify is used",
+    ),
 ];
 
 fn cargo(arguments: &[&str]) -> std::process::Output {

@@ -22,6 +22,8 @@ mod manifests;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod past_bugs;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod repository;

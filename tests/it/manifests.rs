@@ -8,11 +8,12 @@ use kube::api::ObjectMeta;
 use lockmaster_api::environment::{After, Health, Rollback};
 use lockmaster_api::{
     ChangeWindow, ChangeWindowSpec, ClusterPromotionPolicy, ClusterPromotionPolicySpec,
-    Environment, EnvironmentSpec, Promotion, PromotionSpec, Release, ReleaseSpec,
+    Environment, EnvironmentSpec, Promotion, PromotionSpec, Release, ReleaseSpec, Revocation,
+    RevocationSpec,
 };
 use lockmaster_core::promotion::WINDOW_ANNOTATION;
 use lockmaster_core::snapshot::Snapshot;
-use lockmaster_core::{environment, policy, promotion, release};
+use lockmaster_core::{environment, policy, promotion, release, revocation};
 use serde::Serialize;
 
 use crate::repository::is_generated;
@@ -62,6 +63,7 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         targets,
         deadline,
         automatic_rollback,
+        pull_secrets,
         active: _,
     } = environment.clone();
     let after = after.into_iter().map(|environment| After { environment });
@@ -75,6 +77,7 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         rollback: Rollback {
             automatic: automatic_rollback,
         },
+        pull_secrets,
     };
     Environment {
         metadata: meta(&name, Some(&namespace)),
@@ -120,6 +123,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        uncovered_containers,
     } = policy.clone();
     for key in authorities.iter_mut().flat_map(|a| &mut a.keys) {
         KEY.clone_into(&mut key.pem);
@@ -131,8 +135,31 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        uncovered_containers,
     };
     ClusterPromotionPolicy {
+        metadata: meta(name, None),
+        spec,
+        status: None,
+    }
+}
+
+fn of_revocation(name: &str, content: &revocation::Revocation) -> Revocation {
+    let revocation::Revocation {
+        reason,
+        digests,
+        bundles,
+        signers,
+        records,
+    } = content.clone();
+    let spec = RevocationSpec {
+        reason,
+        digests,
+        bundles,
+        signers,
+        records,
+    };
+    Revocation {
         metadata: meta(name, None),
         spec,
         status: None,
@@ -170,6 +197,11 @@ fn manifests(scenario: &Scenario) -> String {
     for fact in &facts.policies {
         if let Ok(content) = &fact.content {
             add(&mut text, &of_policy(&fact.name, &content.policy));
+        }
+    }
+    for fact in &facts.revocations {
+        if let Ok(content) = &fact.content {
+            add(&mut text, &of_revocation(&fact.name, content));
         }
     }
     add(&mut text, &of_environment(environment));

@@ -12,6 +12,7 @@ use lockmaster_core::record::Outcome;
 use lockmaster_core::release::Digest;
 use lockmaster_core::snapshot::Snapshot;
 
+use crate::fixtures::revoked::revoke_digest;
 use crate::fixtures::{
     annotate, approve, at, bundles, digest, image, key, latched, publish, ready, record, signature,
     the_workload,
@@ -110,6 +111,12 @@ fn evidence() -> Vec<Scenario> {
             |snapshot| {
                 bundles(snapshot).truncate(2);
             },
+        ),
+        scenario(
+            "revoked",
+            7,
+            "Everything is proven, but the artifact was revoked.",
+            |snapshot| revoke_digest(snapshot, "1.42.0"),
         ),
         scenario(
             "registry-down",

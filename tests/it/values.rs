@@ -19,7 +19,7 @@ pub(crate) const DIGEST: &str =
     "sha256:9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abcd";
 
 /// All of them. In images `@` stands for an at sign and [`DIGEST`].
-pub(crate) const FIELDS: [Field; 3] = [
+pub(crate) const FIELDS: [Field; 5] = [
     Field {
         kind: "Environment",
         pointer: "/spec/health/deadline",
@@ -135,6 +135,35 @@ pub(crate) const FIELDS: [Field; 3] = [
             "registry.example/-a@",
             "[::1]:5000/a@",
             "registry.example/a@ ",
+        ],
+    },
+    Field {
+        kind: "Revocation",
+        pointer: "/spec/digests/0",
+        right: &[DIGEST],
+        wrong: &[
+            "",
+            "9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abcd",
+            "sha256:",
+            "sha256:9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abc",
+            "sha256:9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abcd0",
+            "sha512:9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abcd",
+            "sha256:9F2C41D07A119F2C41D07A119F2C41D07A119F2C41D07A119F2C41D07A11ABCD",
+            " sha256:9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abcd",
+            "registry.example/shop/checkout@",
+        ],
+    },
+    Field {
+        kind: "Revocation",
+        pointer: "/spec/signers/0/key",
+        right: &["9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abcd"],
+        wrong: &[
+            "",
+            DIGEST,
+            "9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abc",
+            "9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abcd0",
+            "9F2C41D07A119F2C41D07A119F2C41D07A119F2C41D07A119F2C41D07A11ABCD",
+            "release@corp.example",
         ],
     },
 ];

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use tokio::sync::OnceCell;
 
 use crate::cluster::{Cluster, ClusterOptions, Person};
 use crate::cosign::{Cosign, SigningKey};
@@ -12,7 +13,8 @@ use crate::image::Image;
 use crate::operator::{Operator, OperatorOptions};
 use crate::product::Product;
 use crate::proxy::Proxy;
-use crate::registry::Registry;
+use crate::registry::{Registry, TokenRegistry};
+use crate::sigstore::Sigstore;
 use crate::tools::Tools;
 
 /// The people of the scenarios, with real client certificates.
@@ -51,6 +53,11 @@ pub struct Bed {
     pub registry: Registry,
     /// A registry without it.
     pub fallback: Registry,
+    /// Wants a name and a password; the operator may speak to it. It runs from the first
+    /// [`Registry::started`] on.
+    pub password_registry: Registry,
+    /// Wants a token; the operator may speak to it and to its token service. Likewise.
+    pub token_registry: TokenRegistry,
     /// Signs.
     pub cosign: Cosign,
     /// With these.
@@ -67,15 +74,18 @@ pub struct Bed {
     pub metrics: String,
     /// Its log file.
     pub operator_log: PathBuf,
+    sigstore: OnceCell<Sigstore>,
 }
 
 impl Bed {
     /// Starts all of it.
     pub async fn start(tools: &Tools, product: &Product) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let (registry, fallback) = tokio::try_join!(
+        let (registry, fallback, password_registry, token_registry) = tokio::try_join!(
             Registry::with_referrers(tools),
-            Registry::without_referrers(tools)
+            Registry::without_referrers(tools),
+            Registry::with_passwords(tools),
+            TokenRegistry::new(tools),
         )?;
         let crash = Image::push(tools, &registry, "shop/checkout", "crash").await?;
         let cluster_options = ClusterOptions {
@@ -101,7 +111,13 @@ impl Bed {
         };
         let proxy = Proxy::tls(cluster.server(), cluster.authority()).await?;
         let operator = OperatorOptions {
-            plain_http_registries: vec![registry.address(), fallback.address()],
+            plain_http_registries: vec![
+                registry.address(),
+                fallback.address(),
+                password_registry.address(),
+                token_registry.registry.address(),
+                token_registry.tokens.address(),
+            ],
             server: Some(proxy.url()),
             ..OperatorOptions::default()
         };
@@ -113,6 +129,8 @@ impl Bed {
             proxy,
             registry,
             fallback,
+            password_registry,
+            token_registry,
             cosign,
             keys: Keys {
                 release,
@@ -125,6 +143,13 @@ impl Bed {
             metrics: operator.metrics_address().to_owned(),
             operator_log: operator.log().to_owned(),
             operator: tokio::sync::Mutex::new(operator),
+            sigstore: OnceCell::new(),
         })
+    }
+
+    /// The private Sigstore: built and started by the test that first asks for it.
+    pub async fn sigstore(&self) -> anyhow::Result<&Sigstore> {
+        let start = || Sigstore::start(&self.tools);
+        self.sigstore.get_or_try_init(start).await
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::cluster::{Output, run};
 use crate::image::Image;
+use crate::registry::Account;
 use crate::tools::Tools;
 
 /// A key pair made by `cosign generate-key-pair`, with an empty password.
@@ -35,6 +36,7 @@ pub enum Format {
 pub struct Cosign {
     program: PathBuf,
     directory: PathBuf,
+    docker_config: Option<PathBuf>,
 }
 
 impl Cosign {
@@ -44,7 +46,16 @@ impl Cosign {
         Self {
             program: tools.program("cosign"),
             directory: directory.to_owned(),
+            docker_config: None,
         }
+    }
+
+    /// The same, logged in to `registry` (`HOST:PORT`).
+    pub fn logged_in(&self, registry: &str, account: &Account) -> anyhow::Result<Self> {
+        Ok(Self {
+            docker_config: Some(account.write_docker_config(registry, &self.directory)?),
+            ..self.clone()
+        })
     }
 
     /// Makes a key pair, `NAME.key` and `NAME.pub`.
@@ -109,6 +120,9 @@ impl Cosign {
             .env("COSIGN_PASSWORD", "")
             .env("COSIGN_YES", "true")
             .current_dir(&self.directory);
+        if let Some(config) = &self.docker_config {
+            command.env("DOCKER_CONFIG", config);
+        }
         run(command, None).await
     }
 }

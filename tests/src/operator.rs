@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// What the operator is started with.
 #[derive(Debug, Clone, Default)]
 pub struct OperatorOptions {
-    /// Registries (`HOST:PORT`) that it may speak to over plain HTTP.
+    /// Registries (`HOST:PORT`) that it may speak to over plain HTTP, on any address.
     pub plain_http_registries: Vec<String>,
     /// Another address for the API server, such as a proxy's URL.
     pub server: Option<String>,
@@ -61,8 +61,13 @@ impl Operator {
             .argument(format!("--health-address={health}"))
             .environment("KUBECONFIG", &account.kubeconfig)
             .environment("POD_NAMESPACE", NAMESPACE);
-        for registry in &options.plain_http_registries {
-            spec = spec.argument(format!("--plain-http-registry={registry}"));
+        if !options.plain_http_registries.is_empty() {
+            let file = format!("registries-{metrics_port}.yaml");
+            let path = cluster.directory().join(file);
+            let list = registries(&options.plain_http_registries);
+            std::fs::write(&path, list)
+                .with_context(|| format!("failed to write {}", path.display()))?;
+            spec = spec.argument(format!("--registries={}", path.display()));
         }
         spec = spec.arguments(&options.arguments);
         for (name, value) in &options.environment {
@@ -158,6 +163,13 @@ impl Operator {
             .and_then(|number| number.parse().ok())
             .with_context(|| format!("{path} has no {field} (has the operator ended?)"))
     }
+}
+
+/// The operator's list of registries, as the chart's ConfigMap would hold it.
+fn registries(plain_http: &[String]) -> String {
+    let one = |host: &String| serde_json::json!({"host": host, "plainHTTP": true, "privateAddresses": true});
+    let all: Vec<_> = plain_http.iter().map(one).collect();
+    serde_json::json!({"registries": all}).to_string()
 }
 
 async fn spawn_ready(spec: &ChildSpec, directory: &Path, health: &str) -> anyhow::Result<Child> {

@@ -34,6 +34,8 @@ pub struct Exchange {
     pub path: String,
     /// The `User-Agent` header, or empty.
     pub user_agent: String,
+    /// The `Authorization` header, or empty.
+    pub authorization: String,
     /// The request body.
     pub body: Vec<u8>,
     /// When it arrived.
@@ -73,11 +75,14 @@ pub struct Proxy {
 }
 
 struct Shared {
-    upstream: String,
+    /// Without one, every request is answered with 502.
+    upstream: Mutex<Option<String>>,
     client: reqwest::Client,
     exchanges: Mutex<Vec<Exchange>>,
     holds: Mutex<Holds>,
     outage: Mutex<Option<Outage>>,
+    /// The value of `Authorization` without which nothing passes.
+    required: Mutex<Option<String>>,
     /// Counts the cuts: a connection ends when it sees another number.
     cuts: watch::Sender<u64>,
 }
@@ -85,10 +90,22 @@ struct Shared {
 impl Proxy {
     /// A plain-HTTP proxy in front of `upstream`, such as a registry.
     pub async fn plain(upstream: SocketAddr) -> anyhow::Result<Self> {
+        let proxy = Self::without_upstream().await?;
+        proxy.connect(upstream);
+        Ok(proxy)
+    }
+
+    /// A plain-HTTP proxy in front of what does not run yet; see [`Proxy::connect`].
+    pub async fn without_upstream() -> anyhow::Result<Self> {
         let client = client_builder()
             .build()
             .context("failed to make a client")?;
-        Self::start(format!("http://{upstream}"), client, None).await
+        Self::start(None, client, None).await
+    }
+
+    /// Passes requests on to `upstream` from now on, over plain HTTP.
+    pub fn connect(&self, upstream: SocketAddr) {
+        *lock(&self.shared.upstream) = Some(format!("http://{upstream}"));
     }
 
     /// A TLS proxy in front of an API server at `upstream` (`https://127.0.0.1:PORT`).
@@ -99,11 +116,12 @@ impl Proxy {
             .tls_certs_only([root])
             .build()
             .context("failed to make a client")?;
-        Self::start(upstream.to_owned(), client, Some(acceptor(authority)?)).await
+        let upstream = Some(upstream.to_owned());
+        Self::start(upstream, client, Some(acceptor(authority)?)).await
     }
 
     async fn start(
-        upstream: String,
+        upstream: Option<String>,
         client: reqwest::Client,
         tls: Option<TlsAcceptor>,
     ) -> anyhow::Result<Self> {
@@ -115,11 +133,12 @@ impl Proxy {
             .context("failed to read the address")?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: Mutex::new(upstream),
             client,
             exchanges: Mutex::default(),
             holds: Mutex::default(),
             outage: Mutex::default(),
+            required: Mutex::default(),
             cuts: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(forward::accept(listener, tls, Arc::clone(&shared)));
@@ -183,6 +202,12 @@ impl Proxy {
         self.shared.cuts.send_modify(|count| *count += 1);
     }
 
+    /// Lets through only who says this (`Authorization`), and asks others for a user name and a
+    /// password; `None` lets everybody through.
+    pub fn require(&self, authorization: Option<String>) {
+        *lock(&self.shared.required) = authorization;
+    }
+
     /// Starts or ends an outage. Starting one cuts all connections.
     pub fn outage(&self, outage: Option<Outage>) {
         *lock(&self.shared.outage) = outage;
@@ -201,7 +226,7 @@ impl Drop for Proxy {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "proxy to {}", self.upstream)
+        write!(formatter, "proxy to {:?}", lock(&self.upstream))
     }
 }
 

@@ -1,8 +1,9 @@
 //! A private Sigstore on loopback: Fulcio, Rekor v2 and a timestamp authority as released, and the
 //! issuers and the certificate-transparency log that they need. cosign signs keyless with it.
 //!
-//! Measured: started in a second; the four processes take 110 MiB, 20 MiB of it their own. A
-//! signature takes up to 2 s, since the log publishes its checkpoint once a second.
+//! Measured: started in a second; the four processes take 110 MiB, 30 MiB of it their own. A
+//! signature takes up to 2 s, since the log publishes its checkpoint once a second; several at a
+//! time share one. `tests/testbed/README.md` has the builds.
 
 use std::path::PathBuf;
 

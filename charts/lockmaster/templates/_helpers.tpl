@@ -25,3 +25,41 @@ fills the same two placeholders and then compares what is installed with what it
 {{- define "lockmaster.filled" -}}
 {{- .text | replace "__NAMESPACE__" .root.Release.Namespace | replace "__SERVICE_ACCOUNT__" .root.Values.serviceAccount.name -}}
 {{- end }}
+
+{{- /* The list of registries as the operator reads it: a Secret's name becomes the file that it is
+mounted as. */}}
+{{- define "lockmaster.registries" -}}
+{{- $registries := list -}}
+{{- range .Values.registries -}}
+{{- $registry := include "lockmaster.registry" . | fromYaml -}}
+{{- if .mirrors -}}
+{{- $mirrors := list -}}
+{{- range .mirrors -}}
+{{- $mirrors = append $mirrors (include "lockmaster.registry" . | fromYaml) -}}
+{{- end -}}
+{{- $_ := set $registry "mirrors" $mirrors -}}
+{{- end -}}
+{{- $registries = append $registries $registry -}}
+{{- end -}}
+{{- dict "registries" $registries | toYaml -}}
+{{- end }}
+
+{{- define "lockmaster.registry" -}}
+{{- $registry := omit . "credentialsSecret" -}}
+{{- with .credentialsSecret -}}
+{{- $_ := set $registry "credentials" (printf "/etc/lockmaster/credentials/%s/.dockerconfigjson" .) -}}
+{{- end -}}
+{{- toYaml $registry -}}
+{{- end }}
+
+{{- /* The names of these Secrets, each once. */}}
+{{- define "lockmaster.credentials" -}}
+{{- $names := list -}}
+{{- range .Values.registries -}}
+{{- $names = append $names (.credentialsSecret | default "") -}}
+{{- range .mirrors -}}
+{{- $names = append $names (.credentialsSecret | default "") -}}
+{{- end -}}
+{{- end -}}
+{{- dict "names" (without $names "" | uniq | sortAlpha) | toYaml -}}
+{{- end }}

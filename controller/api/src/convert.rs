@@ -53,6 +53,7 @@ pub fn environment(object: &Environment) -> Result<environment::Environment, Err
         targets,
         health,
         rollback,
+        pull_secrets,
     } = object.spec.clone();
     let meta = &object.metadata;
     let name = name(meta)?;
@@ -68,6 +69,7 @@ pub fn environment(object: &Environment) -> Result<environment::Environment, Err
         targets,
         deadline: health.deadline,
         automatic_rollback: rollback.automatic,
+        pull_secrets,
         active: object
             .status
             .as_ref()

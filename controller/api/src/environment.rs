@@ -59,6 +59,18 @@ pub struct EnvironmentSpec {
     /// What happens when a roll-out fails.
     #[serde(default)]
     pub rollback: Rollback,
+    /// Secrets of this namespace, of type kubernetes.io/dockerconfigjson, with which evidence is
+    /// read from private registries. The operator may read exactly those that a Role here lets it
+    /// get by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 4),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+        )
+    )]
+    pub pull_secrets: Vec<String>,
 }
 
 /// An Environment that must come before.

@@ -13,6 +13,7 @@ pub mod policy;
 pub mod promotion;
 pub mod record;
 pub mod release;
+pub mod revocation;
 mod schema;
 pub mod trusted_root;
 pub mod window;
@@ -22,6 +23,7 @@ pub use policy::{ClusterPromotionPolicy, ClusterPromotionPolicySpec, PolicyStatu
 pub use promotion::{Promotion, PromotionSpec};
 pub use record::{PromotionRecord, PromotionRecordSpec};
 pub use release::{Release, ReleaseSpec};
+pub use revocation::{Revocation, RevocationSpec};
 pub use trusted_root::{TrustedRoot, TrustedRootSpec};
 pub use window::{ChangeWindow, ChangeWindowSpec};
 
@@ -43,6 +45,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         ClusterPromotionPolicy::crd(),
         ChangeWindow::crd(),
         TrustedRoot::crd(),
+        Revocation::crd(),
         PromotionRecord::crd(),
     ];
     definitions.into_iter().map(schema::mended).collect()

@@ -1,7 +1,9 @@
 //! Kind `ClusterPromotionPolicy`: what must be true before something is promoted.
 
 use kube::{CustomResource, KubeSchema};
-use lockmaster_core::policy::{ApprovalRule, Authority, EvidenceRules, Match, Policy, SourceRule};
+use lockmaster_core::policy::{
+    ApprovalRule, Authority, EvidenceRules, Match, Policy, SourceRule, UncoveredContainers,
+};
 use lockmaster_core::status::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +66,10 @@ pub struct ClusterPromotionPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
     pub windows: Vec<String>,
+    /// What is done about containers of a target that the Release does not set, sidecars and init
+    /// containers included, and whose image is not named by its digest. Left out: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncovered_containers: Option<UncoveredContainers>,
 }
 
 impl From<ClusterPromotionPolicySpec> for Policy {
@@ -75,6 +81,7 @@ impl From<ClusterPromotionPolicySpec> for Policy {
             evidence,
             approvals,
             windows,
+            uncovered_containers,
         } = spec;
         Self {
             matches,
@@ -83,6 +90,7 @@ impl From<ClusterPromotionPolicySpec> for Policy {
             evidence,
             approvals,
             windows,
+            uncovered_containers,
         }
     }
 }

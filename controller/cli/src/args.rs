@@ -331,6 +331,10 @@ pub(crate) struct Init {
     /// production is open at any time
     #[arg(long, value_name = "ZONE", requires = "key")]
     pub(crate) zone: Option<String>,
+    /// Secret of the namespace with which evidence is read from a private registry; repeatable, 4
+    /// at most
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(crate) pull_secret: Vec<String>,
     /// The operator's ServiceAccount, NAMESPACE/NAME
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = "lockmaster-system/lockmaster", value_parser = account)]
     pub(crate) operator: NamespacedName,

@@ -4,6 +4,7 @@ mod attempt;
 mod claimed;
 mod ending;
 mod landing;
+mod revoked;
 mod waiting;
 
 use jiff::Timestamp;
@@ -62,7 +63,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
     Decision {
         effective_tier: input.environment.effective_tier(&input.facts.namespaces),
         current: current.and_then(running),
-        last_known_good: last_known_good(&input.facts.records, current).and_then(running),
+        last_known_good: last_known_good(input, current).and_then(running),
         promotions,
         mutation,
         next,
@@ -96,12 +97,13 @@ fn current_record(records: &[Record]) -> Option<&Record> {
     })
 }
 
-/// The newest success of other artifacts than those that run.
-fn last_known_good<'a>(records: &'a [Record], current: Option<&Record>) -> Option<&'a Record> {
+/// The newest success of other artifacts than those that run, unless it was revoked.
+fn last_known_good<'a>(input: &Input<'a>, current: Option<&Record>) -> Option<&'a Record> {
     let runs = current.and_then(|record| record.content.release.as_ref());
-    records.iter().rev().find(|record| {
+    input.facts.records.iter().rev().find(|record| {
         record.content.outcome == Outcome::Succeeded
             && runs.is_none_or(|release| !record.content.is_about(&release.artifact_set))
+            && revoked::is_good(input, record)
     })
 }
 

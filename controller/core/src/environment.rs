@@ -267,6 +267,10 @@ pub struct Environment {
     pub deadline: Span,
     /// Whether a roll-out that is not healthy in time is undone by the same Promotion.
     pub automatic_rollback: bool,
+    /// Secrets of its namespace with which evidence is read from registries; with the operator's own
+    /// logins where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pull_secrets: Vec<String>,
     /// The promotion that holds the Environment now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<Claim>,
@@ -330,6 +334,7 @@ pub(crate) mod tests {
             }],
             deadline: Span::seconds(600),
             automatic_rollback: true,
+            pull_secrets: vec![],
             active: None,
         }
     }

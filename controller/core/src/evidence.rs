@@ -208,6 +208,10 @@ pub struct Bundle {
     /// Why it does not verify under a trusted root, by the root's digest: diagnosis only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<Digest, String>,
+    /// Why it may not verify under the key that it names, where the kind of key tells: diagnosis
+    /// only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_problem: Option<String>,
     /// The digests the statement is about: the artifact, where it is one of them, and at most three
     /// others. For a message signature that verifies: the subject.
     pub subjects: Vec<Digest>,

@@ -9,6 +9,7 @@ use crate::evidence::{Evidence, Form, RootText};
 use crate::policy::PolicyFact;
 use crate::record::Record;
 use crate::release::{Digest, ImageReference, Release};
+use crate::revocation::RevocationFact;
 use crate::window::Calendar;
 
 /// A single observation. Failing to look is a fact, not an error.
@@ -75,6 +76,9 @@ pub struct Workload {
     pub fence: Option<String>,
     /// Its containers, in order.
     pub containers: Vec<Container>,
+    /// The images of its init containers, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub init_images: BTreeMap<String, String>,
     /// Whether its controller has seen its newest generation.
     pub observed: bool,
     /// Replicas asked for.
@@ -204,6 +208,9 @@ pub struct Facts {
     /// Every TrustedRoot that a policy names, by name; one that does not exist is absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trusted_roots: TrustedRoots,
+    /// Every Revocation, sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revocations: Vec<RevocationFact>,
     /// The workloads, in the order of the Environment's targets.
     pub workloads: Vec<Observed<Workload>>,
     /// What the API server said when it refused the open attempt's last write to a workload.

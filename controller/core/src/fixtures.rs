@@ -4,6 +4,8 @@
 // The workspace tests include this file by its path too.
 #[path = "fixtures/keyless.rs"]
 pub(crate) mod keyless;
+#[path = "fixtures/revoked.rs"]
+pub(crate) mod revoked;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,6 +105,7 @@ pub(crate) fn environment(tier: Tier) -> Environment {
         }],
         deadline: Span::seconds(600),
         automatic_rollback: true,
+        pull_secrets: vec![],
         active: None,
     }
 }
@@ -120,6 +123,7 @@ pub(crate) fn workload(version: &str) -> Workload {
             owners: vec!["kubectl/Update".into()],
             applied_by_us: false,
         }],
+        init_images: BTreeMap::new(),
         observed: true,
         replicas: 2,
         updated: 2,
@@ -179,6 +183,7 @@ fn bundle(kind: &str, version: &str, content: Statement) -> Bundle {
         key_hint: Some(key("ci")),
         verified_by: BTreeSet::from([Verified::by_key(key("ci"))]),
         failures: BTreeMap::new(),
+        key_problem: None,
         subjects: vec![digest(version)],
         content,
     }
@@ -260,6 +265,7 @@ pub(crate) fn policy() -> Policy {
             min: 1,
         }],
         windows: vec!["business-hours".into()],
+        uncovered_containers: None,
     }
 }
 
@@ -325,6 +331,7 @@ pub(crate) fn bare() -> Snapshot {
         policies: vec![],
         windows: BTreeMap::new(),
         trusted_roots: BTreeMap::new(),
+        revocations: vec![],
         workloads: vec![Observed::Known(workload("1.41.3"))],
         refused: None,
         records: vec![],

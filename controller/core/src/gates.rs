@@ -4,6 +4,7 @@ mod approval;
 mod evidence;
 mod provenance;
 mod release;
+mod revocation;
 mod sbom;
 mod signature;
 mod target;
@@ -19,6 +20,7 @@ use crate::reason::Reason;
 /// Every gate. A new gate is one file and one line here.
 pub const ALL: &[&dyn Gate] = &[
     &release::Release,
+    &revocation::Revocation,
     &signature::Signature,
     &provenance::Provenance,
     &sbom::Sbom,

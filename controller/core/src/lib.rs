@@ -35,6 +35,7 @@ pub mod reason;
 pub mod record;
 pub mod release;
 pub mod report;
+pub mod revocation;
 pub mod snapshot;
 pub mod status;
 pub mod time;
@@ -45,6 +46,8 @@ pub mod window;
 extern crate self as lockmaster_core;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod one_character;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]

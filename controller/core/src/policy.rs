@@ -249,6 +249,16 @@ pub struct ApprovalRule {
     pub min: u32,
 }
 
+/// What is done about containers of a target that the Release does not set, sidecars and init
+/// containers included, and whose image is not named by its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UncoveredContainers {
+    /// The gate `target` stays closed until each is named by digest.
+    Deny,
+    /// The gate `target` names them and opens.
+    Report,
+}
+
 /// A policy as the gates read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -271,6 +281,9 @@ pub struct Policy {
     /// Names of ChangeWindows of which one must be open, or `Always`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<String>,
+    /// What is done about images that nobody pinned beside those of the Release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncovered_containers: Option<UncoveredContainers>,
 }
 
 impl Policy {

@@ -57,6 +57,12 @@ reasons! {
     PolicyInvalid,
     /// The labels of a namespace could not be read, so the effective tier is not known.
     NamespaceUnknown,
+    /// No Revocation names what is promoted.
+    NotRevoked,
+    /// A Revocation names the artifact, what proves it, or the record that speaks for it: it is no longer good (docs/explanation/revocation.md).
+    Revoked,
+    /// A Revocation cannot be read, so nobody knows what it covers: everything is closed until it is mended.
+    RevocationInvalid,
     /// Every evidence requirement of this gate is met.
     EvidenceValid,
     /// The evidence is being fetched for the first time.
@@ -125,6 +131,8 @@ reasons! {
     ContainerNotFound,
     /// The Release has no component for the target.
     ComponentNotFound,
+    /// A container that the Release does not set, a sidecar or an init container, has an image without a digest, which may change any time: name its digest in the workload.
+    FloatingImage,
     /// The workload has zero replicas, so nothing could prove the release healthy.
     ScaledToZero,
     /// Another promotion into this Environment acts or comes first.

@@ -230,6 +230,12 @@ impl Record {
         Self::name(&self.content.environment.name, self.content.sequence)
     }
 
+    /// Whether it says that these artifacts succeeded.
+    #[must_use]
+    pub fn succeeded_with(&self, artifact_set: &Digest) -> bool {
+        self.content.outcome == Outcome::Succeeded && self.content.is_about(artifact_set)
+    }
+
     /// Whether the hash is that of the content.
     #[must_use]
     pub fn is_intact(&self) -> bool {

@@ -15,8 +15,8 @@ use crate::status::{PromotionStatus, State};
 /// Exit code of a promotion whose evidence is wrong, in place of the state's own.
 const EVIDENCE_INVALID: u8 = 7;
 
-/// The gates that judge evidence.
-const EVIDENCE_GATES: [&str; 3] = ["signature", "provenance", "sbom"];
+/// The gates that judge evidence, and whether it still counts.
+const EVIDENCE_GATES: [&str; 4] = ["revocation", "signature", "provenance", "sbom"];
 
 /// How verdicts are marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

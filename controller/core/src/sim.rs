@@ -30,6 +30,7 @@ enum Event {
     SetWanted,
     Decide(Vote, usize),
     Consent(bool),
+    Revoke(Option<&'static str>),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -62,6 +63,7 @@ fn event() -> impl Strategy<Value = Event> {
             Event::Decide(if yes { Vote::Approve } else { Vote::Reject }, which)
         }),
         2 => any::<bool>().prop_map(Event::Consent),
+        1 => prop_oneof![Just(None), Just(Some("1.42.0")), Just(Some("1.41.3"))].prop_map(Event::Revoke),
     ]
 }
 
@@ -140,6 +142,7 @@ fn happen(world: &mut World, event: Event) {
         Event::SetOther => by_hand(world, "0.0.1", true),
         Event::SetWanted => by_hand(world, "1.42.0", true),
         Event::Consent(given) => world.consent(given),
+        Event::Revoke(version) => world.revoke(version),
         Event::Decide(vote, which) => {
             if let Some(name) = name_of(world, which) {
                 let by = if vote == Vote::Approve {

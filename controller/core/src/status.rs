@@ -185,11 +185,11 @@ fn conditions(
         .collect()
 }
 
-/// The condition that stands for some gates: the worst of them.
+/// The condition that stands for some gates: the worst of them; of equals the one named first.
 fn of_gates(kind: &'static str, names: &[&str], gates: &[GateReport]) -> Option<Said> {
-    let worst = gates
+    let worst = names
         .iter()
-        .filter(|gate| names.contains(&gate.name.as_str()))
+        .filter_map(|name| gates.iter().find(|gate| gate.name == *name))
         .reduce(|worst, gate| {
             if gate.verdict.severity() > worst.verdict.severity() {
                 gate
@@ -218,7 +218,7 @@ fn promotion_conditions(status: &PromotionStatus, reason: Reason) -> Vec<Said> {
     let gates = &status.gates;
     list.extend(of_gates(
         "ArtifactVerified",
-        &["signature", "provenance", "sbom"],
+        &["signature", "provenance", "sbom", "revocation"],
         gates,
     ));
     list.extend(of_gates("UpstreamVerified", &["upstream"], gates));

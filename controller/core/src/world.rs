@@ -15,6 +15,7 @@ use crate::gate::GateReport;
 use crate::promotion::{Claim, IntentTarget, Memory, Promotion, attempt_key};
 use crate::record::{Outcome, Record};
 use crate::release::Digest;
+use crate::revocation::of_digest;
 use crate::snapshot::Snapshot;
 
 /// An image change that really happened.
@@ -221,6 +222,15 @@ impl World {
         self.workload().consent = given.then_some(environment);
     }
 
+    /// Somebody revokes the artifact of a version, or lifts all that was revoked.
+    pub(crate) fn revoke(&mut self, version: Option<&str>) {
+        self.remember();
+        match version {
+            Some(version) => fixtures::revoked::revoke_digest(&mut self.now, version),
+            None => self.now.facts.revocations.clear(),
+        }
+    }
+
     pub(crate) fn abort(&mut self, name: &str) {
         self.remember();
         let promotion = self.promotion(name);
@@ -316,7 +326,10 @@ impl World {
             Mutation::Claim(_) | Mutation::Release { .. } => return false,
             Mutation::Intent { uid, intent, .. } => {
                 // The fresh look: what gates rest on is as it was seen.
-                let fresh = intent.attempt > 1 || seen.facts.records == self.now.facts.records;
+                let facts = &self.now.facts;
+                let same = seen.facts.records == facts.records
+                    && seen.facts.revocations == facts.revocations;
+                let fresh = intent.attempt > 1 || same;
                 let Some(promotion) = fresh.then(|| self.as_seen(seen, &uid)).flatten() else {
                     return false;
                 };
@@ -381,9 +394,15 @@ impl World {
             } => {
                 // At a start every cache is listed anew before the first pass, and later a pass that
                 // has not seen what this process created ends at once.
-                if self.now.facts.record_of(&uid) != seen.facts.record_of(&uid) {
+                // Revocations are looked at once more right before.
+                let facts = &self.now.facts;
+                if facts.record_of(&uid) != seen.facts.record_of(&uid)
+                    || facts.revocations != seen.facts.revocations
+                {
                     return false;
                 }
+                let revoked = of_digest(&facts.revocations, target.to.digest());
+                assert_eq!(revoked, None, "S10: {uid} brings what is revoked");
                 return self.apply(uid, attempt, target, hold);
             }
         }

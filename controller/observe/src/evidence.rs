@@ -6,6 +6,7 @@
 //! absence is no fact, so an image whose evidence did not suffice is read again, ever more rarely.
 
 mod entry;
+mod reader;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -21,8 +22,11 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use crate::registry::{Artifact, Reach, RegistryClient};
+use crate::pull_secrets::PullSecrets;
+use crate::registry::{Artifact, Credentials, Reach, RegistryClient};
 use entry::{Entry, JudgeError, Seen, Wanted};
+pub use reader::Asker;
+use reader::{Key, Reader};
 
 /// The registry tells nobody that something was pushed: it is asked again after 10 seconds, then
 /// ever more rarely, up to every 10 minutes.
@@ -70,28 +74,34 @@ pub struct EvidenceStore {
 }
 
 struct Inner {
-    client: RegistryClient,
+    reader: Reader,
     wake: UnboundedSender<ImageReference>,
     observer: FetchObserver,
     limits: Limits,
     judging: Arc<Semaphore>,
-    entries: Mutex<BTreeMap<ImageReference, Entry>>,
+    entries: Mutex<BTreeMap<Key, Entry>>,
 }
 
 impl EvidenceStore {
-    /// A store that reads through `client`, names images on `wake` when something became known
-    /// about them, and reports every fetch to `observer`.
+    /// A store that reads through `client`, with these pull secrets where an Environment names some,
+    /// names images on `wake` when something became known about them, and reports every fetch to
+    /// `observer`.
     #[must_use]
     pub fn new(
         client: RegistryClient,
+        pull_secrets: PullSecrets,
         wake: UnboundedSender<ImageReference>,
         observer: FetchObserver,
     ) -> Self {
-        Self::with_limits(client, wake, observer, LIMITS)
+        let reader = Reader {
+            client,
+            pull_secrets,
+        };
+        Self::with_limits(reader, wake, observer, LIMITS)
     }
 
     fn with_limits(
-        client: RegistryClient,
+        reader: Reader,
         wake: UnboundedSender<ImageReference>,
         observer: FetchObserver,
         limits: Limits,
@@ -100,7 +110,7 @@ impl EvidenceStore {
         let judging = Arc::new(Semaphore::new(JUDGED_AT_A_TIME));
         Self {
             inner: Arc::new(Inner {
-                client,
+                reader,
                 wake,
                 observer,
                 limits,
@@ -110,18 +120,27 @@ impl EvidenceStore {
         }
     }
 
-    /// What is known about `image`, with the signatures under `anchors`. Never waits. Must be called
-    /// on a Tokio runtime: what is not known yet is fetched or judged in the background, and the
-    /// image named on the channel when that is done, and each index that lists it.
+    /// What is known about `image` to who asks, with the signatures under `anchors`. Never waits. Must
+    /// be called on a Tokio runtime: what is not known yet is fetched or judged in the background,
+    /// and the image named on the channel when that is done, and each index that lists it.
+    ///
+    /// Who asks must be allowed to by a policy's sources: without pull secrets of its own, the
+    /// operator's logins are used for it.
     #[must_use]
-    pub fn read(&self, image: &ImageReference, anchors: &[Anchor]) -> Observed<Evidence> {
+    pub fn read(
+        &self,
+        image: &ImageReference,
+        asker: &Asker,
+        anchors: &[Anchor],
+    ) -> Observed<Evidence> {
         let mut entries = self.inner.lock();
-        let entry = entries.entry(image.clone()).or_default();
+        let key = Key::new(image, asker);
+        let entry = entries.entry(key.clone()).or_default();
         entry.ask(anchors);
         let seen = entry.read(image.digest(), anchors);
         if matches!(seen, Observed::Pending) && !entry.is_completing() {
             // A look planned for later is not waited for.
-            let task = self.spawn(image, Work::Complete);
+            let task = self.spawn(key, asker, Work::Complete);
             entry.run(task, false);
         }
         seen
@@ -132,6 +151,7 @@ impl EvidenceStore {
     #[must_use]
     pub fn read_all(
         &self,
+        asker: &Asker,
         needs: impl IntoIterator<Item = (ImageReference, Vec<Anchor>)>,
     ) -> BTreeMap<ImageReference, Observed<Evidence>> {
         let mut anchors_of: BTreeMap<ImageReference, Vec<Anchor>> = BTreeMap::new();
@@ -139,7 +159,7 @@ impl EvidenceStore {
             anchors_of.entry(image).or_default().extend(anchors);
         }
         let seen = anchors_of.into_iter().map(|(image, anchors)| {
-            let evidence = self.read(&image, &anchors);
+            let evidence = self.read(&image, asker, &anchors);
             (image, evidence)
         });
         seen.collect()
@@ -148,9 +168,10 @@ impl EvidenceStore {
     /// The pass found that what is known about `image` does not satisfy a gate, or is not
     /// available: it is read again later, and the image named on the channel after that. Calls
     /// while that is planned or running change nothing.
-    pub fn insufficient(&self, image: &ImageReference) {
+    pub fn insufficient(&self, image: &ImageReference, asker: &Asker) {
         let mut entries = self.inner.lock();
-        let Some(entry) = entries.get_mut(image) else {
+        let key = Key::new(image, asker);
+        let Some(entry) = entries.get_mut(&key) else {
             return;
         };
         if entry.is_running() || !entry.was_looked_at() {
@@ -162,19 +183,20 @@ impl EvidenceStore {
             ..
         } = self.inner.limits;
         let delay = entry.next_delay((first_delay, most_delay), image.digest());
-        let task = self.spawn(image, Work::ReadAgain(delay));
+        let task = self.spawn(key, asker, Work::ReadAgain(delay));
         entry.run(task, true);
     }
 
     /// The pass found that what is known about `image` would not satisfy a gate, and its tags were
     /// not read yet: they are read now, and with every later look.
-    pub fn read_tags(&self, image: &ImageReference) {
+    pub fn read_tags(&self, image: &ImageReference, asker: &Asker) {
         let mut entries = self.inner.lock();
-        let Some(entry) = entries.get_mut(image) else {
+        let key = Key::new(image, asker);
+        let Some(entry) = entries.get_mut(&key) else {
             return;
         };
         if entry.reach_for_tags() {
-            let task = self.spawn(image, Work::ReadAgain(Duration::ZERO));
+            let task = self.spawn(key, asker, Work::ReadAgain(Duration::ZERO));
             entry.run(task, false);
         }
     }
@@ -183,22 +205,25 @@ impl EvidenceStore {
     /// planned or running for them.
     pub fn forget(&self, keep: &BTreeSet<ImageReference>) {
         let mut entries = self.inner.lock();
-        let kept = entries.iter().filter(|(image, _)| keep.contains(image));
+        let kept = entries.iter().filter(|(key, _)| keep.contains(&key.image));
         let children: BTreeSet<_> = kept.flat_map(children_of).collect();
-        entries.retain(|image, _| keep.contains(image) || children.contains(image));
+        entries.retain(|key, entry| {
+            let named = keep.contains(&key.image) || children.contains(&key.image);
+            named && !entry.is_abandoned()
+        });
     }
 
-    fn spawn(&self, image: &ImageReference, work: Work) -> AbortHandle {
-        let (inner, image) = (Arc::clone(&self.inner), image.clone());
-        tokio::spawn(async move { inner.work(image, work).await }).abort_handle()
+    fn spawn(&self, key: Key, asker: &Asker, work: Work) -> AbortHandle {
+        let (inner, namespace) = (Arc::clone(&self.inner), asker.namespace.clone());
+        tokio::spawn(async move { inner.work(key, &namespace, work).await }).abort_handle()
     }
 }
 
 /// The images of an index.
-fn children_of((index, entry): (&ImageReference, &Entry)) -> Vec<ImageReference> {
+fn children_of((index, entry): (&Key, &Entry)) -> Vec<ImageReference> {
     let children = entry.children().iter();
     children
-        .map(|child| index.with_digest(child.digest.clone()))
+        .map(|child| index.image.with_digest(child.digest.clone()))
         .collect()
 }
 
@@ -212,32 +237,33 @@ enum Work {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ImageReference, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
         // A panic while it is held leaves an entry without its last change, which is only late.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn work(self: Arc<Self>, image: ImageReference, work: Work) {
+    /// Looks on behalf of a namespace, which is the last that wanted it.
+    async fn work(self: Arc<Self>, key: Key, namespace: &str, work: Work) {
         if let Work::ReadAgain(delay) = work {
             tokio::time::sleep(delay).await;
         }
-        let Some(wanted) = self.lock().get(&image).map(Entry::wanted) else {
+        let Some(wanted) = self.lock().get(&key).map(Entry::wanted) else {
             return;
         };
         let anchors = wanted.anchors.clone();
-        let seen = self.look(&image, work, wanted).await;
+        let seen = self.look(&key, namespace, work, wanted).await;
         let mut entries = self.lock();
-        if let Some(entry) = entries.get_mut(&image) {
+        if let Some(entry) = entries.get_mut(&key) {
             entry.finish(seen, &anchors);
         }
         // Who waits for an image of an index knows only the index.
         let indexes = entries.iter().filter(|(_, entry)| {
             let mut children = entry.children().iter();
-            children.any(|child| child.digest == *image.digest())
+            children.any(|child| child.digest == *key.image.digest())
         });
-        let indexes: Vec<_> = indexes.map(|(index, _)| index.clone()).collect();
+        let indexes: BTreeSet<_> = indexes.map(|(index, _)| index.image.clone()).collect();
         drop(entries);
-        for known in indexes.into_iter().chain([image]) {
+        for known in indexes.into_iter().chain([key.image]) {
             // Nobody listens only when the operator is ending.
             let _ = self.wake.send(known);
         }
@@ -245,7 +271,8 @@ impl Inner {
 
     async fn look(
         &self,
-        image: &ImageReference,
+        key: &Key,
+        namespace: &str,
         work: Work,
         wanted: Wanted,
     ) -> Result<Seen, Unavailable> {
@@ -254,9 +281,12 @@ impl Inner {
             anchors,
             reach,
         } = wanted;
+        let image = &key.image;
+        let credentials = self.reader.credentials(key, namespace, false).await?;
         let cached = match (work, &known) {
             (Work::Complete, Some(known)) if !known.judged.is_empty() => {
-                let cached = self.client.read_cached(image, &known.places);
+                let client = &self.reader.client;
+                let cached = client.read_cached(image, &credentials, &known.places);
                 // It reaches no further than the look that brought it.
                 cached.map(|artifact| (Arc::new(artifact), known.reach))
             }
@@ -264,7 +294,7 @@ impl Inner {
         };
         let (artifact, reach) = match cached {
             Some(cached) => cached,
-            None => (self.fetch(image, reach).await?, reach),
+            None => (self.fetch(key, credentials, reach).await?, reach),
         };
         let known = known.map(|seen| seen.judged).unwrap_or_default();
         let (form, places) = (artifact.form.clone(), artifact.places.clone());
@@ -300,19 +330,20 @@ impl Inner {
 
     async fn fetch(
         &self,
-        image: &ImageReference,
+        key: &Key,
+        credentials: Credentials,
         reach: Reach,
     ) -> Result<Arc<Artifact>, Unavailable> {
         let start = Instant::now();
-        let fetched = self.client.look(image, reach).await;
+        let fetched = self.reader.fetch(key, credentials, reach).await;
         let outcome = match &fetched {
             Ok(_) => FetchOutcome::Fetched,
-            Err(error) => FetchOutcome::Failed(error.cause()),
+            Err(unavailable) => FetchOutcome::Failed(unavailable.cause),
         };
         (self.observer)(start.elapsed(), outcome);
-        fetched.map_err(|error| {
-            tracing::debug!(%image, %error, "evidence not read");
-            Unavailable::from(error)
+        fetched.inspect_err(|unavailable| {
+            let (image, error) = (&key.image, &unavailable.message);
+            tracing::debug!(%image, error, "evidence not read");
         })
     }
 }

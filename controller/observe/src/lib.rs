@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod evidence;
 pub mod observation;
+pub mod pull_secrets;
 pub mod records;
 pub mod registry;
 mod rules;

@@ -16,10 +16,12 @@ use lockmaster_core::facts::{
 };
 use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::Release;
+use lockmaster_core::revocation::RevocationFact;
 use lockmaster_core::{environment, gates, promotion};
 
 pub use crate::rules::{
-    policy_content, policy_fact, trusted_root_content, trusted_root_fact, window_fact,
+    policy_content, policy_fact, revocation_fact, trusted_root_content, trusted_root_fact,
+    window_fact,
 };
 
 use crate::evidence::EvidenceStore;
@@ -205,6 +207,7 @@ impl Observer {
             releases: BTreeMap::new(),
             windows: self.windows(&policies),
             trusted_roots: self.trusted_roots(&policies),
+            revocations: self.revocations(),
             policies,
             workloads: Vec::new(),
             refused: None,
@@ -303,6 +306,17 @@ impl Observer {
                     .or_insert_with(|| Arc::new(policy_fact(object)));
                 fact.as_ref().clone()
             })
+            .collect();
+        facts.sort_by(|a, b| a.name.cmp(&b.name));
+        facts
+    }
+
+    /// Every revocation, sorted by name.
+    fn revocations(&self) -> Vec<RevocationFact> {
+        let objects = self.stores.revocations.state();
+        let mut facts: Vec<_> = objects
+            .iter()
+            .map(|object| revocation_fact(object))
             .collect();
         facts.sort_by(|a, b| a.name.cmp(&b.name));
         facts

@@ -5,15 +5,26 @@
 //! costs exactly 8 requests. [`RegistryClient::look`] is the only way in.
 
 mod address;
+mod answer;
+mod breaker;
+mod bucket;
 mod cache;
 mod carriers;
+mod challenge;
+mod config;
+mod credentials;
 mod discovery;
+mod docker_config;
 mod document;
+mod endpoint;
 mod index;
 mod listing;
+mod own;
 mod problem;
+mod retry;
 mod shares;
 mod token;
+mod traffic;
 mod transport;
 
 #[cfg(test)]
@@ -21,20 +32,23 @@ pub(crate) mod lying;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache::{Cache, CacheKey, Cached, Collection};
 use carriers::Layer;
 pub use carriers::{CandidateBundle, Place};
+pub use config::{Config, ConfigError, Limits, Mirror, RegistriesFile, Registry};
+pub use credentials::{CredentialIdentity, Credentials, PullSecret};
 use discovery::{Found, Visit};
+pub use docker_config::{DockerConfig, DockerConfigError};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
-use shares::{Held, Shares};
+use shares::{Held, Lane, Shares};
 use transport::Transport;
 
 /// One deadline for everything about one image. Eight requests in three steps take milliseconds;
@@ -55,42 +69,32 @@ const CACHE_BYTES: usize = 16 << 20;
 /// quarters of it: the largest bundle, and half as much besides.
 const READING_BYTES: usize = 32 << 20;
 
-/// The limits of a client.
-struct Limits {
+/// The bounds of a client.
+struct Bounds {
     deadline: Duration,
     cache: usize,
     reading: usize,
+    /// The first pause between two attempts at a request.
+    pause: Duration,
 }
 
-const LIMITS: Limits = Limits {
+const BOUNDS: Bounds = Bounds {
     deadline: DEADLINE,
     cache: CACHE_BYTES,
     reading: READING_BYTES,
+    pause: retry::FIRST_PAUSE,
 };
 
-/// Whose credentials a request carries. Part of the key of every cache, memory and flight, so that
-/// nobody reads through a warm cache what is not theirs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CredentialIdentity {
-    /// Nobody's.
-    Anonymous,
-}
-
-/// How to reach registries. Without a default, so that nobody asks without saying who it is.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Registries, `HOST:PORT` as in the image reference, that are reached by plain HTTP and may be
-    /// on any address. All others are reached by HTTPS and on public addresses only.
-    pub plain_http: BTreeSet<String>,
-    /// `User-Agent` of every request, such as `lockmaster/1.2.3`: by it the owners of a registry
-    /// know whom to ask, and many limit harder who does not say.
-    pub user_agent: String,
-}
-
-/// The HTTP client could not be made.
+/// The client could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to make the registry client")]
-pub struct SetupError(#[from] reqwest::Error);
+pub enum SetupError {
+    /// An HTTP client could not be made.
+    #[error("failed to make the registry client")]
+    Client(#[from] reqwest::Error),
+    /// A registry of the configuration cannot be used as it stands there.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
 
 /// How much of what may be attached to an image is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,48 +143,84 @@ struct Inner {
 impl RegistryClient {
     /// A client with this configuration.
     pub fn new(config: &Config) -> Result<Self, SetupError> {
-        Self::with_limits(config, &LIMITS)
+        Self::with_bounds(config, &BOUNDS)
     }
 
-    fn with_limits(config: &Config, limits: &Limits) -> Result<Self, SetupError> {
+    fn with_bounds(config: &Config, bounds: &Bounds) -> Result<Self, SetupError> {
         let inner = Inner {
-            transport: Transport::new(config)?,
-            cache: Mutex::new(Cache::new(limits.cache)),
+            transport: Transport::new(config, bounds.pause)?,
+            cache: Mutex::new(Cache::new(bounds.cache)),
             no_referrers: Mutex::default(),
             flights: Mutex::default(),
-            shares: Shares::new(limits.reading),
-            deadline: limits.deadline,
+            shares: Shares::new(bounds.reading),
+            deadline: bounds.deadline,
         };
         Ok(Self {
             inner: Arc::new(inner),
         })
     }
 
+    /// The operator's own credentials for an image's registry, on behalf of a namespace, or nobody's
+    /// where the configuration has none. They are for images of repositories that a policy's sources
+    /// give to that namespace, and for no others: who calls this has decided that. `fresh` reads
+    /// their files again.
+    pub async fn own_credentials(
+        &self,
+        image: &ImageReference,
+        namespace: &str,
+        fresh: bool,
+    ) -> Credentials {
+        match self.inner.transport.site(image.registry()) {
+            Ok(site) => site.own_credentials(namespace, fresh).await,
+            Err(_) => Credentials::anonymous(namespace),
+        }
+    }
+
     /// Reads the image's manifest and what is attached to it, as far as `reach` says. Callers that
-    /// ask for the same meanwhile get the same answer from the same requests.
+    /// ask for the same with the same credentials meanwhile get the same answer from the same
+    /// requests.
     pub async fn look(
         &self,
         image: &ImageReference,
+        credentials: &Credentials,
         reach: Reach,
     ) -> Result<Arc<Artifact>, FetchError> {
-        self.flight(CredentialIdentity::Anonymous, image, reach)
-            .await
+        let fetched = self.flight(credentials, image, reach).await;
+        match &fetched {
+            // Who began the flight has used up his share; that is nobody else's trouble.
+            Err(FetchError {
+                problem: Problem::Share { namespace, .. },
+                ..
+            }) if namespace != credentials.namespace() => {
+                self.flight(credentials, image, reach).await
+            }
+            Ok(_) | Err(_) => fetched,
+        }
     }
 
     #[cfg(test)]
-    async fn fetch(&self, image: &ImageReference) -> Result<Arc<Artifact>, FetchError> {
-        self.look(image, Reach::Referrers).await
+    async fn fetch(
+        &self,
+        image: &ImageReference,
+        credentials: &Credentials,
+    ) -> Result<Arc<Artifact>, FetchError> {
+        self.look(image, credentials, Reach::Referrers).await
     }
 
-    /// The image's manifest and what these places carry, when all of it is still in memory and may
-    /// be held there for longer. No requests.
+    /// The image's manifest and what these places carry, when all of it was read with these
+    /// credentials, is still in memory and may be held there for longer. No requests.
     #[must_use]
-    pub fn read_cached(&self, image: &ImageReference, places: &[Place]) -> Option<Artifact> {
-        let lane = self.inner.shares.lane(image.registry());
+    pub fn read_cached(
+        &self,
+        image: &ImageReference,
+        credentials: &Credentials,
+        places: &[Place],
+    ) -> Option<Artifact> {
+        let lane = self.inner.lane(image);
         let budget = self.inner.shares.budget(&lane);
         let read = |collection, digest: &Digest| {
             let key = CacheKey {
-                identity: CredentialIdentity::Anonymous,
+                identity: credentials.identity().clone(),
                 repository: image.repository().to_owned(),
                 collection,
                 digest: digest.clone(),
@@ -212,19 +252,20 @@ impl RegistryClient {
 
     fn flight(
         &self,
-        identity: CredentialIdentity,
+        credentials: &Credentials,
         image: &ImageReference,
         reach: Reach,
     ) -> Shared<Flight> {
         let mut flights = lock(&self.inner.flights);
-        let key = (identity, image.clone(), reach);
+        let key = (credentials.identity().clone(), image.clone(), reach);
         if let Some(running) = flights.get(&key).and_then(WeakShared::upgrade) {
             return running;
         }
         flights.retain(|_, flight| flight.upgrade().is_some());
         let (inner, image) = (Arc::clone(&self.inner), image.clone());
+        let credentials = credentials.clone();
         let flight: Shared<Flight> =
-            async move { inner.fetch(identity, &image, reach).await.map(Arc::new) }
+            async move { inner.fetch(&credentials, &image, reach).await.map(Arc::new) }
                 .boxed()
                 .shared();
         if let Some(weak) = flight.downgrade() {
@@ -237,17 +278,17 @@ impl RegistryClient {
 impl Inner {
     async fn fetch(
         &self,
-        identity: CredentialIdentity,
+        credentials: &Credentials,
         image: &ImageReference,
         reach: Reach,
     ) -> Result<Artifact, FetchError> {
-        let lane = self.shares.lane(image.registry());
+        let lane = self.lane(image);
         // Waiting for a turn does not count as the registry's time.
-        let _turn = self.shares.turn(&lane).await;
+        let _turn = self.shares.turn(&lane, credentials.namespace()).await;
         let visit = Visit {
             inner: self,
             image,
-            identity,
+            credentials,
             reach,
             budget: self.shares.budget(&lane),
         };
@@ -275,6 +316,13 @@ impl Inner {
         })
     }
 
+    fn lane(&self, image: &ImageReference) -> Arc<Lane> {
+        let site = self.transport.site(image.registry());
+        let limits = site.map_or_else(|_| Limits::default(), |site| site.origin.limits);
+        let turns = limits.images_at_a_time;
+        self.shares.lane(image.registry(), turns)
+    }
+
     fn read_cache(&self, key: &CacheKey) -> Option<Cached> {
         lock(&self.cache).read(key)
     }
@@ -283,17 +331,17 @@ impl Inner {
         lock(&self.cache).insert(key, cached);
     }
 
-    fn knows_no_referrers(&self, identity: CredentialIdentity, image: &ImageReference) -> bool {
+    fn knows_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) -> bool {
         let mut known = lock(&self.no_referrers);
         known.retain(|_, until| *until > Instant::now());
-        known.contains_key(&(identity, image.repository().to_owned()))
+        known.contains_key(&(identity.clone(), image.repository().to_owned()))
     }
 
-    fn remember_no_referrers(&self, identity: CredentialIdentity, image: &ImageReference) {
+    fn remember_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) {
         let mut known = lock(&self.no_referrers);
         if known.len() < NO_REFERRERS_LIMIT {
             let until = Instant::now() + NO_REFERRERS_FOR;
-            known.insert((identity, image.repository().to_owned()), until);
+            known.insert((identity.clone(), image.repository().to_owned()), until);
         }
     }
 }

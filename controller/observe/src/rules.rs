@@ -1,12 +1,13 @@
-//! Policies, windows and trusted roots as they were seen: what they say, or what is wrong with them.
+//! Policies, windows, trusted roots and revocations as they were seen: what they say, or what is wrong with them.
 
 use std::collections::BTreeMap;
 
 use kube::{Resource, ResourceExt};
-use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, TrustedRoot};
+use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, Revocation, TrustedRoot};
 use lockmaster_core::evidence::RootText;
 use lockmaster_core::facts::{TrustedRootFact, WindowFact};
 use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
+use lockmaster_core::revocation::{self, RevocationFact};
 use lockmaster_core::window::{Calendar, Window};
 
 use crate::stores::Guarded;
@@ -94,4 +95,23 @@ pub fn trusted_root_content(json: &str) -> Result<RootText, String> {
     lockmaster_verify::TrustedRoot::parse(json)
         .map_err(|error| format!("spec.json: {error}"))
         .map(|_| RootText::new(json))
+}
+
+/// A revocation as it was seen, or what is wrong with it.
+#[must_use]
+pub fn revocation_fact(object: &Guarded<Revocation>) -> RevocationFact {
+    let content = object
+        .0
+        .as_ref()
+        .map_err(|invalid| invalid.error.clone())
+        .and_then(|object| {
+            let content = revocation::Revocation::from(object.spec.clone());
+            content.contradiction().map_or(Ok(content), Err)
+        });
+    RevocationFact {
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        generation: object.meta().generation.unwrap_or_default(),
+        content,
+    }
 }

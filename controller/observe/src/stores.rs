@@ -8,7 +8,7 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
 use lockmaster_api::{
     ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
-    TrustedRoot,
+    Revocation, TrustedRoot,
 };
 
 /// An object as it was read, or why it could not be.
@@ -31,6 +31,8 @@ pub struct Stores {
     pub windows: Store<Guarded<ChangeWindow>>,
     /// TrustedRoots.
     pub trusted_roots: Store<Guarded<TrustedRoot>>,
+    /// Revocations.
+    pub revocations: Store<Guarded<Revocation>>,
     /// Metadata of all namespaces.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
 }

@@ -55,12 +55,15 @@ pub fn deployment(object: Deployment) -> SeenDeployment {
         image: container.image.unwrap_or_default(),
         name: container.name,
     });
+    let init = pod_spec.init_containers.unwrap_or_default().into_iter();
+    let init = init.map(|container| (container.name, container.image.unwrap_or_default()));
     let workload = Workload {
         uid: metadata.uid.unwrap_or_default(),
         consent: annotations.get(CONSENT_ANNOTATION).cloned(),
         intent: annotations.get(INTENT_ANNOTATION).cloned(),
         fence: annotations.get(FENCE_ANNOTATION).cloned(),
         containers: containers.collect(),
+        init_images: init.collect(),
         observed: status.observed_generation.unwrap_or_default()
             >= metadata.generation.unwrap_or_default(),
         // The API server fills in 1; a Deployment without the field never reaches us.

@@ -1,4 +1,4 @@
-//! `Ready` of policies, windows and trusted roots: once a generation, outside the Environments' passes.
+//! `Ready` of policies, windows, trusted roots and revocations: once a generation, outside the Environments' passes.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use kube::core::ApiResource;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
-use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, PolicyStatus, TrustedRoot};
+use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, PolicyStatus, Revocation, TrustedRoot};
 use lockmaster_core::status::acceptance;
-use lockmaster_observe::observation::{policy_fact, trusted_root_fact, window_fact};
+use lockmaster_observe::observation::{
+    policy_fact, revocation_fact, trusted_root_fact, window_fact,
+};
 use lockmaster_observe::stores::{Guarded, Stores};
 
 use crate::act::{Writer, Written, version_of};
@@ -21,7 +23,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause after a write that failed.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// Says whether policies, windows and trusted roots are in force.
+/// Says whether policies, windows, trusted roots and revocations are in force.
 pub(crate) struct Acceptance {
     writer: Writer,
     stores: Stores,
@@ -63,6 +65,15 @@ impl Acceptance {
         let before = readable.map(|root| root.status.clone().unwrap_or_default());
         let problem = trusted_root_fact(object).content.err();
         self.say(&self.stores.trusted_roots, object, before, problem)
+            .await;
+    }
+
+    /// Says whether a revocation is in force.
+    pub(crate) async fn revocation(&self, object: &Guarded<Revocation>) {
+        let readable = object.0.as_ref().ok();
+        let before = readable.map(|revocation| revocation.status.clone().unwrap_or_default());
+        let problem = revocation_fact(object).content.err();
+        self.say(&self.stores.revocations, object, before, problem)
             .await;
     }
 

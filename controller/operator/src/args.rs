@@ -1,9 +1,9 @@
 //! What the operator is told when it starts.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
-use lockmaster_core::release::parse_registry_address;
 use tracing_subscriber::EnvFilter;
 
 /// Carries OCI digests through environments: verifies, asks the gates, rolls out, records.
@@ -22,10 +22,10 @@ pub(crate) struct Args {
     /// Where /healthz and /readyz are served, in plain HTTP.
     #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS:PORT")]
     pub(crate) health_address: SocketAddr,
-    /// A registry that is spoken to in plain HTTP and may have a private or loopback address. May
-    /// be given several times.
-    #[arg(long, value_name = "HOST:PORT", value_parser = parse_registry_address)]
-    pub(crate) plain_http_registry: Vec<String>,
+    /// A YAML file that lists registries which are reached in another way than by HTTPS, on public
+    /// addresses, with nobody's credentials. Read when the operator starts.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registries: Option<PathBuf>,
 }
 
 /// Logs as JSON lines on standard error; RUST_LOG chooses what.
@@ -43,19 +43,4 @@ pub(crate) fn start_logging() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_refusal_names_the_flag_and_what_is_wanted() {
-        let arguments = ["lockmaster", "--plain-http-registry", "http://host:5000"];
-        let text = Args::try_parse_from(arguments).unwrap_err().to_string();
-        assert!(
-            text.contains("--plain-http-registry") && text.contains("http://host:5000"),
-            "{text}"
-        );
-    }
 }

@@ -14,7 +14,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use lockmaster_api::{
     ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
-    TrustedRoot,
+    Revocation, TrustedRoot,
 };
 use lockmaster_observe::backoff::Backoff;
 use lockmaster_observe::stores::{Guarded, Stores};
@@ -43,6 +43,7 @@ struct Writers {
     policies: CacheWriter<Guarded<ClusterPromotionPolicy>>,
     windows: CacheWriter<Guarded<ChangeWindow>>,
     trusted_roots: CacheWriter<Guarded<TrustedRoot>>,
+    revocations: CacheWriter<Guarded<Revocation>>,
     namespaces: CacheWriter<PartialObjectMeta<Namespace>>,
 }
 
@@ -56,6 +57,7 @@ impl Caches {
         let (policies, policies_writer) = store();
         let (windows, windows_writer) = store();
         let (trusted_roots, trusted_roots_writer) = store();
+        let (revocations, revocations_writer) = store();
         let (namespaces, namespaces_writer) = store();
         Self {
             stores: Stores {
@@ -66,6 +68,7 @@ impl Caches {
                 policies,
                 windows,
                 trusted_roots,
+                revocations,
                 namespaces,
             },
             writers: Writers {
@@ -76,6 +79,7 @@ impl Caches {
                 policies: policies_writer,
                 windows: windows_writer,
                 trusted_roots: trusted_roots_writer,
+                revocations: revocations_writer,
                 namespaces: namespaces_writer,
             },
         }
@@ -91,6 +95,7 @@ impl Caches {
             policies,
             windows,
             trusted_roots,
+            revocations,
             namespaces,
         } = self.writers;
         let acceptance = Acceptance::new(context.writer.clone(), self.stores);
@@ -106,6 +111,7 @@ impl Caches {
         spawn(client, policies, &news, News::policies);
         spawn(client, windows, &news, News::windows);
         spawn(client, trusted_roots, &news, News::trusted_roots);
+        spawn(client, revocations, &news, News::revocations);
         spawn(client, namespaces, &news, |news, _| news.waker.all());
         for_guards::<ValidatingAdmissionPolicy>(client, context.guard.clone());
         for_guards::<ValidatingAdmissionPolicyBinding>(client, context.guard.clone());

@@ -5,7 +5,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use lockmaster_api::{Environment, Promotion};
 use lockmaster_core::decision::{Decision, Mutation};
 use lockmaster_core::environment::WorkloadReference;
-use lockmaster_core::promotion::{Claim, Intent, attempt_key};
+use lockmaster_core::promotion::{Claim, Intent, IntentTarget, attempt_key};
 use lockmaster_core::record::Record;
 use lockmaster_core::status::{self, Concluded, EnvironmentStatus, PromotionStatus};
 use lockmaster_observe::observation::Observation;
@@ -59,17 +59,7 @@ pub(crate) async fn carry_out(
             uid,
             attempt,
             target,
-        } => {
-            let key = seen.environment.key();
-            let written = context.writer.apply(&key, uid, *attempt, target).await;
-            let tried = Tried {
-                key: &key,
-                attempt: attempt_key(uid, *attempt),
-                workload: &target.workload,
-                is_fence: false,
-            };
-            Ok(tried.outcome(context, written)?)
-        }
+        } => apply(context, seen, uid, *attempt, target).await,
         Mutation::Fence {
             uid,
             attempt,
@@ -158,6 +148,29 @@ impl Tried<'_> {
                 .remember(Kind::Workload, namespace, name, version_of(stored));
         }))
     }
+}
+
+/// Sets the image of a workload, unless something was revoked just now.
+async fn apply(
+    context: &Context,
+    seen: &Observation,
+    uid: &str,
+    attempt: u32,
+    target: &IntentTarget,
+) -> Result<Acted, Error> {
+    if !context.fresh.revocations_hold(seen).await? {
+        tracing::info!("what is revoked changed just now; looking again");
+        return Ok(Acted::Raced);
+    }
+    let key = seen.environment.key();
+    let written = context.writer.apply(&key, uid, attempt, target).await;
+    let tried = Tried {
+        key: &key,
+        attempt: attempt_key(uid, attempt),
+        workload: &target.workload,
+        is_fence: false,
+    };
+    Ok(tried.outcome(context, written)?)
 }
 
 /// Fences a workload off as it was when that was decided: on a newer one, perhaps our apply has

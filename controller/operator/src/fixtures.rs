@@ -1,6 +1,6 @@
 //! What passes look at, for tests: one Environment with one Promotion and one workload.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +18,7 @@ use lockmaster_core::record::{Content, Record};
 use lockmaster_core::release::Digest;
 use lockmaster_observe::evidence::EvidenceStore;
 use lockmaster_observe::observation::{Observation, Observer};
+use lockmaster_observe::pull_secrets::PullSecrets;
 use lockmaster_observe::registry::{self, RegistryClient};
 use lockmaster_observe::stores::Stores;
 use lockmaster_observe::workloads::Workloads;
@@ -113,6 +114,7 @@ pub(crate) fn observation_with(promotions: &[&str]) -> Observation {
         policies: vec![],
         windows: BTreeMap::new(),
         trusted_roots: BTreeMap::new(),
+        revocations: vec![],
         workloads: vec![Observed::Pending],
         refused: None,
         records: vec![],
@@ -175,6 +177,7 @@ pub(crate) fn stores() -> Stores {
         policies: store().0,
         windows: store().0,
         trusted_roots: store().0,
+        revocations: store().0,
         namespaces: store().0,
     }
 }
@@ -182,11 +185,12 @@ pub(crate) fn stores() -> Stores {
 /// What passes share, over these caches and this API server.
 pub(crate) fn context(client: &Client, stores: Stores) -> Context {
     let config = registry::Config {
-        plain_http: BTreeSet::new(),
+        registries: Vec::new(),
         user_agent: "lockmaster/test".into(),
     };
     let registry = RegistryClient::new(&config).unwrap();
-    let evidence = EvidenceStore::new(registry, unbounded_channel().0, Box::new(|_, _| {}));
+    let (secrets, wake) = (PullSecrets::new(client.clone()), unbounded_channel().0);
+    let evidence = EvidenceStore::new(registry, secrets, wake, Box::new(|_, _| {}));
     let workloads = Workloads::new(client.clone(), unbounded_channel().0);
     let guard = GuardWatch::new(
         client.clone(),

@@ -1,5 +1,5 @@
-//! A last look at the rules, right before a promotion may begin: the watch caches may be behind,
-//! and a policy that was tightened or a tier that was raised just now must count.
+//! A last look at the rules, right before a promotion may begin, and at what is revoked, right before
+//! each apply: the watch caches may be behind, and what was tightened or revoked just now must count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt};
-use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, TrustedRoot};
+use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, Revocation, TrustedRoot};
 use lockmaster_observe::observation::Observation;
 use lockmaster_observe::stores::{Guarded, Stores};
 use serde::de::DeserializeOwned;
@@ -27,27 +27,70 @@ struct Rules {
     policies: BTreeSet<Version>,
     windows: BTreeSet<Version>,
     trusted_roots: BTreeSet<Version>,
+    revocations: BTreeSet<Version>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// The shared look.
+/// The shared looks.
 pub(crate) struct Freshness {
     client: Client,
-    last: Mutex<Last>,
+    rules: Mutex<Last<Rules>>,
+    revocations: Mutex<Last<BTreeSet<Version>>>,
 }
 
 /// How the last look ended.
-#[derive(Default)]
-struct Last {
-    seen: Option<(Instant, Rules)>,
+struct Last<T> {
+    seen: Option<(Instant, T)>,
     failed: Option<Instant>,
 }
 
-/// The look failed, so nothing may begin.
+impl<T> Default for Last<T> {
+    fn default() -> Self {
+        let (seen, failed) = (None, None);
+        Self { seen, failed }
+    }
+}
+
+impl<T: Clone> Last<T> {
+    /// What was seen, while that is young enough.
+    fn young(&self) -> Option<T> {
+        let (at, seen) = self.seen.as_ref()?;
+        (at.elapsed() < SHARED_FOR).then(|| seen.clone())
+    }
+
+    /// What a look that is young enough saw. Whoever waited while one failed fails with it: one
+    /// deadline after the other would hold up everybody.
+    async fn read(
+        &mut self,
+        asked: Instant,
+        look: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        if let Some(seen) = self.young() {
+            return Ok(seen);
+        }
+        if self.failed.is_some_and(|failed| failed > asked) {
+            return Err(Error::Shared);
+        }
+        let at = Instant::now();
+        let looked = tokio::time::timeout(SHARED_FOR, look).await;
+        let looked = looked.unwrap_or(Err(Error::Silent));
+        let looked = looked.and_then(|seen| {
+            let young = at.elapsed() < SHARED_FOR;
+            young.then_some(seen).ok_or(Error::Silent)
+        });
+        match &looked {
+            Ok(seen) => self.seen = Some((at, seen.clone())),
+            Err(_) => self.failed = Some(Instant::now()),
+        }
+        looked
+    }
+}
+
+/// The look failed, so nothing may be changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The API server refused.
-    #[error("failed to look at {what} before beginning a promotion")]
+    #[error("failed to look at {what} right before a change")]
     Refused {
         /// At what.
         what: &'static str,
@@ -55,12 +98,10 @@ pub(crate) enum Error {
         source: kube::Error,
     },
     /// The look would be too old by now.
-    #[error(
-        "failed to look at the rules before beginning a promotion: no answer within {SHARED_FOR:?}"
-    )]
+    #[error("failed to look at the rules right before a change: no answer within {SHARED_FOR:?}")]
     Silent,
     /// Another promotion looked meanwhile, for both, and failed.
-    #[error("failed to look at the rules before beginning a promotion: the shared look failed")]
+    #[error("failed to look at the rules right before a change: the shared look failed")]
     Shared,
 }
 
@@ -69,15 +110,17 @@ impl Freshness {
     pub(crate) fn new(client: Client) -> Self {
         Self {
             client,
-            last: Mutex::default(),
+            rules: Mutex::default(),
+            revocations: Mutex::default(),
         }
     }
 
-    /// Whether the rules that were decided on are those that are stored.
+    /// Whether the rules that were decided on are those that are stored: asked right before an
+    /// intent.
     pub(crate) async fn holds(&self, seen: &Observation, stores: &Stores) -> Result<bool, Error> {
         let asked = Instant::now();
-        let mut last = self.last.lock().await;
-        let rules = self.rules(&mut last, asked).await?;
+        let mut last = self.rules.lock().await;
+        let rules = last.read(asked, self.look()).await?;
         let decided: BTreeSet<Version> = seen
             .facts
             .policies
@@ -94,6 +137,7 @@ impl Freshness {
         let same = decided == rules.policies
             && windows == rules.windows
             && trusted_roots == rules.trusted_roots
+            && revoked(seen) == rules.revocations
             && labels;
         if !same {
             // What is stored is newer than what was seen: do not compare with it again.
@@ -102,42 +146,41 @@ impl Freshness {
         Ok(same)
     }
 
-    /// The rules by a look that is young enough. Whoever waited while a look failed fails with it:
-    /// one deadline after the other would hold up everybody.
-    async fn rules(&self, last: &mut Last, asked: Instant) -> Result<Rules, Error> {
-        if let Some((at, rules)) = &last.seen
-            && at.elapsed() < SHARED_FOR
+    /// Whether the Revocations that were decided on are those that are stored: asked right before an
+    /// apply. Nearly always the look before its intent is young enough.
+    pub(crate) async fn revocations_hold(&self, seen: &Observation) -> Result<bool, Error> {
+        let asked = Instant::now();
+        let decided = revoked(seen);
+        let mut rules = self.rules.lock().await;
+        if let Some(rules) = rules.young()
+            && rules.revocations == decided
         {
-            return Ok(rules.clone());
+            return Ok(true);
         }
-        if last.failed.is_some_and(|failed| failed > asked) {
-            return Err(Error::Shared);
+        rules.seen = None;
+        drop(rules);
+        let mut last = self.revocations.lock().await;
+        let look = self.versions::<Revocation>("revocations");
+        let same = last.read(asked, look).await? == decided;
+        if !same {
+            last.seen = None;
         }
-        let at = Instant::now();
-        let looked = tokio::time::timeout(SHARED_FOR, self.look()).await;
-        let looked = looked.unwrap_or(Err(Error::Silent));
-        let looked = looked.and_then(|rules| {
-            let young = at.elapsed() < SHARED_FOR;
-            young.then_some(rules).ok_or(Error::Silent)
-        });
-        match &looked {
-            Ok(rules) => last.seen = Some((at, rules.clone())),
-            Err(_) => last.failed = Some(Instant::now()),
-        }
-        looked
+        Ok(same)
     }
 
     async fn look(&self) -> Result<Rules, Error> {
-        let (policies, windows, trusted_roots, namespaces) = tokio::join!(
+        let (policies, windows, trusted_roots, revocations, namespaces) = tokio::join!(
             self.versions::<ClusterPromotionPolicy>("policies"),
             self.versions::<ChangeWindow>("change windows"),
             self.versions::<TrustedRoot>("trusted roots"),
+            self.versions::<Revocation>("revocations"),
             self.namespaces(),
         );
         Ok(Rules {
             policies: policies?,
             windows: windows?,
             trusted_roots: trusted_roots?,
+            revocations: revocations?,
             namespaces: namespaces?,
         })
     }
@@ -167,6 +210,14 @@ impl Freshness {
         });
         Ok(labels.collect())
     }
+}
+
+/// The Revocations that were decided on.
+fn revoked(seen: &Observation) -> BTreeSet<Version> {
+    let facts = seen.facts.revocations.iter();
+    facts
+        .map(|fact| (fact.name.clone(), fact.uid.clone(), fact.generation))
+        .collect()
 }
 
 /// Everything of a kind, as its watch showed it last.

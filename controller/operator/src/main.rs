@@ -17,6 +17,7 @@ mod http;
 mod metrics;
 mod news;
 mod reconcile;
+mod registries;
 mod report;
 mod scrape;
 mod unplaced;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use lockmaster_api::{
     ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
-    TrustedRoot,
+    Revocation, TrustedRoot,
 };
 use lockmaster_observe::stores::Guarded;
 
@@ -30,7 +30,7 @@ pub(crate) struct News {
     pub(crate) waker: Waker,
     /// What the passes share.
     pub(crate) context: Arc<Context>,
-    /// Says whether policies, windows and trusted roots are in force.
+    /// Says whether policies, windows, trusted roots and revocations are in force.
     pub(crate) acceptance: Arc<Acceptance>,
 }
 
@@ -114,6 +114,17 @@ impl News {
         self.waker.all();
     }
 
+    /// Revocations: whether they are in force.
+    pub(crate) fn revocations(&self, change: &Change<Guarded<Revocation>>) {
+        match change {
+            Change::One(object) => self.accept_revocation(object.clone()),
+            Change::All(all) => all
+                .iter()
+                .for_each(|object| self.accept_revocation(object.as_ref().clone())),
+        }
+        self.waker.all();
+    }
+
     fn accept_policy(&self, object: Guarded<ClusterPromotionPolicy>) {
         let acceptance = self.acceptance.clone();
         tokio::spawn(async move { acceptance.policy(&object).await });
@@ -127,6 +138,11 @@ impl News {
     fn accept_trusted_root(&self, object: Guarded<TrustedRoot>) {
         let acceptance = self.acceptance.clone();
         tokio::spawn(async move { acceptance.trusted_root(&object).await });
+    }
+
+    fn accept_revocation(&self, object: Guarded<Revocation>) {
+        let acceptance = self.acceptance.clone();
+        tokio::spawn(async move { acceptance.revocation(&object).await });
     }
 
     /// Watches the namespaces of the targets that Environments name now, and no others.

@@ -9,6 +9,7 @@ use lockmaster_api::Environment;
 use lockmaster_core::decide::decide;
 use lockmaster_core::decision::{Decision, Next};
 use lockmaster_core::status::{self, EnvironmentStatus};
+use lockmaster_observe::evidence::Asker;
 use lockmaster_observe::observation::{self, Observation};
 use lockmaster_observe::stores::Guarded;
 use tracing::Instrument;
@@ -145,6 +146,7 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
             span.record("digest", target.to.digest().as_str());
         }
     }
+    let asker = Asker::of(&seen.environment);
     for progress in &decision.promotions {
         context
             .metrics
@@ -156,7 +158,7 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             let components = release.components.iter();
             for image in components.flat_map(|one| seen.facts.looked_up(&one.image)) {
-                context.observer.evidence.insufficient(&image);
+                context.observer.evidence.insufficient(&image, &asker);
             }
         }
     }

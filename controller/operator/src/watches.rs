@@ -9,6 +9,7 @@ use kube::runtime::Controller;
 use kube::runtime::controller::Config;
 use lockmaster_observe::evidence::EvidenceStore;
 use lockmaster_observe::observation::Observer;
+use lockmaster_observe::pull_secrets::PullSecrets;
 use lockmaster_observe::registry::{self, RegistryClient};
 use lockmaster_observe::stores::Stores;
 use lockmaster_observe::workloads::Workloads;
@@ -27,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::scrape::snapshot;
 use crate::wake::{EnvironmentRef, PromotionRef, Waker};
 use crate::written::Written;
-use crate::{reconcile, unplaced};
+use crate::{reconcile, registries, unplaced};
 
 /// Passes that may run at once. A pass waits for the API server most of its time; more would only
 /// queue there.
@@ -54,7 +55,7 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
     let metrics = Arc::new(Metrics::new());
     let (changed, workload_changes) = unbounded_channel();
     let workloads = Arc::new(Workloads::new(clients.reader.clone(), changed));
-    let (evidence, evidence_changes) = evidence_store(args, &metrics)?;
+    let (evidence, evidence_changes) = evidence_store(args, clients.live.clone(), &metrics)?;
     let observer = Observer::new(caches.stores.clone(), workloads.clone(), evidence);
     let context = Arc::new(Context {
         observer,
@@ -96,13 +97,14 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
 
 fn evidence_store(
     args: &Args,
+    live: kube::Client,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<(
     Arc<EvidenceStore>,
     UnboundedReceiver<lockmaster_core::release::ImageReference>,
 )> {
     let config = registry::Config {
-        plain_http: args.plain_http_registry.iter().cloned().collect(),
+        registries: registries::read(args.registries.as_deref())?,
         user_agent: concat!("lockmaster/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let client = RegistryClient::new(&config).context("failed to set up the registry client")?;
@@ -110,7 +112,12 @@ fn evidence_store(
     let metrics = metrics.clone();
     let observe = Box::new(move |took, outcome| metrics.fetched(took, outcome));
     Ok((
-        Arc::new(EvidenceStore::new(client, fetched, observe)),
+        Arc::new(EvidenceStore::new(
+            client,
+            PullSecrets::new(live),
+            fetched,
+            observe,
+        )),
         changes,
     ))
 }
@@ -171,6 +178,7 @@ async fn complete(stores: &Stores) -> anyhow::Result<()> {
         policies,
         windows,
         trusted_roots,
+        revocations,
         namespaces,
     } = stores;
     tokio::try_join!(
@@ -181,6 +189,7 @@ async fn complete(stores: &Stores) -> anyhow::Result<()> {
         policies.wait_until_ready(),
         windows.wait_until_ready(),
         trusted_roots.wait_until_ready(),
+        revocations.wait_until_ready(),
         namespaces.wait_until_ready(),
     )?;
     Ok(())

@@ -125,6 +125,9 @@ pub(crate) fn open(bytes: &[u8], versions: Versions) -> Result<Opened, String> {
         named.x509_certificate_chain.is_some(),
     ];
     let has_certificate = certificates.contains(&true);
+    if certificates == [true, true] {
+        return Err("the bundle has both a certificate and a chain of certificates".to_owned());
+    }
     match (has_certificate, &named.public_key) {
         (true, Some(_)) => return Err("the bundle has both a key and a certificate".to_owned()),
         (false, None) => return Err("the bundle names neither a key nor a certificate".to_owned()),

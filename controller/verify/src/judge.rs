@@ -50,6 +50,7 @@ pub fn judge(subject: &Subject<'_>, bytes: &[u8], trust: &Trust) -> Bundle {
             key_hint: None,
             verified_by: BTreeSet::new(),
             failures: BTreeMap::new(),
+            key_problem: None,
             subjects: Vec::new(),
             content: Content::Unreadable {
                 predicate: None,
@@ -58,11 +59,13 @@ pub fn judge(subject: &Subject<'_>, bytes: &[u8], trust: &Trust) -> Bundle {
         },
         Ok(opened) => {
             let key_hint = opened.key_hint.clone();
+            let key_problem = key_hint.as_ref().and_then(|hint| trust.key_problem(hint));
             let (Proven { by, failures }, subjects, content) = judge_opened(subject, opened, trust);
             Bundle {
                 digest,
                 carrier: Carrier::Bundle,
                 key_hint,
+                key_problem: key_problem.filter(|_| by.is_empty()).map(str::to_owned),
                 verified_by: by,
                 failures,
                 subjects,

@@ -169,6 +169,7 @@ fn schemes(algorithm: KeyAlgorithm) -> &'static [SigningScheme] {
 pub(crate) struct Verifier {
     id: KeyId,
     spki: DerPublicKey,
+    is_ed25519: bool,
     keys: Vec<VerificationKey>,
 }
 
@@ -188,12 +189,21 @@ impl Verifier {
         Some(Self {
             id,
             spki: der,
+            is_ed25519: algorithm == KeyAlgorithm::Ed25519,
             keys,
         })
     }
 
     pub(crate) fn id(&self) -> &KeyId {
         &self.id
+    }
+
+    /// Why a signature that says it is by this key may not verify, where its kind tells.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        self.is_ed25519.then_some(
+            "cosign signs with Ed25519ph where a key is Ed25519, and that is not supported; sign \
+             with a P-256 key (cosign generate-key-pair makes one) and name it in the policy",
+        )
     }
 
     /// Its SubjectPublicKeyInfo.

@@ -109,13 +109,8 @@ pub(crate) fn judge_signature(payload: &[u8], annotations: &Annotations, trust: 
     match read {
         Ok((opened, subject)) => {
             let proven = opened.verify(Over::Bytes(payload), trust);
-            found(
-                digest,
-                Carrier::LegacySignature,
-                proven,
-                vec![subject],
-                Content::Signature,
-            )
+            let said = (proven, vec![subject], Content::Signature);
+            found(digest, Carrier::LegacySignature, said, trust)
         }
         Err(problem) => unreadable(digest, Carrier::LegacySignature, problem),
     }
@@ -132,14 +127,8 @@ pub(crate) fn judge_attestation(
     match document::parse::<DsseEnvelope>(envelope, BUNDLE_LIMIT) {
         Ok(envelope) => {
             let opened = opened(Signed::Envelope(envelope), annotations);
-            let (proven, subjects, content) = judge_opened(subject, opened, trust);
-            found(
-                digest,
-                Carrier::LegacyAttestation,
-                proven,
-                subjects,
-                content,
-            )
+            let said = judge_opened(subject, opened, trust);
+            found(digest, Carrier::LegacyAttestation, said, trust)
         }
         Err(error) => {
             let problem = format!("the attestation's envelope cannot be read: {error}");
@@ -151,16 +140,19 @@ pub(crate) fn judge_attestation(
 fn found(
     digest: Digest,
     carrier: Carrier,
-    proven: Proven,
-    subjects: Vec<Digest>,
-    content: Content,
+    (proven, subjects, content): (Proven, Vec<Digest>, Content),
+    trust: &Trust,
 ) -> Bundle {
+    // It does not say which key made it.
+    let problem = trust.any_key_problem();
+    let key_problem = problem.filter(|_| proven.by.is_empty());
     Bundle {
         digest,
         carrier,
         key_hint: None,
         verified_by: proven.by,
         failures: proven.failures,
+        key_problem: key_problem.map(str::to_owned),
         subjects,
         content,
     }
@@ -173,6 +165,7 @@ fn unreadable(digest: Digest, carrier: Carrier, problem: String) -> Bundle {
         key_hint: None,
         verified_by: BTreeSet::new(),
         failures: BTreeMap::new(),
+        key_problem: None,
         subjects: Vec::new(),
         content: Content::Unreadable {
             predicate: None,

@@ -25,4 +25,6 @@ pub use candidate::{Annotations, Candidate, judged_annotations};
 pub use judge::{Detached, Subject, judge, judge_detached};
 pub use key::{KeyError, parse_key};
 pub use trust::Trust;
-pub use trusted_root::{RootError, TRUSTED_ROOT_LIMIT, TrustedRoot};
+pub use trusted_root::{
+    PUBLIC_GOOD_ROOT, PUBLIC_STAGING_ROOT, RootError, TRUSTED_ROOT_LIMIT, TrustedRoot,
+};

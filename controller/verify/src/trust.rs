@@ -60,6 +60,16 @@ impl Trust {
         trust
     }
 
+    /// What the kind of a key explains about signatures that do not verify under it.
+    pub(crate) fn key_problem(&self, key: &KeyId) -> Option<&'static str> {
+        self.keys.get(key)?.problem()
+    }
+
+    /// The same of any key, for signatures that do not say which key made them.
+    pub(crate) fn any_key_problem(&self) -> Option<&'static str> {
+        self.keys.values().find_map(Verifier::problem)
+    }
+
     pub(crate) fn ready(&self) -> impl Iterator<Item = Ready<'_>> {
         self.anchors.iter().filter_map(|anchor| {
             let key = anchor.key.as_ref().map(|key| self.keys.get(key));

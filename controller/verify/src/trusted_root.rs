@@ -5,6 +5,9 @@
 //! log, and its signature must be proven to be in a transparency log that is bound to exactly this
 //! signature, artifact and certificate.
 
+mod logs;
+mod windows;
+
 use jiff::Timestamp;
 use lockmaster_core::evidence::{BuildClaims, Identity, KeyId, Signer, Verified};
 use lockmaster_core::release::{Digest, clip};
@@ -15,9 +18,17 @@ use sigstore_verify::tsa::{TsaAuthority, verify_timestamp_for_authority};
 use sigstore_verify::{PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult};
 
 use crate::document;
+use logs::Logs;
 
 /// Longest trusted root that is read. That of the public instance has 7 KiB.
 pub const TRUSTED_ROOT_LIMIT: usize = 256 << 10;
+
+/// The trusted root of the public Sigstore instance, as it was when this program was built. For files
+/// that somebody names on a command line; a policy names its own root.
+pub const PUBLIC_GOOD_ROOT: &str = trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
+
+/// The same of the public staging instance, which is good for tests only.
+pub const PUBLIC_STAGING_ROOT: &str = trust_root::SIGSTORE_STAGING_TRUSTED_ROOT;
 
 /// Longest text that is kept of a certificate: identity, issuer, claims. Fulcio's own are URLs.
 const CLAIM_LIMIT: usize = 1024;
@@ -44,6 +55,7 @@ pub enum RootError {
 /// A trusted root, ready to verify under.
 pub struct TrustedRoot {
     verifier: sigstore_verify::Verifier,
+    logs: Logs,
     timestamp_authorities: Vec<TsaAuthority>,
 }
 
@@ -53,7 +65,7 @@ impl TrustedRoot {
         let malformed = |text: String| RootError::Malformed(clip(&text));
         document::check(json.as_bytes(), TRUSTED_ROOT_LIMIT)
             .map_err(|error| malformed(error.to_string()))?;
-        let root = trust_root::TrustedRoot::from_json(json)
+        let mut root = trust_root::TrustedRoot::from_json(json)
             .map_err(|error| malformed(error.to_string()))?;
         if root.certificate_authorities.is_empty()
             && root.tlogs.is_empty()
@@ -61,11 +73,14 @@ impl TrustedRoot {
         {
             return Err(RootError::Empty);
         }
+        windows::narrow(&mut root).map_err(RootError::Unusable)?;
         let verifier = sigstore_verify::Verifier::new(&root)
             .map_err(|error| RootError::Unusable(clip(&error.to_string())))?;
+        let logs = Logs::of(&root).map_err(RootError::Unusable)?;
         let timestamp_authorities = root.tsa_authorities();
         Ok(Self {
             verifier,
+            logs,
             timestamp_authorities,
         })
     }
@@ -87,10 +102,13 @@ impl TrustedRoot {
             return Err("the certificate was not verified in full".to_owned());
         }
         let identity = identity(&verified)?;
+        let times = times(verified.verified_timestamps());
+        let entries = &bundle.verification_material.tlog_entries;
+        self.logs.own(entries, &times)?;
         Ok(Verified {
             signer: Signer::Identity(identity),
             root: Some(root.clone()),
-            times: times(&verified),
+            times,
             logged: true,
         })
     }
@@ -108,7 +126,8 @@ impl TrustedRoot {
         let (id, key) = key;
         let signer = Signer::Key(id.clone());
         let root = Some(root.clone());
-        if bundle.verification_material.tlog_entries.is_empty() {
+        let entries = &bundle.verification_material.tlog_entries;
+        if entries.is_empty() {
             let (times, logged) = (self.timestamps(bundle)?, false);
             return Ok(Verified {
                 signer,
@@ -120,10 +139,12 @@ impl TrustedRoot {
         let policy = PublicKeyVerificationPolicy::new(key.clone());
         let verified = self.verifier.verify(artifact, bundle, &policy);
         let verified = verified.map_err(|error| clip(&error.to_string()))?;
+        let times = times(verified.verified_timestamps());
+        self.logs.own(entries, &times)?;
         Ok(Verified {
             signer,
             root,
-            times: times(&verified),
+            times,
             logged: verified.tlog_verified(),
         })
     }
@@ -133,7 +154,7 @@ impl TrustedRoot {
     fn timestamps(&self, bundle: &Bundle) -> Result<Vec<Timestamp>, String> {
         let data = &bundle.verification_material.timestamp_verification_data;
         let signature = signature(bundle)?;
-        let times = data.rfc3161_timestamps.iter().map(|stamp| {
+        let stamps = data.rfc3161_timestamps.iter().map(|stamp| {
             let mut why = "the trusted root names no timestamp authority".to_owned();
             for authority in &self.timestamp_authorities {
                 match verify_timestamp_for_authority(&stamp.signed_timestamp, signature, authority)
@@ -144,9 +165,8 @@ impl TrustedRoot {
             }
             Err(format!("a timestamp does not verify: {why}"))
         });
-        let mut times: Vec<_> = times.collect::<Result<_, _>>()?;
-        times.sort();
-        Ok(times)
+        let verified: Vec<_> = stamps.collect::<Result<_, _>>()?;
+        Ok(times(&verified))
     }
 }
 
@@ -160,8 +180,8 @@ fn signature(bundle: &Bundle) -> Result<&SignatureBytes, String> {
     }
 }
 
-fn times(verified: &VerificationResult) -> Vec<Timestamp> {
-    let mut times = verified.verified_timestamps().to_vec();
+fn times(verified: &[Timestamp]) -> Vec<Timestamp> {
+    let mut times = verified.to_vec();
     times.sort();
     times.dedup();
     times

@@ -43,7 +43,7 @@ pub(super) async fn environments(bare: &Bare) -> anyhow::Result<()> {
     let Bare { alice, bob, .. } = bare;
     let admin = bare.cluster.admin();
     let rule = "user alice@corp may not change what prod promotes (product, targets, after, tier, \
-                health, rollback)";
+                health, rollback, pullSecrets)";
     let answer = story.create(alice, environment("prod")).await;
     story.guard("environment", rule, "made without promote", answer);
     let answer = story.create(bob, environment("prod")).await;
@@ -61,6 +61,7 @@ pub(super) async fn environments(bare: &Bare) -> anyhow::Result<()> {
         ("product", json!("search")),
         ("health", json!({"deadline": "5m"})),
         ("rollback", json!({"automatic": true})),
+        ("pullSecrets", json!(["registry"])),
     ];
     for (field, value) in changes {
         let body = json!({"spec": {field: value}});
@@ -70,9 +71,14 @@ pub(super) async fn environments(bare: &Bare) -> anyhow::Result<()> {
     let body = json!({"spec": {"targets": [target("other")]}});
     let answer = story.patch::<Environment>(bob, "prod", body).await;
     story.allow("target with promote", answer);
-    let body = json!({"spec": {"health": {"deadline": "5m"}, "rollback": {"automatic": true}}});
+    let body = json!({"spec": {
+        "health": {"deadline": "5m"}, "rollback": {"automatic": true}, "pullSecrets": ["registry"],
+    }});
     let answer = story.patch::<Environment>(bob, "prod", body).await;
-    story.allow("health and rollback with promote", answer);
+    story.allow("health, rollback and pullSecrets with promote", answer);
+    let body = json!({"spec": {"pullSecrets": null}});
+    let answer = story.patch::<Environment>(alice, "prod", body).await;
+    story.guard("environment", rule, "pullSecrets left out", answer);
     // What is left out is what the API server fills in; leaving it out is a change as well.
     let body = json!({"spec": {"health": null}});
     let answer = story.patch::<Environment>(alice, "prod", body).await;
@@ -83,7 +89,7 @@ pub(super) async fn environments(bare: &Bare) -> anyhow::Result<()> {
     let body = json!({"metadata": {"labels": {"a": "b"}}});
     let answer = story.patch::<Environment>(alice, "prod", body).await;
     story.allow("label without promote", answer);
-    story.end(17)
+    story.end(19)
 }
 
 /// The claim of a promotion that holds an Environment.

@@ -14,6 +14,14 @@ fn object(kind: &str) -> Value {
             object["spec"]["health"] = json!({"deadline": "10m"});
             object
         }
+        "Revocation" => json!({
+            "apiVersion": "lockmaster.dev/v1alpha1", "kind": "Revocation",
+            "metadata": {"name": "stored"},
+            "spec": {
+                "reason": "disclosed", "digests": [DIGEST],
+                "signers": [{"key": "", "from": "2026-11-24T00:00:00Z"}],
+            },
+        }),
         _ => json!({
             "apiVersion": "lockmaster.dev/v1alpha1", "kind": "Release",
             "metadata": {"name": "checkout-1.42.0"},
@@ -33,11 +41,20 @@ pub(super) async fn values(bare: &Bare) -> anyhow::Result<()> {
         for (text, right) in field.cases() {
             cases += 1;
             let mut object = object(field.kind);
+            if field.pointer == "/spec/digests/0" {
+                object["spec"]
+                    .as_object_mut()
+                    .map(|spec| spec.remove("signers"));
+            }
             let case = format!("{}{} {text:?}", field.kind, field.pointer);
             if let Some(place) = object.pointer_mut(field.pointer) {
                 *place = json!(text);
             }
-            let answer = create(&bare.bob, story.namespace, object, true).await;
+            let who = match field.kind {
+                "Revocation" => bare.cluster.admin(),
+                _ => &bare.bob,
+            };
+            let answer = create(who, story.namespace, object, true).await;
             if right {
                 story.allow(&case, answer);
             } else {

@@ -16,6 +16,14 @@ impl Cluster {
     pub async fn install_chart(&self, values: &[&str]) -> anyhow::Result<()> {
         self.ensure_namespace(NAMESPACE).await?;
         self.install_definitions().await?;
+        let rendered = self.render_chart(values).await?;
+        self.apply(&rendered)
+            .await
+            .context("failed to install charts/lockmaster")
+    }
+
+    /// The rendered chart. `values` are `--set` expressions; those that begin with a brace are JSON.
+    pub async fn render_chart(&self, values: &[&str]) -> anyhow::Result<String> {
         let mut command = tokio::process::Command::new(self.tools.program("helm"));
         command
             .args([
@@ -33,14 +41,15 @@ impl Cluster {
             ])
             .current_dir(repository());
         for value in values {
-            command.args(["--set", value]);
+            let flag = if value.starts_with('{') {
+                "--set-json"
+            } else {
+                "--set"
+            };
+            command.args([flag, value]);
         }
-        let rendered = run(command, None)
-            .await?
-            .required("render charts/lockmaster")?;
-        self.apply(&rendered.stdout)
-            .await
-            .context("failed to install charts/lockmaster")
+        let rendered = run(command, None).await?;
+        Ok(rendered.required("render charts/lockmaster")?.stdout)
     }
 
     /// Applies the generated definitions and waits until the API server serves them.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -72,17 +72,18 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response<req
     let Ok(body) = read(body).await else {
         return refusal(StatusCode::BAD_REQUEST);
     };
-    let user_agent = head
-        .headers
-        .get(header::USER_AGENT)
-        .and_then(|value| value.to_str().ok());
+    let header = |name| {
+        let value = head.headers.get(name).map(http::HeaderValue::as_bytes);
+        String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+    };
     let exchange = Exchange {
         method: head.method.clone(),
         path: head
             .uri
             .path_and_query()
             .map_or_else(String::new, ToString::to_string),
-        user_agent: user_agent.unwrap_or_default().to_owned(),
+        user_agent: header(header::USER_AGENT),
+        authorization: header(header::AUTHORIZATION),
         body,
         arrived: Instant::now(),
         status: None,
@@ -94,6 +95,21 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response<req
             ..exchange
         });
         return refusal(status);
+    }
+    if let Some(required) = lock(&shared.required).as_ref() {
+        let said = head.headers.get(header::AUTHORIZATION);
+        if said.is_none_or(|said| said != required.as_str()) {
+            lock(&shared.exchanges).push(Exchange {
+                status: Some(401),
+                ..exchange
+            });
+            let mut reply = refusal(StatusCode::UNAUTHORIZED);
+            let challenge = HeaderValue::from_static("Basic realm=\"registry\"");
+            reply
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+            return reply;
+        }
     }
     // In a task of its own: a request once sent arrives, whatever happens to its sender.
     let passing = tokio::spawn(pass(shared, exchange, head.headers));
@@ -119,11 +135,14 @@ async fn pass(
     }
     remove_connection_headers(&mut headers);
     headers.remove(header::CONTENT_LENGTH);
+    let Some(upstream) = lock(&shared.upstream).clone() else {
+        return refusal(StatusCode::BAD_GATEWAY);
+    };
     let outcome = shared
         .client
         .request(
             exchange.method.clone(),
-            format!("{}{}", shared.upstream, exchange.path),
+            format!("{upstream}{}", exchange.path),
         )
         .headers(headers)
         .body(exchange.body.clone())

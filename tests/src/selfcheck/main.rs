@@ -13,6 +13,7 @@ use lockmaster_tests::tools::Tools;
 use lockmaster_tests::{launch, progress};
 
 mod identities;
+mod logins;
 mod processes;
 mod proxies;
 mod registries;
@@ -22,6 +23,7 @@ mod workloads;
 use identities::{
     people_and_accounts_are_who_they_are, the_audit_log_tells_who_changed_what, the_chart_installs,
 };
+use logins::{a_registry_wants_a_password, a_token_opens_only_its_repository};
 use processes::{a_failed_start_shows_the_log, children_die_with_their_parent, play_parent};
 use proxies::a_proxy_counts_holds_and_cuts;
 use registries::{
@@ -127,6 +129,8 @@ fn trials(bed: Option<&Arc<Bed>>) -> Vec<Trial> {
         images_are_the_same_everywhere
         cosign_signs_on_both_registries
         a_registry_can_be_down
+        a_registry_wants_a_password
+        a_token_opens_only_its_repository
         keyless_signing_by_a_person
         keyless_signing_by_ci_names_its_source
         a_managed_key_signs_with_proof_of_time

@@ -25,6 +25,9 @@ use crate::output;
 /// The role whose approval the starter policy asks for.
 const ROLE: &str = "release-manager";
 
+/// As many as the schema of an Environment takes.
+const PULL_SECRET_LIMIT: usize = 4;
+
 /// Runs it.
 pub(super) fn run(arguments: &Init) -> anyhow::Result<Exit> {
     let key = match &arguments.key {
@@ -69,6 +72,10 @@ impl Documents {
 }
 
 fn manifests(arguments: &Init, key: Option<&str>) -> anyhow::Result<String> {
+    if arguments.pull_secret.len() > PULL_SECRET_LIMIT {
+        let text = format!("--pull-secret: an Environment names {PULL_SECRET_LIMIT} at most");
+        return Err(Failure::usage(text).into());
+    }
     let environments = environments(arguments)?;
     let mut documents = Documents(String::new());
     documents.comment(&introduction(arguments, &environments));
@@ -235,6 +242,7 @@ fn environment(
                 deadline: Span::seconds(600),
             },
             rollback: Rollback { automatic: true },
+            pull_secrets: arguments.pull_secret.clone(),
         },
         status: None,
     })

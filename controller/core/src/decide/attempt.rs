@@ -9,10 +9,12 @@ use super::ending::{
     turn_back, withdrawn,
 };
 use super::landing::{Landing, consents, is_fenced, landings, pods_in_trouble, trouble};
+use super::revoked::revoked;
 use crate::decision::Mutation;
 use crate::promotion::{Claim, Intent, Promotion};
 use crate::reason::Reason;
 use crate::record::Outcome;
+use crate::revocation;
 use crate::time::whole_seconds;
 
 /// The open intent is carried out, watched, undone or closed.
@@ -128,7 +130,8 @@ impl Attempt<'_> {
         let (workload, target) =
             pairs.find_map(|(landing, target)| Some((landing.not_yet()?, target)))?;
         let refused = refusal(input, claim);
-        if self.aborting || self.is_overdue() {
+        let revoked = revoked(input, claim);
+        if self.aborting || self.is_overdue() || revoked.is_some() {
             let forbidden = refused.filter(|refusal| refusal.forbidden);
             let silent = forbidden.map(|refusal| (refusal, silent_from(refusal)));
             if let Some((refusal, silent)) = silent.filter(|(_, silent)| input.now < *silent) {
@@ -137,7 +140,7 @@ impl Attempt<'_> {
                 return Some(said);
             }
             let fence = fence(input, claim, &self.seen);
-            let closed = fence.or_else(|| close_unlanded(input, claim, self.aborting));
+            let closed = fence.or_else(|| close_unlanded(input, claim, self.aborting, revoked));
             return Some(Step::change(closed));
         }
         if !consents(input.environment, workload) {
@@ -146,6 +149,13 @@ impl Attempt<'_> {
         let (uid, attempt) = (self.promotion.uid.clone(), claim.intent.attempt);
         if is_fenced(&self.seen, &uid, attempt) {
             return Some(self.report("a fence closed this attempt; reading again why".to_owned()));
+        }
+        if let Some((name, problem)) = revocation::unreadable(&input.facts.revocations) {
+            let text = format!(
+                "nothing is set while Revocation {name} cannot be read, since nobody knows what it \
+                 covers: {problem}; kubectl edit revocations.lockmaster.dev {name}"
+            );
+            return Some(self.report(text).aloud());
         }
         let target = target.clone();
         let apply = Some(Mutation::Apply {

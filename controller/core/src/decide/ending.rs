@@ -3,10 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::landing::{Landing, consents, seen};
+use super::revoked::way_back;
 use super::{Input, recorded};
 use crate::decision::{Cleared, Mutation};
 use crate::environment::{CONSENT_ANNOTATION, Environment};
-use crate::facts::{Facts, Observed, Refusal, Workload};
+use crate::facts::{Facts, Refusal, Workload};
 use crate::promotion::{Claim, Intent, IntentTarget, Undo, attempt_key};
 use crate::reason::Reason;
 use crate::record::{Ending, Outcome, Record, Times};
@@ -33,12 +34,20 @@ pub(super) fn finished(input: &Input<'_>, claim: &Claim) -> Option<Mutation> {
     }
 }
 
-/// The deadline passed without the apply, or a person ended it before: nothing has changed, and the
-/// fence keeps it so.
-pub(super) fn close_unlanded(input: &Input<'_>, claim: &Claim, aborting: bool) -> Option<Mutation> {
+/// The deadline passed without the apply, a person ended it before, or what it brings was revoked:
+/// nothing has changed, and the fence keeps it so.
+pub(super) fn close_unlanded(
+    input: &Input<'_>,
+    claim: &Claim,
+    aborting: bool,
+    revoked: Option<String>,
+) -> Option<Mutation> {
     if aborting {
         let text = "aborted before the workload took the image".to_owned();
         return end(input, claim, Outcome::Aborted, Reason::Aborted, text);
+    }
+    if let Some(why) = revoked {
+        return close_revoked(input, claim, &why);
     }
     let reason = if claim.intent.undo.is_some() {
         Reason::RollbackFailed
@@ -52,6 +61,23 @@ pub(super) fn close_unlanded(input: &Input<'_>, claim: &Claim, aborting: bool) -
         why.unwrap_or_default()
     );
     end(input, claim, Outcome::Failed, reason, text)
+}
+
+fn close_revoked(input: &Input<'_>, claim: &Claim, why: &str) -> Option<Mutation> {
+    match &claim.intent.undo {
+        None => {
+            let text = format!("{why}, so the image was left as it is; promote another version");
+            end(input, claim, Outcome::Failed, Reason::Revoked, text)
+        }
+        Some(undo) => {
+            let text = format!(
+                "{}; what ran before is no way back, and nothing good is left: {why}; promote \
+                 another version",
+                undo.message
+            );
+            end(input, claim, Outcome::Failed, Reason::RollbackFailed, text)
+        }
+    }
 }
 
 /// What the API server said when it refused this attempt's last write to a workload.
@@ -132,40 +158,16 @@ pub(super) fn turn_back(
     reason: Reason,
     text: String,
 ) -> Option<Mutation> {
-    let known_good = |target: &IntentTarget| {
-        let image = ImageReference::parse(&target.from).ok()?;
-        let pair = ComponentDigest {
-            component: target.component.clone(),
-            digest: image.digest().clone(),
-        };
-        let good = input.facts.records.iter().any(|record| {
-            record.content.outcome == Outcome::Succeeded
-                && record
-                    .content
-                    .release
-                    .iter()
-                    .any(|release| release.components.contains(&pair))
-        });
-        good.then_some(image)
-    };
     let back = claim.intent.targets.iter().map(|target| {
-        let Observed::Known(workload) = seen(input.environment, input.facts, target)? else {
-            return None;
-        };
-        let container = workload
-            .containers
-            .iter()
-            .find(|c| c.name == target.container)?;
-        Some(IntentTarget {
-            owners: container.owners.clone(),
-            from: container.image.clone(),
-            to: known_good(target)?,
-            ..target.clone()
-        })
+        let to = way_back(input, target)?;
+        turned(input, target, to).ok_or_else(|| "cannot be seen".to_owned())
     });
-    let Some(targets) = back.collect::<Option<Vec<_>>>() else {
-        let text = format!("{text}; what ran before has no record of success here, so it stays");
-        return end(input, claim, Outcome::Failed, Reason::NoKnownGood, text);
+    let targets = match back.collect::<Result<Vec<_>, String>>() {
+        Ok(targets) => targets,
+        Err(why) => {
+            let text = format!("{text}; what ran before {why}, so it stays");
+            return end(input, claim, Outcome::Failed, Reason::NoKnownGood, text);
+        }
     };
     let intent = Intent {
         attempt: claim.intent.attempt + 1,
@@ -181,6 +183,19 @@ pub(super) fn turn_back(
         intent,
         account,
     }))))
+}
+
+/// The target with what it was set to before as its aim.
+fn turned(input: &Input<'_>, target: &IntentTarget, to: ImageReference) -> Option<IntentTarget> {
+    let workload = seen(input.environment, input.facts, target)?.known()?;
+    let mut containers = workload.containers.iter();
+    let container = containers.find(|c| c.name == target.container)?;
+    Some(IntentTarget {
+        owners: container.owners.clone(),
+        from: container.image.clone(),
+        to,
+        ..target.clone()
+    })
 }
 
 /// The fence that is still missing at a target which our apply has not reached. A workload that does

@@ -11,6 +11,7 @@ use crate::world::World;
 
 mod indexes;
 mod old;
+mod revoked;
 mod rights;
 mod waiting;
 
@@ -96,7 +97,7 @@ fn a_record_names_plan_policies_approvals_and_window() {
             Some(at("2026-11-24T15:00:00Z"))
         )
     );
-    assert_eq!(content.gates[1].evidence[0].authority, "production/ci");
+    assert_eq!(content.gates[2].evidence[0].authority, "production/ci");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the three evidence gates share: looking at the images, the policies, and the bundles.
 
+#[cfg(test)]
+mod past_bugs;
 mod platforms;
 mod signer;
 

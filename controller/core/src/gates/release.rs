@@ -6,7 +6,6 @@ use crate::facts::{Cause, Observed};
 use crate::gate::{Finding, Gate};
 use crate::promotion::Action;
 use crate::reason::Reason;
-use crate::record::Outcome;
 use crate::release;
 
 /// See the module.
@@ -206,10 +205,11 @@ fn moves_forward(case: &Case<'_>, release: &release::Release) -> Option<Finding>
 
 fn was_good_here(case: &Case<'_>, release: &release::Release) -> Option<Finding> {
     let set = release.artifact_set().ok();
-    let good = case.facts.records.iter().any(|record| {
-        record.content.outcome == Outcome::Succeeded
-            && set.as_ref().is_some_and(|set| record.content.is_about(set))
-    });
+    let good = case
+        .facts
+        .records
+        .iter()
+        .any(|record| set.as_ref().is_some_and(|set| record.succeeded_with(set)));
     (!good).then(|| {
         Finding::deny(
             Reason::NoKnownGoodRecord,
@@ -228,6 +228,7 @@ mod tests {
     use crate::facts::Unavailable;
     use crate::fixtures::{ask, check, ready, record, roll_back, with_policy};
     use crate::gate::Verdict::{Deny, Hold, Pass, Unknown};
+    use crate::record::Outcome;
     use crate::release::Version;
     use crate::snapshot::Snapshot;
 

@@ -4,7 +4,9 @@ use crate::case::{Case, container_of};
 use crate::environment::{CONSENT_ANNOTATION, Target as Reference};
 use crate::facts::{Cause, Observed, Workload};
 use crate::gate::{Finding, Gate};
+use crate::policy::{PolicyContent, UncoveredContainers};
 use crate::reason::Reason;
+use crate::release::{ImageReference, clip};
 
 /// See the module.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ impl Gate for Target {
             Reason::TargetTaken,
             Reason::ContainerNotFound,
             Reason::ComponentNotFound,
+            Reason::FloatingImage,
             Reason::ScaledToZero,
         ]
     }
@@ -63,10 +66,7 @@ fn ready(case: &Case<'_>, target: &Reference, workload: &Workload) -> Finding {
         Some(other) => {
             return Finding::deny(
                 Reason::TargetTaken,
-                format!(
-                    "{name} consents to {} and to nobody else",
-                    crate::release::clip(other)
-                ),
+                format!("{name} consents to {} and to nobody else", clip(other)),
             );
         }
         None => {
@@ -103,6 +103,19 @@ fn ready(case: &Case<'_>, target: &Reference, workload: &Workload) -> Finding {
             ),
         );
     }
+    let floating = floating(case, target, workload);
+    let denies = |(_, content): &(_, &PolicyContent)| {
+        content.policy.uncovered_containers == Some(UncoveredContainers::Deny)
+    };
+    if !floating.is_empty() && case.policies.iter().any(denies) {
+        return Finding::deny(
+            Reason::FloatingImage,
+            format!(
+                "{name} has images that nobody pinned: {}; name each by its digest in the workload",
+                floating.join(", ")
+            ),
+        );
+    }
     if workload.replicas == 0 {
         return Finding::hold(
             Reason::ScaledToZero,
@@ -111,23 +124,60 @@ fn ready(case: &Case<'_>, target: &Reference, workload: &Workload) -> Finding {
             ),
         );
     }
-    Finding::pass(
-        Reason::TargetReady,
-        format!("{name}, container {}, consents", container.name),
-    )
+    let mut text = format!("{name}, container {}, consents", container.name);
+    let asks = |(_, content): &(_, &PolicyContent)| content.policy.uncovered_containers.is_some();
+    if !floating.is_empty() && case.policies.iter().any(asks) {
+        let floating = floating.join(", ");
+        text = format!("{text}; it has images that nobody pinned: {floating}");
+    }
+    Finding::pass(Reason::TargetReady, text)
+}
+
+/// The containers of the workload, init containers included, that no target of the Environment sets
+/// and whose image is not named by digest, as `NAME (IMAGE)` (M146).
+fn floating(case: &Case<'_>, target: &Reference, workload: &Workload) -> Vec<String> {
+    let set: Vec<&str> = case
+        .environment
+        .targets
+        .iter()
+        .filter(|other| other.workload == target.workload)
+        .filter_map(|other| Some(container_of(workload, other)?.name.as_str()))
+        .collect();
+    let containers = workload.containers.iter();
+    let others = containers
+        .map(|container| (&container.name, &container.image))
+        .filter(|(name, _)| !set.contains(&name.as_str()))
+        .chain(&workload.init_images);
+    others
+        .filter(|(_, image)| ImageReference::parse(image).is_err())
+        .map(|(name, image)| format!("{} ({})", clip(name), clip(image)))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::facts::Unavailable;
-    use crate::fixtures::{ask, check, ready, the_workload};
+    use crate::fixtures::{ask, check, ready, the_workload, with_policy};
     use crate::gate::Verdict::{Deny, Hold, Pass, Unknown};
     use crate::snapshot::Snapshot;
 
     fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
         let message = "may not read it: grant a Role in shop-prod".into();
         snapshot.facts.workloads[0] = Observed::Unavailable(Unavailable { cause, message });
+    }
+
+    fn deny(snapshot: &mut Snapshot, rule: UncoveredContainers) {
+        with_policy(snapshot, |policy| policy.uncovered_containers = Some(rule));
+        snapshot.environment.targets[0].container = Some("app".into());
+    }
+
+    fn sidecar(snapshot: &mut Snapshot, image: &str, rule: UncoveredContainers) {
+        deny(snapshot, rule);
+        let workload = the_workload(snapshot);
+        let mut sidecar = workload.containers[0].clone();
+        (sidecar.name, sidecar.image) = ("mesh".into(), image.into());
+        workload.containers.push(sidecar);
     }
 
     #[test]
@@ -140,6 +190,36 @@ mod tests {
                     Pass,
                     Reason::TargetReady,
                     "Deployment shop-prod/checkout, container app",
+                ),
+                (
+                    |s| sidecar(s, "registry.example/mesh:1.2", UncoveredContainers::Deny),
+                    Deny,
+                    Reason::FloatingImage,
+                    "mesh (registry.example/mesh:1.2); name each by its digest",
+                ),
+                (
+                    |s| sidecar(s, "registry.example/mesh:1.2", UncoveredContainers::Report),
+                    Pass,
+                    Reason::TargetReady,
+                    "images that nobody pinned: mesh",
+                ),
+                (
+                    |s| {
+                        let pinned = crate::fixtures::image("1.0.0").to_string();
+                        sidecar(s, &pinned, UncoveredContainers::Deny);
+                    },
+                    Pass,
+                    Reason::TargetReady,
+                    "container app, consents",
+                ),
+                (
+                    |s| {
+                        the_workload(s).init_images = [("setup".into(), "setup".into())].into();
+                        deny(s, UncoveredContainers::Deny);
+                    },
+                    Deny,
+                    Reason::FloatingImage,
+                    "setup (setup)",
                 ),
                 (
                     |s| unavailable(s, Cause::Missing),

@@ -5,6 +5,7 @@ use crate::gate::{Finding, Gate};
 use crate::reason::Reason;
 use crate::record::Outcome;
 use crate::release::Digest;
+use crate::revocation::of_record;
 
 /// See the module.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ impl Gate for Upstream {
             Reason::NotRequired,
             Reason::SameArtifactsVerified,
             Reason::NotInUpstream,
+            Reason::Revoked,
             Reason::ReleaseNotFound,
             Reason::RecordsUnreadable,
         ]
@@ -71,13 +73,9 @@ fn came_through(case: &Case<'_>, name: &str, set: &Digest) -> Finding {
         .rev()
         .find(|record| record.content.is_about(set));
     match newest {
-        Some(record) if record.content.outcome == Outcome::Succeeded => Finding::pass(
-            Reason::SameArtifactsVerified,
-            format!(
-                "the same artifacts succeeded in {name} ({})",
-                record.object_name()
-            ),
-        ),
+        Some(record) if record.content.outcome == Outcome::Succeeded => {
+            counts(case, name, &record.object_name())
+        }
         Some(record) => Finding::hold(
             Reason::NotInUpstream,
             format!(
@@ -97,11 +95,31 @@ fn came_through(case: &Case<'_>, name: &str, set: &Digest) -> Finding {
     }
 }
 
+/// The record of success there, unless it proves nothing any more.
+fn counts(case: &Case<'_>, name: &str, record: &str) -> Finding {
+    let namespace = &case.environment.namespace;
+    let Some(revoked) = of_record(&case.facts.revocations, namespace, record) else {
+        return Finding::pass(
+            Reason::SameArtifactsVerified,
+            format!("the same artifacts succeeded in {name} ({record})"),
+        );
+    };
+    Finding::deny(
+        Reason::Revoked,
+        format!(
+            "the same artifacts succeeded in {name}, but its record {record} is revoked by {revoked}; \
+             promote another version there first"
+        ),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::revoked::revocation;
     use crate::fixtures::{ask, check, ready, record, roll_back};
-    use crate::gate::Verdict::{Hold, NotRequired, Pass, Unknown};
+    use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+    use crate::revocation::RevokedRecord;
     use crate::snapshot::Snapshot;
 
     /// Says what happened in staging, oldest first.
@@ -148,6 +166,19 @@ mod tests {
                     "nothing comes before",
                 ),
                 (roll_back, NotRequired, Reason::NotRequired, "a rollback"),
+                (
+                    |s| {
+                        let record = RevokedRecord {
+                            namespace: "shop".into(),
+                            name: "checkout-staging-000001".into(),
+                        };
+                        let fact = revocation("bad-soak", |content| content.records = vec![record]);
+                        s.facts.revocations.push(fact);
+                    },
+                    Deny,
+                    Reason::Revoked,
+                    "record checkout-staging-000001 is revoked by Revocation bad-soak",
+                ),
                 (
                     |s| s.facts.upstream.clear(),
                     Hold,

@@ -56,9 +56,13 @@ pub(super) struct Entry {
     asked: BTreeMap<AnchorId, Anchor>,
     /// How far the next look goes; never less far than the last one.
     reach: Reach,
+    asked_at: Option<Instant>,
     running: Option<Running>,
     delay: Option<Duration>,
 }
+
+/// Who has not asked for this long asks no more, or asks with other pull secrets.
+const ABANDONED_AFTER: Duration = Duration::from_hours(1);
 
 struct Running {
     task: tokio::task::AbortHandle,
@@ -76,6 +80,7 @@ impl Drop for Entry {
 
 impl Entry {
     pub(super) fn ask(&mut self, anchors: &[Anchor]) {
+        self.asked_at = Some(Instant::now());
         for anchor in anchors {
             self.asked
                 .entry(anchor.id())
@@ -98,6 +103,12 @@ impl Entry {
         let under_way = self.reach == Reach::Tags && self.is_completing();
         self.reach = Reach::Tags;
         read != Some(Reach::Tags) && !under_way
+    }
+
+    /// Whether nobody asks for it any more, and nothing is planned.
+    pub(super) fn is_abandoned(&self) -> bool {
+        let lately = |at: Instant| at.elapsed() < ABANDONED_AFTER;
+        self.running.is_none() && !self.asked_at.is_some_and(lately)
     }
 
     /// Whether a look has ended, well or not.

@@ -1,5 +1,7 @@
 //! The store over a registry that lies: what is read at once, what wakes, and how often it asks.
 
+mod private;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +21,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::entry::Seen;
-use super::{EvidenceStore, FetchOutcome, LIMITS, Limits};
+use super::{Asker, EvidenceStore, FetchOutcome, LIMITS, Limits, Reader};
+use crate::pull_secrets::PullSecrets;
+use crate::pull_secrets::tests::api_server;
 use crate::registry::Reach;
 use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
 
@@ -112,7 +116,10 @@ impl Bench {
         let outcomes = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&outcomes);
         let store = EvidenceStore::with_limits(
-            registry.client_with(Duration::from_secs(5), cache_bytes),
+            Reader {
+                client: registry.client_with(Duration::from_secs(5), cache_bytes),
+                pull_secrets: PullSecrets::new(api_server().0),
+            },
             wake,
             Box::new(move |_, outcome| seen.lock().unwrap().push(outcome)),
             limits,
@@ -135,13 +142,21 @@ impl Bench {
 
     /// Reads, waiting for the wake if need be.
     async fn read(&mut self, keys: &[Anchor]) -> Observed<Evidence> {
-        match self.store.read(&self.image, keys) {
+        match self.store.read(&self.image, &shop(), keys) {
             Observed::Pending => {
                 self.wait().await;
-                self.store.read(&self.image, keys)
+                self.store.read(&self.image, &shop(), keys)
             }
             seen @ (Observed::Known(_) | Observed::Unavailable(_)) => seen,
         }
+    }
+}
+
+/// Who asks with the operator's logins.
+fn shop() -> Asker {
+    Asker {
+        namespace: "shop".to_owned(),
+        pull_secrets: vec![],
     }
 }
 
@@ -160,7 +175,10 @@ async fn the_first_read_is_pending_and_wakes_and_the_next_ones_cost_nothing() {
     let mut bench = Bench::new(CACHE).await;
     let keys = [Anchor::of_key(bench.signer.key.clone())];
     for _ in 0..10 {
-        assert_eq!(bench.store.read(&bench.image, &keys), Observed::Pending);
+        assert_eq!(
+            bench.store.read(&bench.image, &shop(), &keys),
+            Observed::Pending
+        );
     }
     bench.wait().await;
     assert_eq!(
@@ -169,7 +187,7 @@ async fn the_first_read_is_pending_and_wakes_and_the_next_ones_cost_nothing() {
         "one fetch for ten reads"
     );
     for _ in 0..10 {
-        let evidence = known(bench.store.read(&bench.image, &keys));
+        let evidence = known(bench.store.read(&bench.image, &shop(), &keys));
         assert_eq!(evidence.subject, *bench.image.digest());
         assert_eq!(evidence.bundles[0].content, Content::Signature);
         assert_eq!(evidence.bundles[0].verified_by, [by(&keys[0])].into());
@@ -194,7 +212,7 @@ async fn new_keys_are_judged_from_memory_and_answers_name_only_keys_asked_about(
         bench.registry.take_requests().is_empty(),
         "from the cached bytes"
     );
-    let evidence = known(bench.store.read(&bench.image, &[other]));
+    let evidence = known(bench.store.read(&bench.image, &shop(), &[other]));
     assert!(
         evidence.bundles[0].verified_by.is_empty(),
         "no fact about keys not asked about"
@@ -221,7 +239,7 @@ async fn insufficient_evidence_is_read_again_until_it_arrives() {
     assert!(known(bench.read(&keys).await).bundles.is_empty());
     bench.registry.take_requests();
     for _ in 0..5 {
-        bench.store.insufficient(&bench.image);
+        bench.store.insufficient(&bench.image, &shop());
     }
     bench.wait().await;
     assert_eq!(
@@ -232,10 +250,10 @@ async fn insufficient_evidence_is_read_again_until_it_arrives() {
     bench
         .registry
         .referrers(&bench.image, std::slice::from_ref(&bench.signature));
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
     assert_eq!(
-        known(bench.store.read(&bench.image, &keys)).bundles[0]
+        known(bench.store.read(&bench.image, &shop(), &keys)).bundles[0]
             .verified_by
             .len(),
         1
@@ -253,7 +271,7 @@ async fn new_keys_do_not_wait_for_a_look_planned_for_later() {
     let delays = (Duration::from_hours(1), Duration::from_hours(1));
     let mut bench = Bench::with_delays(CACHE, delays).await;
     known(bench.read(&[]).await);
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     let keys = [Anchor::of_key(bench.signer.key.clone())];
     assert_eq!(
         known(bench.read(&keys).await).bundles[0].verified_by.len(),
@@ -266,20 +284,20 @@ async fn trouble_is_unavailable_and_passes() {
     let mut bench = Bench::new(CACHE).await;
     bench
         .registry
-        .set_once(&referrers_path(&bench.image), Reply::status(503));
+        .set_once(&referrers_path(&bench.image), Reply::status(500));
     let keys = [Anchor::of_key(bench.signer.key.clone())];
     let Observed::Unavailable(unavailable) = bench.read(&keys).await else {
         panic!()
     };
     assert_eq!(unavailable.cause, Cause::Unreachable);
     assert!(
-        unavailable.message.contains("answered 503"),
+        unavailable.message.contains("answered 500"),
         "{}",
         unavailable.message
     );
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
-    known(bench.store.read(&bench.image, &keys));
+    known(bench.store.read(&bench.image, &shop(), &keys));
     let outcomes = bench.outcomes.lock().unwrap().clone();
     assert_eq!(
         outcomes,
@@ -298,9 +316,12 @@ async fn a_failure_takes_no_fact_away() {
     bench
         .registry
         .set(&referrers_path(&bench.image), Reply::status(503));
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
-    assert_eq!(known(bench.store.read(&bench.image, &keys)), before);
+    assert_eq!(
+        known(bench.store.read(&bench.image, &shop(), &keys)),
+        before
+    );
 }
 
 #[tokio::test]
@@ -317,17 +338,17 @@ async fn new_keys_while_the_registry_fails_are_unavailable_and_asked_for_with_pa
     assert_eq!(unavailable.cause, Cause::Unreachable);
     bench.registry.take_requests();
     for _ in 0..10 {
-        let seen = bench.store.read(&bench.image, &keys);
+        let seen = bench.store.read(&bench.image, &shop(), &keys);
         assert!(matches!(seen, Observed::Unavailable(_)), "{seen:?}");
-        bench.store.insufficient(&bench.image);
+        bench.store.insufficient(&bench.image, &shop());
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(bench.registry.take_requests().is_empty(), "without a pause");
-    known(bench.store.read(&bench.image, &[]));
+    known(bench.store.read(&bench.image, &shop(), &[]));
     let signature = std::slice::from_ref(&bench.signature);
     bench.registry.referrers(&bench.image, signature);
     bench.wait().await;
-    let evidence = known(bench.store.read(&bench.image, &keys));
+    let evidence = known(bench.store.read(&bench.image, &shop(), &keys));
     assert_eq!(evidence.bundles[0].verified_by.len(), 1);
 }
 
@@ -337,7 +358,7 @@ async fn new_keys_after_a_failure_are_judged_from_memory() {
     known(bench.read(&[]).await);
     let path = referrers_path(&bench.image);
     bench.registry.set(&path, Reply::status(503));
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
     let keys = [Anchor::of_key(bench.signer.key.clone())];
     let evidence = known(bench.read(&keys).await);
@@ -351,9 +372,9 @@ async fn known_absence_does_not_outlive_a_failure() {
     known(bench.read(&[]).await);
     let path = referrers_path(&bench.image);
     bench.registry.set(&path, Reply::status(503));
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
-    let seen = bench.store.read(&bench.image, &[]);
+    let seen = bench.store.read(&bench.image, &shop(), &[]);
     assert!(matches!(seen, Observed::Unavailable(_)), "{seen:?}");
 }
 
@@ -366,11 +387,11 @@ async fn keys_asked_about_twice_for_one_image_are_all_answered() {
     );
     for keys in [[ours.clone(), other.clone()], [other, ours.clone()]] {
         let needs = || keys.clone().map(|key| (bench.image.clone(), vec![key]));
-        let mut seen = bench.store.read_all(needs());
+        let mut seen = bench.store.read_all(&shop(), needs());
         if seen[&bench.image] == Observed::Pending {
             let woken = tokio::time::timeout(Duration::from_secs(10), bench.woken.recv()).await;
             assert_eq!(woken.unwrap().unwrap(), bench.image);
-            seen = bench.store.read_all(needs());
+            seen = bench.store.read_all(&shop(), needs());
         }
         assert_eq!(seen.len(), 1);
         let evidence = known(seen.remove(&bench.image).unwrap());
@@ -401,7 +422,10 @@ async fn one_image_is_judged_at_a_time() {
     let other = Arc::clone(&bench.store.inner.judging)
         .try_acquire_owned()
         .unwrap();
-    assert_eq!(bench.store.read(&bench.image, &[]), Observed::Pending);
+    assert_eq!(
+        bench.store.read(&bench.image, &shop(), &[]),
+        Observed::Pending
+    );
     let mut asked = 0;
     while asked < 4 {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -411,7 +435,7 @@ async fn one_image_is_judged_at_a_time() {
     assert!(bench.woken.try_recv().is_err(), "it waits its turn");
     drop(other);
     bench.wait().await;
-    known(bench.store.read(&bench.image, &[]));
+    known(bench.store.read(&bench.image, &shop(), &[]));
 }
 
 #[tokio::test]
@@ -419,12 +443,12 @@ async fn forgotten_images_are_not_read_again() {
     let mut bench = Bench::new(CACHE).await;
     known(bench.read(&[]).await);
     bench.registry.take_requests();
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     bench.store.forget(&BTreeSet::from([bench.image.clone()]));
     bench.wait().await;
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     bench.store.forget(&BTreeSet::new());
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     bench.registry.take_requests();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(bench.registry.take_requests().is_empty());

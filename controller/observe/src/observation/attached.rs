@@ -12,6 +12,7 @@ use lockmaster_core::release::ImageReference;
 use lockmaster_core::{environment, gates, promotion};
 
 use super::Observer;
+use crate::evidence::Asker;
 
 /// What is known of an index lets the gates ask for its images, and that lets them ask for tags
 /// beside those: nothing is further away.
@@ -29,8 +30,9 @@ impl Observer {
         promotions: &[promotion::Promotion],
         now: Timestamp,
     ) {
-        let anchors = anchors(environment, facts);
-        facts.evidence = self.evidence.read_all(anchors.clone());
+        // What is needed is what the policies' sources give to this namespace, and no more.
+        let (asker, anchors) = (Asker::of(environment), anchors(environment, facts));
+        facts.evidence = self.evidence.read_all(&asker, anchors.clone());
         for _ in 0..ROUNDS {
             let input = Input {
                 promotions,
@@ -45,22 +47,30 @@ impl Observer {
             }
             for look in looks {
                 match look {
-                    Look::Tags(image) => self.evidence.read_tags(&image),
-                    Look::Children(index) => self.add_children(facts, &index, &anchors),
+                    Look::Tags(image) => self.evidence.read_tags(&image, &asker),
+                    Look::Children(index) => {
+                        let anchors = anchors.get(&index).map_or(&[][..], Vec::as_slice);
+                        self.add_children(facts, &index, &asker, anchors);
+                    }
                 }
             }
         }
     }
 
-    fn add_children(&self, facts: &mut Facts, index: &ImageReference, anchors: &Anchors) {
+    fn add_children(
+        &self,
+        facts: &mut Facts,
+        index: &ImageReference,
+        asker: &Asker,
+        anchors: &[Anchor],
+    ) {
         let known = facts.evidence.get(index).and_then(Observed::known);
         let children = known.map_or(&[][..], |index| index.form.children());
         let children: Vec<_> = children.iter().map(|child| child.digest.clone()).collect();
-        let anchors = anchors.get(index).map_or(&[][..], Vec::as_slice);
         for digest in children {
             let image = index.with_digest(digest);
             let seen = facts.evidence.entry(image.clone());
-            seen.or_insert_with(|| self.evidence.read(&image, anchors));
+            seen.or_insert_with(|| self.evidence.read(&image, asker, anchors));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What one look makes of objects that are finished, unreadable or gone.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use http::{Request, Response};
@@ -16,9 +15,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
+use crate::pull_secrets::PullSecrets;
+use crate::registry::{Config, RegistryClient};
 
 mod attached;
-use crate::registry::{Config, RegistryClient};
 
 /// Caches with these Promotions and nothing else.
 fn observer(promotions: Vec<Value>) -> Observer {
@@ -27,11 +27,12 @@ fn observer(promotions: Vec<Value>) -> Observer {
         ..empty()
     };
     let config = Config {
-        plain_http: BTreeSet::new(),
+        registries: Vec::new(),
         user_agent: "lockmaster/test".into(),
     };
     let registry = RegistryClient::new(&config).unwrap();
-    let evidence = EvidenceStore::new(registry, unbounded_channel().0, Box::new(|_, _| {}));
+    let (secrets, wake) = (PullSecrets::new(silent()), unbounded_channel().0);
+    let evidence = EvidenceStore::new(registry, secrets, wake, Box::new(|_, _| {}));
     over(stores, evidence)
 }
 
@@ -56,16 +57,22 @@ fn empty() -> Stores {
         policies: store().0,
         windows: store().0,
         trusted_roots: store().0,
+        revocations: store().0,
         namespaces: store().0,
     }
 }
 
-/// An observer that sees no workload.
-fn over(stores: Stores, evidence: EvidenceStore) -> Observer {
-    let silent = tower::service_fn(|_: Request<Body>| {
+/// An API server that never answers.
+fn silent() -> Client {
+    let never = tower::service_fn(|_: Request<Body>| {
         std::future::pending::<Result<Response<Body>, Infallible>>()
     });
-    let workloads = Workloads::new(Client::new(silent, "default"), unbounded_channel().0);
+    Client::new(never, "default")
+}
+
+/// An observer that sees no workload.
+fn over(stores: Stores, evidence: EvidenceStore) -> Observer {
+    let workloads = Workloads::new(silent(), unbounded_channel().0);
     Observer::new(stores, Arc::new(workloads), Arc::new(evidence))
 }
 

@@ -14,6 +14,7 @@ use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_verify::BUNDLE_LIMIT;
 use reqwest::Url;
 
+use super::answer::{Answer, Outcome};
 use super::cache::{CacheKey, Cached, Collection};
 use super::carriers::{self, CandidateBundle, Layer, Place};
 use super::document::{
@@ -23,8 +24,8 @@ use super::index;
 use super::listing::limit_referrers;
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
-use super::transport::{Outcome, Request};
-use super::{CredentialIdentity, Inner, Reach};
+use super::transport::{Kind, Request};
+use super::{Credentials, Inner, Reach};
 
 /// Requests in flight for one image at a time.
 const PARALLEL: usize = 16;
@@ -33,7 +34,7 @@ const PARALLEL: usize = 16;
 pub(super) struct Visit<'a> {
     pub(super) inner: &'a Inner,
     pub(super) image: &'a ImageReference,
-    pub(super) identity: CredentialIdentity,
+    pub(super) credentials: &'a Credentials,
     pub(super) reach: Reach,
     pub(super) budget: Budget,
 }
@@ -151,8 +152,7 @@ impl Visit<'_> {
         let tag = format!("sha256-{}.{suffix}", self.image.digest().hexadecimal());
         let read = async {
             let url = self.url(&format!("manifests/{tag}"))?;
-            let found = self.get(url, Some(ACCEPT_LEGACY), MANIFEST_LIMIT).await?;
-            let Outcome::Found(answer) = found else {
+            let Outcome::Found(answer) = self.list_at(url, ACCEPT_LEGACY).await? else {
                 return Ok(None);
             };
             let manifest = Digest::of(&answer.body);
@@ -205,7 +205,7 @@ impl Visit<'_> {
 
     fn key(&self, collection: Collection, digest: &Digest) -> CacheKey {
         CacheKey {
-            identity: self.identity,
+            identity: self.credentials.identity().clone(),
             repository: self.image.repository().to_owned(),
             collection,
             digest: digest.clone(),
@@ -220,7 +220,7 @@ impl Visit<'_> {
         part: &Part,
         digest: &Digest,
         size: Option<u64>,
-        read: impl FnOnce(&Cached) -> Result<T, Problem>,
+        read: impl Fn(&Cached) -> Result<T, Problem>,
     ) -> Result<Option<T>, Problem> {
         let key = self.key(part.collection, digest);
         if let Some(cached) = self.inner.read_cache(&key) {
@@ -234,44 +234,59 @@ impl Visit<'_> {
                 limit: part.limit,
             });
         }
-        let collection = match part.collection {
-            Collection::Manifests => "manifests",
-            Collection::Blobs => "blobs",
+        let (collection, kind) = match part.collection {
+            Collection::Manifests => ("manifests", Kind::Manifest),
+            Collection::Blobs => ("blobs", Kind::Blob),
         };
         let url = self.url(&format!("{collection}/{digest}"))?;
-        let Outcome::Found(answer) = self.get(url, part.accept, part.limit).await? else {
-            return Ok(None);
+        let request = self.request(url, part.accept, part.limit, kind);
+        // Of every place that is asked: a mirror that sends something else is passed over.
+        let checked = |answer: Answer| {
+            let found = Digest::of(&answer.body);
+            if found != *digest {
+                return Err(Problem::Hash { found });
+            }
+            let cached = Cached {
+                content_type: answer.content_type,
+                bytes: Arc::new(answer.body),
+            };
+            Ok((read(&cached)?, cached))
         };
-        let found = Digest::of(&answer.body);
-        if found != *digest {
-            return Err(Problem::Hash { found });
+        match self.inner.transport.get(&request, checked).await? {
+            Outcome::Missing { .. } => Ok(None),
+            Outcome::Found((made, cached)) => {
+                self.inner.insert_cache(key, cached);
+                Ok(Some(made))
+            }
         }
-        let (content_type, bytes) = (answer.content_type, Arc::new(answer.body));
-        let cached = Cached {
-            content_type,
-            bytes,
-        };
-        let made = read(&cached)?;
-        self.inner.insert_cache(key, cached);
-        Ok(Some(made))
     }
 
-    pub(super) async fn get(
+    /// What has no hash that is known before: a page of referrers, or what is under a tag.
+    pub(super) async fn list_at(
+        &self,
+        url: Url,
+        accept: &'static str,
+    ) -> Result<Outcome<Answer>, Problem> {
+        let request = self.request(url, Some(accept), MANIFEST_LIMIT, Kind::List);
+        self.inner.transport.get(&request, Ok).await
+    }
+
+    fn request(
         &self,
         url: Url,
         accept: Option<&'static str>,
         limit: usize,
-    ) -> Result<Outcome, Problem> {
-        let request = Request {
+        kind: Kind,
+    ) -> Request<'_> {
+        Request {
             url,
             image: self.image,
-            identity: self.identity,
+            credentials: self.credentials,
             accept,
             limit,
             budget: &self.budget,
-            follow: accept.is_none(),
-        };
-        self.inner.transport.get(&request).await
+            kind,
+        }
     }
 
     pub(super) fn url(&self, rest: &str) -> Result<Url, Problem> {

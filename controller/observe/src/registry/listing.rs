@@ -5,10 +5,10 @@
 use reqwest::Url;
 
 use super::Reach;
+use super::answer::Outcome;
 use super::discovery::Visit;
-use super::document::{self, ACCEPT_INDEX, Descriptor, Document, MANIFEST_LIMIT};
+use super::document::{self, ACCEPT_INDEX, Descriptor, Document};
 use super::problem::{FetchError, Problem};
-use super::transport::Outcome;
 
 /// Pages of referrers that are read (`Link`, distribution specification 1.1).
 const PAGE_LIMIT: usize = 5;
@@ -39,7 +39,9 @@ pub(super) struct Lists {
 impl Visit<'_> {
     /// Asks the API and, where that is known to be absent or was not enough, reads the tag.
     pub(super) async fn lists(&self) -> Lists {
-        let absent = self.inner.knows_no_referrers(self.identity, self.image);
+        let absent = self
+            .inner
+            .knows_no_referrers(self.credentials.identity(), self.image);
         let api = async {
             if absent {
                 return Ok(Listed::NotAsked);
@@ -71,7 +73,8 @@ impl Visit<'_> {
                 .reading(self.name("the referrers")));
             }
             Listed::NotFound { .. } => {
-                self.inner.remember_no_referrers(self.identity, self.image);
+                self.inner
+                    .remember_no_referrers(self.credentials.identity(), self.image);
                 if tag.is_none() {
                     tag = Some(self.fallback().await);
                 }
@@ -86,10 +89,7 @@ impl Visit<'_> {
         let mut descriptors = Vec::new();
         let mut url = self.url(&format!("referrers/{}", self.image.digest()))?;
         for page in 0..PAGE_LIMIT {
-            let answer = match self
-                .get(url.clone(), Some(ACCEPT_INDEX), MANIFEST_LIMIT)
-                .await?
-            {
+            let answer = match self.list_at(url, ACCEPT_INDEX).await? {
                 Outcome::Found(answer) => answer,
                 Outcome::Missing { code } if page == 0 => return Ok(Listed::NotFound { code }),
                 Outcome::Missing { .. } => return Err(Problem::Missing),
@@ -98,7 +98,7 @@ impl Visit<'_> {
             limit_referrers(&descriptors)?;
             match answer.link.as_deref().and_then(next_link) {
                 None => return Ok(Listed::Referrers(descriptors)),
-                Some(next) => url = same_host(&url, next)?,
+                Some(next) => url = same_host(&answer.url, next)?,
             }
         }
         Err(Problem::Limit {
@@ -113,8 +113,7 @@ impl Visit<'_> {
         let tag = format!("sha256-{}", self.image.digest().hexadecimal());
         let read = async {
             let url = self.url(&format!("manifests/{tag}"))?;
-            let Outcome::Found(answer) = self.get(url, Some(ACCEPT_INDEX), MANIFEST_LIMIT).await?
-            else {
+            let Outcome::Found(answer) = self.list_at(url, ACCEPT_INDEX).await? else {
                 return Ok(Vec::new());
             };
             let descriptors = index(&answer.body, answer.content_type.as_deref())?;

@@ -1,15 +1,18 @@
 //! A registry on loopback that tells the truth until a test makes it lie, and counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lockmaster_core::release::{Digest, ImageReference};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
 
-use super::{Config, Limits, RegistryClient};
+use super::{Bounds, Config, Credentials, Registry, RegistryClient};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -27,6 +30,8 @@ pub(crate) struct Reply {
     pub(crate) truncated: bool,
     /// Sends zeros, in chunks, for ever.
     pub(crate) endless: bool,
+    /// Closes the connection instead of answering.
+    pub(crate) silent: bool,
     pub(crate) delay: Duration,
 }
 
@@ -58,10 +63,18 @@ impl Reply {
 struct State {
     replies: BTreeMap<String, Reply>,
     /// Answers used once, before the others.
-    once: BTreeMap<String, Reply>,
-    requests: Vec<String>,
-    authorizations: Vec<String>,
+    once: BTreeMap<String, VecDeque<Reply>>,
+    /// Below these paths, who does not say this is answered with that challenge.
+    protected: Vec<(String, String, String)>,
+    requests: Vec<Asked>,
     user_agents: Vec<String>,
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
 }
 
 /// The registry; it ends with the test's runtime.
@@ -73,6 +86,27 @@ pub(crate) struct LyingRegistry {
 
 impl LyingRegistry {
     pub(crate) async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    /// The same over TLS, with a certificate for `localhost` and 127.0.0.1 that nobody else has
+    /// signed; it, as PEM, is the second.
+    pub(crate) async fn start_tls() -> (Self, String) {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::Pkcs8(key))
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        (Self::listen(Some(acceptor)).await, made.cert.pem())
+    }
+
+    async fn listen(acceptor: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let registry = Self {
@@ -82,14 +116,23 @@ impl LyingRegistry {
         let serving = registry.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let serving = serving.clone();
-                tokio::spawn(async move { serving.serve(stream).await });
+                let (serving, acceptor) = (serving.clone(), acceptor.clone());
+                tokio::spawn(async move {
+                    match acceptor {
+                        None => serving.serve(stream).await,
+                        Some(acceptor) => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                serving.serve(stream).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         registry
     }
 
-    async fn serve(&self, stream: TcpStream) {
+    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut stream = BufReader::new(stream);
         let mut lines = Vec::new();
         loop {
@@ -102,23 +145,48 @@ impl LyingRegistry {
         let Some(path) = lines.first().and_then(|line| line.split(' ').nth(1)) else {
             return;
         };
-        let reply = {
-            let mut state = self.state.lock().unwrap();
-            state.requests.push(path.to_owned());
-            for line in &lines {
-                if let Some(value) = line.strip_prefix("authorization: ") {
-                    state.authorizations.push(value.trim().to_owned());
-                }
-                if let Some(value) = line.strip_prefix("user-agent: ") {
-                    state.user_agents.push(value.trim().to_owned());
-                }
-            }
-            let once = state.once.remove(path);
-            once.or_else(|| state.replies.get(path).cloned())
-                .unwrap_or(Reply::status(404))
+        let header = |name: &str| {
+            let values = lines.iter().filter_map(|line| line.strip_prefix(name));
+            values.map(|value| value.trim().to_owned()).next()
         };
+        let asked = Asked {
+            path: path.to_owned(),
+            authorization: header("authorization: "),
+        };
+        let reply = self.answer(asked, header("user-agent: "));
         tokio::time::sleep(reply.delay).await;
-        let _ = send(&mut stream, &reply).await;
+        if !reply.silent {
+            let _ = send(&mut stream, &reply).await;
+        }
+        let _ = stream.shutdown().await;
+    }
+
+    fn answer(&self, asked: Asked, user_agent: Option<String>) -> Reply {
+        let mut state = self.state.lock().unwrap();
+        state.user_agents.extend(user_agent);
+        state.requests.push(asked.clone());
+        let Asked {
+            path,
+            authorization,
+        } = asked;
+        let mut protected = state.protected.iter();
+        let refused = protected.find(|(below, expected, _)| {
+            path.starts_with(below.as_str()) && authorization.as_ref() != Some(expected)
+        });
+        if let Some((_, _, challenge)) = refused {
+            return Reply::status(401).header("WWW-Authenticate", challenge);
+        }
+        let once = state.once.get_mut(&path).and_then(VecDeque::pop_front);
+        once.or_else(|| state.replies.get(&path).cloned())
+            .unwrap_or(Reply::status(404))
+    }
+
+    /// Answers only to who says this, below this path; to others with a challenge.
+    pub(crate) fn protect(&self, below: &str, expected: &str, challenge: &str) {
+        let rule = (below.to_owned(), expected.to_owned(), challenge.to_owned());
+        let mut state = self.state.lock().unwrap();
+        state.protected.retain(|(other, ..)| other != below);
+        state.protected.push(rule);
     }
 
     pub(crate) fn set(&self, path: &str, reply: Reply) {
@@ -134,7 +202,9 @@ impl LyingRegistry {
             .lock()
             .unwrap()
             .once
-            .insert(path.to_owned(), reply);
+            .entry(path.to_owned())
+            .or_default()
+            .push_back(reply);
     }
 
     /// What it answers to a request for this path.
@@ -144,13 +214,15 @@ impl LyingRegistry {
 
     /// The paths asked for since the last call, sorted.
     pub(crate) fn take_requests(&self) -> Vec<String> {
+        let asked = self.take_asked();
+        asked.into_iter().map(|one| one.path).collect()
+    }
+
+    /// The same with what they said who asks.
+    pub(crate) fn take_asked(&self) -> Vec<Asked> {
         let mut requests = std::mem::take(&mut self.state.lock().unwrap().requests);
         requests.sort();
         requests
-    }
-
-    pub(crate) fn authorizations(&self) -> Vec<String> {
-        self.state.lock().unwrap().authorizations.clone()
     }
 
     pub(crate) fn user_agents(&self) -> Vec<String> {
@@ -249,18 +321,43 @@ pub(crate) fn client(
     reading: usize,
 ) -> RegistryClient {
     let addresses: Vec<_> = registries.iter().map(|r| r.address.as_str()).collect();
-    let limits = Limits {
+    let registries = addresses.into_iter().map(Registry::plain_http);
+    client_of(registries.collect(), deadline, cache, reading)
+}
+
+/// The same of registries that are reached as these say.
+pub(crate) fn client_of(
+    registries: Vec<Registry>,
+    deadline: Duration,
+    cache: usize,
+    reading: usize,
+) -> RegistryClient {
+    let bounds = Bounds {
         deadline,
         cache,
         reading,
+        pause: Duration::from_millis(2),
     };
-    RegistryClient::with_limits(&config(&addresses), &limits).unwrap()
+    let config = Config {
+        registries,
+        user_agent: "test".to_owned(),
+    };
+    RegistryClient::with_bounds(&config, &bounds).unwrap()
+}
+
+/// Nobody's credentials.
+pub(crate) fn nobody() -> Credentials {
+    Credentials::anonymous("shop")
 }
 
 /// A configuration that reaches these registries by plain HTTP.
 pub(crate) fn config(plain_http: &[&str]) -> Config {
     Config {
-        plain_http: plain_http.iter().map(|&host| host.to_owned()).collect(),
+        registries: plain_http
+            .iter()
+            .copied()
+            .map(Registry::plain_http)
+            .collect(),
         user_agent: "test".to_owned(),
     }
 }
@@ -284,7 +381,10 @@ pub(crate) fn index(descriptors: &[Value]) -> String {
     json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": descriptors}).to_string()
 }
 
-async fn send(stream: &mut BufReader<TcpStream>, reply: &Reply) -> std::io::Result<()> {
+async fn send(
+    stream: &mut BufReader<impl AsyncRead + AsyncWrite + Unpin>,
+    reply: &Reply,
+) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {} x\r\nConnection: close\r\n", reply.status);
     for (name, value) in &reply.headers {
         head = format!("{head}{name}: {value}\r\n");

@@ -1,5 +1,7 @@
 //! Why something could not be read from a registry, and what class of trouble that is.
 
+use std::time::Duration;
+
 use lockmaster_core::facts::{Cause, Unavailable};
 use lockmaster_core::release::Digest;
 
@@ -43,11 +45,44 @@ pub enum Problem {
     #[error("for {0} seconds there was no memory for it beside what else is being read")]
     Memory(u64),
     /// The registry is overloaded or broken: 429 or 5xx.
-    #[error("the registry answered {0}")]
-    Overloaded(u16),
+    #[error("the registry answered {status}{}", pause(.retry_after.as_ref()))]
+    Overloaded {
+        /// The status.
+        status: u16,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// It failed so often that it is not asked for a while.
+    #[error(
+        "the registry failed {failures} times in a row and is not asked again for {seconds} seconds"
+    )]
+    LeftAlone {
+        /// How often it failed.
+        failures: u32,
+        /// How long it is not asked.
+        seconds: u64,
+    },
+    /// Others that use the registry have a right to their part of it.
+    #[error(
+        "the namespace has used up its share of requests to the registry for {seconds} seconds; it \
+         is tried again by itself"
+    )]
+    Share {
+        /// Whose share it is; not for people, who may be of another.
+        namespace: String,
+        /// How long until it may send one more.
+        seconds: u64,
+    },
     /// 401 or 403, also after asking for a token.
-    #[error("the registry answered {0}: it may not be read without credentials")]
-    Forbidden(u16),
+    #[error("the {who} answered {status}: {}", forbidden(*.login))]
+    Forbidden {
+        /// The registry, or its token service.
+        who: &'static str,
+        /// The status.
+        status: u16,
+        /// Whether there was a login for it.
+        login: bool,
+    },
     /// The registry asks for credentials in a way that is not followed.
     #[error("{0}")]
     Challenge(String),
@@ -87,10 +122,13 @@ impl Problem {
     #[must_use]
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Connection(_) | Self::Deadline(_) | Self::Memory(_) | Self::Overloaded(_) => {
-                Cause::Unreachable
-            }
-            Self::Forbidden(_) | Self::Challenge(_) | Self::Address(_) => Cause::Forbidden,
+            Self::Connection(_)
+            | Self::Deadline(_)
+            | Self::Memory(_)
+            | Self::Overloaded { .. }
+            | Self::LeftAlone { .. }
+            | Self::Share { .. } => Cause::Unreachable,
+            Self::Forbidden { .. } | Self::Challenge(_) | Self::Address(_) => Cause::Forbidden,
             Self::Missing => Cause::Missing,
             Self::Limit { .. } => Cause::Truncated,
             Self::Status(_) | Self::Hash { .. } | Self::Document(_) | Self::Redirect(_) => {
@@ -99,10 +137,58 @@ impl Problem {
         }
     }
 
+    /// Whether it says that the host is in trouble, whoever asks: no connection, a broken one, 5xx.
+    pub(super) fn is_the_hosts_trouble(&self) -> bool {
+        match self {
+            Self::Connection(_) => true,
+            Self::Overloaded { status, .. } => *status >= 500,
+            Self::Deadline(_)
+            | Self::Memory(_)
+            | Self::LeftAlone { .. }
+            | Self::Share { .. }
+            | Self::Forbidden { .. }
+            | Self::Challenge(_)
+            | Self::Address(_)
+            | Self::Missing
+            | Self::Status(_)
+            | Self::Limit { .. }
+            | Self::Hash { .. }
+            | Self::Document(_)
+            | Self::Redirect(_) => false,
+        }
+    }
+
+    /// Whether nothing was said about what was asked for, so that another place may be asked.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Connection(_)
+                | Self::Overloaded { .. }
+                | Self::LeftAlone { .. }
+                | Self::Share { .. }
+        )
+    }
+
     pub(super) fn reading(self, what: impl Into<String>) -> FetchError {
         FetchError {
             what: what.into(),
             problem: self,
         }
+    }
+}
+
+fn pause(asked_for: Option<&Duration>) -> String {
+    asked_for.map_or_else(String::new, |pause| {
+        format!(" and asks for a pause of {} seconds", pause.as_secs())
+    })
+}
+
+fn forbidden(login: bool) -> &'static str {
+    if login {
+        "the user name and password for it are refused, or may not read this repository; mend them \
+         or their rights"
+    } else {
+        "it may not be read without credentials; name a pull secret in spec.pullSecrets of the \
+         Environment, or give the operator some in its list of registries"
     }
 }

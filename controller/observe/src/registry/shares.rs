@@ -16,10 +16,6 @@ use super::problem::Problem;
 /// Images looked at side by side.
 const TURNS: usize = 8;
 
-/// Of those, at one registry. Two keep an honest registry busy; one that never answers holds a turn
-/// for the whole deadline.
-const TURNS_PER_REGISTRY: usize = 2;
-
 /// Turns and memory of one process.
 pub(super) struct Shares {
     turns: Semaphore,
@@ -32,11 +28,15 @@ pub(super) struct Shares {
 /// The share of one registry.
 pub(super) struct Lane {
     turns: Semaphore,
+    limit: usize,
     memory: Arc<Semaphore>,
+    /// Of each namespace that looks here or waits for it.
+    namespaces: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
 /// A turn, until it is dropped.
 pub(super) struct Turn<'a> {
+    _namespace: Result<OwnedSemaphorePermit, AcquireError>,
     _own: Result<SemaphorePermit<'a>, AcquireError>,
     _common: Result<SemaphorePermit<'a>, AcquireError>,
 }
@@ -52,23 +52,28 @@ impl Shares {
         }
     }
 
-    /// The share of a registry, `HOST:PORT`. Kept as long as anyone uses a part of it.
-    pub(super) fn lane(&self, registry: &str) -> Arc<Lane> {
+    /// The share of a registry, `HOST:PORT`, where so many images are looked at side by side. Kept as
+    /// long as anyone uses a part of it.
+    pub(super) fn lane(&self, registry: &str, turns: u8) -> Arc<Lane> {
         let mut lanes = lock(&self.lanes);
         lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || Arc::strong_count(&lane.memory) > 1);
         let new = || {
             Arc::new(Lane {
-                turns: Semaphore::new(TURNS_PER_REGISTRY),
+                turns: Semaphore::new(turns.into()),
+                limit: turns.into(),
                 memory: Arc::new(Semaphore::new(self.per_registry)),
+                namespaces: Mutex::default(),
             })
         };
         Arc::clone(lanes.entry(registry.to_owned()).or_insert_with(new))
     }
 
-    /// Waits for a turn.
-    pub(super) async fn turn<'a>(&'a self, lane: &'a Lane) -> Turn<'a> {
-        // Neither is ever closed, so both are permits.
+    /// Waits for a turn. No more of one namespace wait in the registry's own line than may have a
+    /// turn, so that however many images one namespace asks for, others are between them.
+    pub(super) async fn turn<'a>(&'a self, lane: &'a Lane, namespace: &str) -> Turn<'a> {
+        // None is ever closed, so all are permits.
         Turn {
+            _namespace: lane.of_namespace(namespace).acquire_owned().await,
             _own: lane.turns.acquire().await,
             _common: self.turns.acquire().await,
         }
@@ -83,6 +88,15 @@ impl Shares {
             waiting: AtomicUsize::new(0),
             account: Mutex::default(),
         }
+    }
+}
+
+impl Lane {
+    fn of_namespace(&self, namespace: &str) -> Arc<Semaphore> {
+        let mut known = lock(&self.namespaces);
+        known.retain(|_, turns| Arc::strong_count(turns) > 1);
+        let new = || Arc::new(Semaphore::new(self.limit));
+        Arc::clone(known.entry(namespace.to_owned()).or_insert_with(new))
     }
 }
 
@@ -146,6 +160,13 @@ impl Budget {
         };
         account.add(Permits { own, common });
         true
+    }
+
+    /// Takes bytes out of the account that were read and are not kept. Their permits stay for what
+    /// is read instead.
+    pub(super) fn give_back(&self, bytes: usize) {
+        let mut account = lock(&self.account);
+        account.taken = account.taken.saturating_sub(bytes);
     }
 
     /// Whether someone waits, or waited when it was given up, for memory.
@@ -225,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn memory_is_held_until_what_was_read_is_dropped() {
         let shares = Shares::new(400);
-        let (a, b) = (shares.lane("a"), shares.lane("b"));
+        let (a, b) = (shares.lane("a", 2), shares.lane("b", 2));
         let first = shares.budget(&a);
         assert!(ends(first.reserve(250)).await);
         assert!(ends(first.take(200)).await && ends(first.take(50)).await);
@@ -246,24 +267,60 @@ mod tests {
     #[tokio::test]
     async fn one_image_may_not_pass_the_share_of_its_registry() {
         let shares = Shares::new(400);
-        let budget = shares.budget(&shares.lane("a"));
+        let budget = shares.budget(&shares.lane("a", 2));
         let problem = budget.reserve(301).await.unwrap_err();
         assert_eq!(problem.to_string(), "there are more than 300 bytes in all");
         assert!(budget.take(300).await.is_ok(), "nothing was taken");
         assert!(budget.take(1).await.is_err() && !budget.try_take(1));
     }
 
+    #[tokio::test]
+    async fn bytes_that_are_given_back_are_not_counted_twice() {
+        let shares = Shares::new(400);
+        let budget = shares.budget(&shares.lane("a", 2));
+        for _ in 0..10 {
+            assert!(ends(budget.take(200)).await);
+            budget.give_back(200);
+        }
+        assert!(ends(budget.take(300)).await && budget.take(1).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn one_namespace_does_not_stand_in_line_before_all_others() {
+        let shares = Arc::new(Shares::new(400));
+        let lane = shares.lane("a", 2);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let look = |namespace: &'static str| {
+            let (shares, lane, order) =
+                (Arc::clone(&shares), Arc::clone(&lane), Arc::clone(&order));
+            tokio::spawn(async move {
+                let _turn = shares.turn(&lane, namespace).await;
+                lock(&order).push(namespace);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            })
+        };
+        let mut looks: Vec<_> = (0..20).map(|_| look("flood")).collect();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        looks.push(look("quiet"));
+        futures::future::join_all(looks).await;
+        let order = lock(&order);
+        let place = order.iter().position(|one| *one == "quiet").unwrap();
+        assert!(place <= 4, "{order:?}");
+        assert!(lane.of_namespace("other").available_permits() == 2);
+        assert_eq!(lock(&lane.namespaces).len(), 1, "nobody else is remembered");
+    }
+
     #[test]
     fn lanes_are_kept_while_they_are_used() {
         let shares = Shares::new(400);
-        let lane = shares.lane("a");
+        let lane = shares.lane("a", 2);
         let budget = shares.budget(&lane);
         assert!(budget.try_take(300));
         drop(lane);
         let held = budget.into_held();
-        assert!(!shares.budget(&shares.lane("a")).try_take(1));
+        assert!(!shares.budget(&shares.lane("a", 2)).try_take(1));
         drop(held);
-        shares.lane("b");
+        shares.lane("b", 2);
         assert_eq!(lock(&shares.lanes).len(), 1);
     }
 }

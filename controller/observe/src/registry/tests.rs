@@ -1,7 +1,12 @@
 //! What the client makes of a registry that lies: the cause, the words and the exact requests.
 
 mod carriers;
+mod credentials;
+mod gaps;
+mod lies;
 mod limits;
+mod mirrors;
+mod places;
 mod tags;
 
 use std::time::{Duration, Instant};
@@ -12,7 +17,7 @@ use lockmaster_verify::Candidate;
 use serde_json::{Value, json};
 
 use super::lying::{
-    INDEX, LyingRegistry, MANIFEST, Reply, config, fallback_path, index, referrers_path,
+    INDEX, LyingRegistry, MANIFEST, Reply, config, fallback_path, index, nobody, referrers_path,
     subject_path,
 };
 use super::{CandidateBundle, RegistryClient};
@@ -47,7 +52,7 @@ fn bytes(bundle: &CandidateBundle) -> &[u8] {
 
 /// Fetches and returns the cause and the words of the failure.
 async fn failure(registry: &LyingRegistry, image: &ImageReference) -> (Cause, String) {
-    let error = registry.client().fetch(image).await.unwrap_err();
+    let error = registry.client().fetch(image, &nobody()).await.unwrap_err();
     (error.cause(), error.to_string())
 }
 
@@ -61,7 +66,7 @@ fn expect((cause, text): (Cause, String), expected: Cause, words: &str) {
 async fn three_bundles_cost_exactly_eight_requests() {
     let (registry, image, _) = with_three().await;
     let client = registry.client();
-    let artifact = client.fetch(&image).await.unwrap();
+    let artifact = client.fetch(&image, &nobody()).await.unwrap();
     let requests = registry.take_requests();
     assert_eq!(requests.len(), 8, "{requests:#?}");
     assert_eq!(registry.user_agents(), ["test"; 8], "each says who asks");
@@ -89,10 +94,12 @@ async fn three_bundles_cost_exactly_eight_requests() {
         bodies[1], "https://slsa.dev/provenance/v1",
         "in the registry's order"
     );
-    let cached = client.read_cached(&image, &artifact.places).unwrap();
+    let cached = client
+        .read_cached(&image, &nobody(), &artifact.places)
+        .unwrap();
     assert_eq!(cached.bundles.len(), 3);
     assert_eq!(registry.take_requests().len(), 0);
-    client.fetch(&image).await.unwrap();
+    client.fetch(&image, &nobody()).await.unwrap();
     assert_eq!(
         registry.take_requests(),
         [referrers_path(&image)],
@@ -104,7 +111,8 @@ async fn three_bundles_cost_exactly_eight_requests() {
 async fn the_same_image_asked_for_at_once_is_one_flight() {
     let (registry, image, _) = with_three().await;
     let client = registry.client();
-    let fetches = (0..20).map(|_| client.fetch(&image));
+    let nobody = nobody();
+    let fetches = (0..20).map(|_| client.fetch(&image, &nobody));
     let all = futures::future::join_all(fetches).await;
     assert!(
         all.iter()
@@ -117,10 +125,10 @@ async fn the_same_image_asked_for_at_once_is_one_flight() {
 async fn another_body_than_the_digest_is_refused_also_at_the_second_fetch() {
     let (registry, image, _) = with_three().await;
     let client = registry.client_with(Duration::from_secs(5), 0);
-    client.fetch(&image).await.unwrap();
+    client.fetch(&image, &nobody()).await.unwrap();
     let other = r#"{"config":{},"layers":[{}]}"#;
     registry.set(&subject_path(&image), Reply::ok(MANIFEST, other));
-    let error = client.fetch(&image).await.unwrap_err();
+    let error = client.fetch(&image, &nobody()).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Untrustworthy,
@@ -175,7 +183,7 @@ async fn indexes_and_schema_2_manifests_are_subjects_too() {
         assert!(
             registry
                 .client()
-                .fetch(&image)
+                .fetch(&image, &nobody())
                 .await
                 .unwrap()
                 .bundles
@@ -235,7 +243,7 @@ async fn broken_endless_and_slow_answers() {
     );
     let client = registry.client_with(Duration::from_secs(1), 0);
     let start = Instant::now();
-    let error = client.fetch(&image).await.unwrap_err();
+    let error = client.fetch(&image, &nobody()).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Unreachable,
@@ -291,7 +299,7 @@ async fn only_listed_registries_may_be_on_loopback() {
     let registry = LyingRegistry::start().await;
     let image = registry.image();
     let client = RegistryClient::new(&config(&[])).unwrap();
-    let error = client.fetch(&image).await.unwrap_err();
+    let error = client.fetch(&image, &nobody()).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Forbidden,
@@ -299,7 +307,7 @@ async fn only_listed_registries_may_be_on_loopback() {
     );
     let text = image.to_string().replace("127.0.0.1", "localhost");
     let error = client
-        .fetch(&ImageReference::parse(&text).unwrap())
+        .fetch(&ImageReference::parse(&text).unwrap(), &nobody())
         .await
         .unwrap_err();
     expect(
@@ -308,82 +316,6 @@ async fn only_listed_registries_may_be_on_loopback() {
         "localhost has the address",
     );
     assert!(registry.take_requests().is_empty());
-}
-
-#[tokio::test]
-async fn tokens_come_from_the_registry_itself_only() {
-    let (registry, image, _) = with_three().await;
-    let challenge = |realm: &str| {
-        Reply::status(401).header(
-            "WWW-Authenticate",
-            format!("Bearer realm=\"{realm}\",service=\"s\""),
-        )
-    };
-    registry.set(
-        &subject_path(&image),
-        challenge("https://evil.example/token"),
-    );
-    expect(
-        failure(&registry, &image).await,
-        Cause::Forbidden,
-        "come from another host, https://evil.example",
-    );
-    registry.set(
-        &subject_path(&image),
-        Reply::status(401).header("WWW-Authenticate", "Basic realm=\"x\""),
-    );
-    expect(
-        failure(&registry, &image).await,
-        Cause::Forbidden,
-        "other than a token",
-    );
-    registry.set(&subject_path(&image), Reply::status(403));
-    expect(
-        failure(&registry, &image).await,
-        Cause::Forbidden,
-        "answered 403",
-    );
-
-    let (registry, image, _) = with_three().await;
-    let realm = format!("http://{}/token", registry.address);
-    let token = "/token?service=s&scope=repository%3Ashop%2Fcheckout%3Apull";
-    registry.set(
-        token,
-        Reply::ok("application/json", r#"{"token":"t","expires_in":300}"#),
-    );
-    registry.set_once(&subject_path(&image), challenge(&realm));
-    assert_eq!(
-        registry.client().fetch(&image).await.unwrap().bundles.len(),
-        3
-    );
-    let requests = registry.take_requests();
-    assert_eq!(
-        requests.len(),
-        10,
-        "one refused, one for the token: {requests:#?}"
-    );
-    assert!(
-        registry
-            .authorizations()
-            .iter()
-            .all(|value| value == "Bearer t")
-    );
-
-    registry.set(&subject_path(&image), challenge(&realm));
-    expect(
-        failure(&registry, &image).await,
-        Cause::Forbidden,
-        "answered 401",
-    );
-    let asked = registry.take_requests();
-    assert_eq!(
-        asked
-            .iter()
-            .filter(|path| **path == subject_path(&image))
-            .count(),
-        2,
-        "no loop"
-    );
 }
 
 #[tokio::test]
@@ -397,7 +329,13 @@ async fn pages_are_followed_on_the_same_host_and_five_at_most() {
     registry.set("/page2", page(1, "/page3"));
     registry.set("/page3", Reply::ok(INDEX, index(&descriptors[2..])));
     assert_eq!(
-        registry.client().fetch(&image).await.unwrap().bundles.len(),
+        registry
+            .client()
+            .fetch(&image, &nobody())
+            .await
+            .unwrap()
+            .bundles
+            .len(),
         3
     );
     assert_eq!(registry.take_requests().len(), 10);
@@ -424,14 +362,27 @@ async fn without_the_api_the_fallback_tag_is_read_and_that_is_remembered() {
         Reply::ok(INDEX, index(&descriptors)),
     );
     let client = registry.client_with(Duration::from_secs(5), 0);
-    assert_eq!(client.fetch(&image).await.unwrap().bundles.len(), 3);
+    assert_eq!(
+        client.fetch(&image, &nobody()).await.unwrap().bundles.len(),
+        3
+    );
     assert_eq!(registry.take_requests().len(), 9);
-    assert_eq!(client.fetch(&image).await.unwrap().bundles.len(), 3);
+    assert_eq!(
+        client.fetch(&image, &nobody()).await.unwrap().bundles.len(),
+        3
+    );
     let requests = registry.take_requests();
     assert_eq!(requests.len(), 8, "{requests:#?}");
     assert!(!requests.contains(&referrers_path(&image)));
     registry.set(&fallback_path(&image), Reply::status(404));
-    assert!(client.fetch(&image).await.unwrap().bundles.is_empty());
+    assert!(
+        client
+            .fetch(&image, &nobody())
+            .await
+            .unwrap()
+            .bundles
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -440,7 +391,7 @@ async fn a_404_means_no_api_only_when_the_subject_is_there() {
     let image = registry.image();
     let missing = image.with_digest(Digest::of(b"nothing"));
     let client = registry.client();
-    let error = client.fetch(&missing).await.unwrap_err();
+    let error = client.fetch(&missing, &nobody()).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Missing,
@@ -456,7 +407,7 @@ async fn a_404_means_no_api_only_when_the_subject_is_there() {
         ..Reply::status(404)
     };
     registry.set(&referrers_path(&image), unknown);
-    let error = client.fetch(&image).await.unwrap_err();
+    let error = client.fetch(&image, &nobody()).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Untrustworthy,
@@ -464,7 +415,7 @@ async fn a_404_means_no_api_only_when_the_subject_is_there() {
     );
     registry.referrers(&image, &[]);
     registry.take_requests();
-    client.fetch(&image).await.unwrap();
+    client.fetch(&image, &nobody()).await.unwrap();
     assert!(
         registry.take_requests().contains(&referrers_path(&image)),
         "nothing was remembered"
@@ -493,7 +444,7 @@ async fn overload_is_unreachable_and_no_absence() {
         ImageReference::parse(&format!("127.0.0.1:1/shop/checkout@{}", image.digest())).unwrap();
     let error = RegistryClient::new(&config(&["127.0.0.1:1"]))
         .unwrap()
-        .fetch(&image)
+        .fetch(&image, &nobody())
         .await
         .unwrap_err();
     expect(
@@ -514,7 +465,13 @@ async fn many_referrers_hide_nothing_up_to_the_cap_and_truncate_above() {
     all.extend(descriptors);
     registry.referrers(&image, &all);
     assert_eq!(
-        registry.client().fetch(&image).await.unwrap().bundles.len(),
+        registry
+            .client()
+            .fetch(&image, &nobody())
+            .await
+            .unwrap()
+            .bundles
+            .len(),
         3
     );
     all.extend((125..197).map(junk));
@@ -538,7 +495,13 @@ async fn one_kind_has_a_cap_of_its_own_and_sizes_are_believed_when_too_large() {
         .collect();
     registry.referrers(&image, &many[..32]);
     assert_eq!(
-        registry.client().fetch(&image).await.unwrap().bundles.len(),
+        registry
+            .client()
+            .fetch(&image, &nobody())
+            .await
+            .unwrap()
+            .bundles
+            .len(),
         32
     );
     registry.referrers(&image, &many);

@@ -1,194 +1,313 @@
-//! GET and nothing else: limits while streaming, one redirect rule, one token rule, one address
-//! rule.
+//! GET and nothing else: where it is asked, as whom, how often, and what may be followed.
+//!
+//! Content by digest is read from mirrors first: whatever one sends instead is told by its hash, and
+//! then the next place is asked. Lists have no hash, and what a list leaves out nobody sees: the
+//! registry itself is asked for them, and a mirror only while the registry cannot be reached.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use lockmaster_core::release::{ImageReference, clip};
-use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LINK,
-    LOCATION, WWW_AUTHENTICATE,
-};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, Url};
+use lockmaster_core::release::ImageReference;
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Response, StatusCode, Url};
 
+use super::answer::{self, Answer, Outcome, Reading, connection, is_redirect};
+use super::challenge::{self, Challenge};
+use super::credentials::Credentials;
+use super::endpoint::{Endpoint, Site, Sites};
 use super::problem::Problem;
+use super::retry::{self, Attempts};
 use super::shares::Budget;
-use super::token::{self, TOKEN_ANSWER_LIMIT, Token, Tokens};
-use super::{Config, CredentialIdentity, SetupError, address};
-
-/// A registry that does not take the connection in this time is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use super::token::{self, Authorization, TOKEN_ANSWER_LIMIT, TokenKey, Tokens};
+use super::traffic::Traffic;
+use super::{Config, SetupError};
 
 /// Blobs may be stored elsewhere; three hops are what the large registries use at most.
 const REDIRECT_LIMIT: usize = 3;
 
-/// Longest body of an error that is read for its code.
-const ERROR_BODY_LIMIT: usize = 16 << 10;
+/// How long a place is waited for while there is another one to ask.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What to read, and how much of it.
 pub(super) struct Request<'a> {
+    /// At the image's registry or, for a further page, at the place of the page before.
     pub(super) url: Url,
     pub(super) image: &'a ImageReference,
-    pub(super) identity: CredentialIdentity,
+    pub(super) credentials: &'a Credentials,
     pub(super) accept: Option<&'static str>,
     pub(super) limit: usize,
     pub(super) budget: &'a Budget,
-    /// Blobs only.
-    pub(super) follow: bool,
+    pub(super) kind: Kind,
 }
 
-/// What came back with status 200.
-pub(super) struct Answer {
-    pub(super) content_type: Option<String>,
-    pub(super) link: Option<String>,
-    pub(super) body: Vec<u8>,
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A manifest by digest.
+    Manifest,
+    /// A blob; the only kind whose redirections are followed.
+    Blob,
+    /// Referrers or a tag.
+    List,
 }
 
-/// A 404 keeps the code of its body; everything else is an answer or a problem.
-pub(super) enum Outcome {
-    Found(Answer),
-    Missing { code: String },
-}
-
-/// The clients and what they remember.
+/// The places, and what is remembered of them.
 pub(super) struct Transport {
-    /// For registries listed by host and port: plain HTTP, wherever they are.
-    listed: Client,
-    /// For all others: HTTPS, public addresses only.
-    guarded: Client,
-    plain_http: BTreeSet<String>,
+    sites: Sites,
     tokens: Tokens,
+    traffic: Traffic,
+    /// The first pause between two attempts.
+    pause: Duration,
 }
 
 impl Transport {
-    pub(super) fn new(config: &Config) -> Result<Self, SetupError> {
-        // Proxies are not taken from the environment: the address that is connected to would be
-        // the proxy's, and the check of the registry's own address would be passed over.
-        let builder = || {
-            Client::builder()
-                .user_agent(&config.user_agent)
-                .redirect(Policy::none())
-                .referer(false)
-                .no_proxy()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .pool_idle_timeout(Duration::from_secs(30))
-        };
-        let guarded = builder()
-            .https_only(true)
-            .dns_resolver(std::sync::Arc::new(address::PublicOnly))
-            .build()?;
-        let plain_http = config.plain_http.clone();
+    pub(super) fn new(config: &Config, pause: Duration) -> Result<Self, SetupError> {
         Ok(Self {
-            listed: builder().build()?,
-            guarded,
-            plain_http,
+            sites: Sites::new(config)?,
             tokens: Tokens::default(),
+            traffic: Traffic::default(),
+            pause,
         })
+    }
+
+    /// The places, for a test that changes one.
+    #[cfg(test)]
+    pub(super) fn sites_mut(&mut self) -> &mut Sites {
+        &mut self.sites
+    }
+
+    /// The registry of an image, and its mirrors.
+    pub(super) fn site(&self, registry: &str) -> Result<std::sync::Arc<Site>, Problem> {
+        self.sites.site(registry)
     }
 
     /// The root of an image's registry.
     pub(super) fn registry(&self, image: &ImageReference) -> Result<Url, Problem> {
-        let registry = image.registry();
-        let scheme = if self.plain_http.contains(registry) {
-            "http"
-        } else {
-            "https"
-        };
-        Url::parse(&format!("{scheme}://{registry}/"))
-            .map_err(|_| Problem::Address(format!("\"{}\" is no host", clip(registry))))
+        Ok(self.sites.site(image.registry())?.origin.base.clone())
     }
 
-    /// One GET; up to three more when a token is needed, up to three more when redirected.
-    pub(super) async fn get(&self, request: &Request<'_>) -> Result<Outcome, Problem> {
-        let (identity, repository) = (request.identity, request.image.repository());
-        let token = self.tokens.read(identity, repository);
-        let mut response = self.send(request, token.as_ref()).await?;
-        if response.status() == StatusCode::UNAUTHORIZED
-            && let Some(challenge) = response.headers().get(WWW_AUTHENTICATE)
-        {
-            let challenge = challenge.to_str().unwrap_or_default().to_owned();
-            drop(response);
-            let token = self.renew(request, token.as_ref(), &challenge).await?;
-            response = self.send(request, Some(&token)).await?;
-        }
-        if request.follow {
-            response = self.follow(request, response).await?;
-        }
-        self.read(request, response).await
-    }
-
-    async fn renew(
+    /// One answer that `read` takes. What it does not take counts for the registry, and for a mirror
+    /// like no answer.
+    pub(super) async fn get<T>(
         &self,
         request: &Request<'_>,
-        refused: Option<&Token>,
-        challenge: &str,
-    ) -> Result<Token, Problem> {
-        let (identity, repository) = (request.identity, request.image.repository());
-        if let Some(refused) = refused {
-            self.tokens.drop(identity, repository, refused);
+        read: impl Fn(Answer) -> Result<T, Problem>,
+    ) -> Result<Outcome<T>, Problem> {
+        let site = self.sites.site(request.image.registry())?;
+        let mirrors: Vec<&Endpoint> = site
+            .mirrors
+            .iter()
+            .filter(|mirror| mirror.is_open_to(request.credentials, request.image))
+            .collect();
+        let at = request.url.origin();
+        if let Some(mirror) = mirrors.iter().find(|one| one.base.origin() == at)
+            && at != site.origin.base.origin()
+        {
+            // A further page is where the first one was.
+            return self
+                .ask(mirror, request, self.attempts(), None, &read)
+                .await;
         }
-        if let Some(newer) = self.tokens.read(identity, repository) {
+        if mirrors.is_empty() {
+            return self
+                .ask(&site.origin, request, self.attempts(), None, &read)
+                .await;
+        }
+        if request.kind == Kind::List {
+            let (once, patience) = (Attempts::once(), Some(PATIENCE));
+            let first = self.ask(&site.origin, request, once, patience, &read).await;
+            return match first {
+                Err(problem) if problem.is_silence() => {
+                    let found = self.ask_mirrors(&mirrors, request, &read).await;
+                    found.map_or(Err(problem), |found| Ok(Outcome::Found(found)))
+                }
+                answered => answered,
+            };
+        }
+        match self.ask_mirrors(&mirrors, request, &read).await {
+            Some(found) => Ok(Outcome::Found(found)),
+            None => {
+                self.ask(&site.origin, request, self.attempts(), None, &read)
+                    .await
+            }
+        }
+    }
+
+    fn attempts(&self) -> Attempts {
+        Attempts::new(self.pause)
+    }
+
+    /// What the first mirror has that has it.
+    async fn ask_mirrors<T>(
+        &self,
+        mirrors: &[&Endpoint],
+        request: &Request<'_>,
+        read: &impl Fn(Answer) -> Result<T, Problem>,
+    ) -> Option<T> {
+        for mirror in mirrors {
+            let (once, patience) = (Attempts::once(), Some(PATIENCE));
+            match self.ask(mirror, request, once, patience, read).await {
+                Ok(Outcome::Found(found)) => return Some(found),
+                Ok(Outcome::Missing { .. }) => {}
+                Err(problem) => {
+                    let image = request.image;
+                    tracing::debug!(%image, mirror = mirror.host, %problem, "mirror not used");
+                }
+            }
+        }
+        None
+    }
+
+    /// Asks one place until it answers or the attempts are used up.
+    async fn ask<T>(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+        mut attempts: Attempts,
+        patience: Option<Duration>,
+        read: &impl Fn(Answer) -> Result<T, Problem>,
+    ) -> Result<Outcome<T>, Problem> {
+        let mut before = None;
+        loop {
+            match self.attempt(endpoint, request, patience).await {
+                Ok(Outcome::Missing { code }) => return Ok(Outcome::Missing { code }),
+                Ok(Outcome::Found(answer)) => {
+                    let length = answer.body.len();
+                    let found = read(answer).map(Outcome::Found);
+                    if found.is_err() {
+                        request.budget.give_back(length);
+                    }
+                    return found;
+                }
+                // The attempt before closed it, and says more.
+                Err(Problem::LeftAlone { .. }) if before.is_some() => {}
+                Err(problem) => {
+                    let pause = attempts.after(&problem, retry::random());
+                    before = Some(problem);
+                    if let Some(pause) = pause {
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
+                }
+            }
+            if let Some(problem) = before {
+                return Err(problem);
+            }
+        }
+    }
+
+    /// One attempt, which costs one request of the namespace's share, and counts for the host.
+    async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+        patience: Option<Duration>,
+    ) -> Result<Outcome<Answer>, Problem> {
+        let (host, limits) = (endpoint.host.as_str(), endpoint.limits);
+        let namespace = request.credentials.namespace();
+        self.traffic.wait(host, namespace, limits).await?;
+        let permission = self.traffic.permission(host)?;
+        let exchange = self.exchange(endpoint, request);
+        let result = match patience {
+            None => exchange.await,
+            Some(patience) => tokio::time::timeout(patience, exchange)
+                .await
+                .unwrap_or_else(|_| Err(no_answer(patience))),
+        };
+        permission.close(&result);
+        result
+    }
+
+    /// Asks, once more with what a 401 asks for, and follows a blob to where it is stored.
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+    ) -> Result<Outcome<Answer>, Problem> {
+        let url = endpoint.rebase(&request.url)?;
+        let key = TokenKey::new(request.credentials, &endpoint.host, request.image);
+        let known = self.tokens.read(&key);
+        let mut response = send(endpoint, request, &url, known.as_ref()).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let challenges = challenges(&response);
+            if !challenges.is_empty() {
+                drop(response);
+                let new = self
+                    .authorize(endpoint, request, &key, known.as_ref(), &challenges)
+                    .await?;
+                response = send(endpoint, request, &url, Some(&new)).await?;
+                if response.status() == StatusCode::UNAUTHORIZED {
+                    self.tokens.drop(&key, &new);
+                }
+            }
+        }
+        if request.kind == Kind::Blob {
+            response = self.follow(&url, response).await?;
+        }
+        let reading = Reading {
+            who: "registry",
+            login: endpoint.login(request.credentials, request.image).is_some(),
+            limit: request.limit,
+            budget: request.budget,
+        };
+        reading.read(url, response).await
+    }
+
+    /// What a 401 asks for: a token, or the login itself. Those that need it at the same time get it
+    /// from one request.
+    async fn authorize(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+        key: &TokenKey,
+        refused: Option<&Authorization>,
+        challenges: &[Challenge],
+    ) -> Result<Authorization, Problem> {
+        let renewing = self.tokens.renewing(key);
+        let _turn = renewing.lock().await;
+        if let Some(refused) = refused {
+            self.tokens.drop(key, refused);
+        }
+        if let Some(newer) = self.tokens.read(key) {
             return Ok(newer);
         }
-        let registry = self.registry(request.image)?;
-        let url = token::token_url(&registry, request.image.path(), challenge)?;
-        let asked = Request {
-            url,
-            accept: None,
-            limit: TOKEN_ANSWER_LIMIT,
-            follow: false,
-            ..*request
+        let login = endpoint.login(request.credentials, request.image);
+        let (authorization, lifetime) = match challenges.iter().find(|one| one.is("Bearer")) {
+            Some(bearer) => {
+                let url = token::token_url(endpoint, request.image.path(), bearer)?;
+                let mut asked = endpoint.get(url.clone())?;
+                if let Some(login) = login {
+                    asked = asked.header(AUTHORIZATION, login.header().clone());
+                }
+                let response = asked.send().await.map_err(connection)?;
+                let reading = Reading {
+                    who: "registry's token service",
+                    login: login.is_some(),
+                    limit: TOKEN_ANSWER_LIMIT,
+                    budget: request.budget,
+                };
+                let Outcome::Found(answer) = reading.read(url, response).await? else {
+                    let text = "the registry's token service is missing";
+                    return Err(Problem::Challenge(text.to_owned()));
+                };
+                request.budget.give_back(answer.body.len());
+                token::read_token(&answer.body)?
+            }
+            None => token::basic(challenges, login)?,
         };
-        let response = self.send(&asked, None).await?;
-        let Outcome::Found(answer) = self.read(&asked, response).await? else {
-            return Err(Problem::Challenge(
-                "the registry's token service is missing".to_owned(),
-            ));
-        };
-        let (token, lifetime) = token::read_token(&answer.body)?;
-        self.tokens
-            .remember(identity, repository, (token.clone(), lifetime));
-        Ok(token)
-    }
-
-    async fn send(
-        &self,
-        request: &Request<'_>,
-        token: Option<&Token>,
-    ) -> Result<Response, Problem> {
-        let listed = self.plain_http.contains(request.image.registry());
-        let client = if listed { &self.listed } else { &self.guarded };
-        if !listed {
-            check_literal(&request.url)?;
-        }
-        let mut builder = client.get(request.url.clone());
-        if let Some(token) = token {
-            builder = builder.header(AUTHORIZATION, token.0.clone());
-        }
-        if let Some(accept) = request.accept {
-            builder = builder.header(ACCEPT, HeaderValue::from_static(accept));
-        }
-        let builder = builder.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        builder.send().await.map_err(connection)
+        self.tokens.remember(key, &authorization, lifetime);
+        Ok(authorization)
     }
 
     /// Follows redirections of a blob: HTTPS, public addresses, no credentials.
-    async fn follow(&self, request: &Request<'_>, first: Response) -> Result<Response, Problem> {
+    async fn follow(&self, from: &Url, first: Response) -> Result<Response, Problem> {
         let mut response = first;
-        let mut at = request.url.clone();
+        let mut at = from.clone();
         for _ in 0..REDIRECT_LIMIT {
             if !is_redirect(response.status()) {
                 return Ok(response);
             }
-            at = redirect_target(&at, response.headers().get(LOCATION))?;
-            check_literal(&at)?;
-            let identity = HeaderValue::from_static("identity");
-            let next = self
-                .guarded
-                .get(at.clone())
-                .header(ACCEPT_ENCODING, identity);
+            at = answer::redirect_target(&at, &response)?;
+            let next = self.sites.elsewhere(at.clone())?;
             response = next.send().await.map_err(connection)?;
         }
         if is_redirect(response.status()) {
@@ -197,146 +316,29 @@ impl Transport {
         }
         Ok(response)
     }
-
-    async fn read(&self, request: &Request<'_>, response: Response) -> Result<Outcome, Problem> {
-        let status = response.status();
-        let code = status.as_u16();
-        match code {
-            200 => {}
-            404 => {
-                let body = read_body(response, ERROR_BODY_LIMIT, request.budget).await;
-                let code = body.map(|body| error_code(&body)).unwrap_or_default();
-                return Ok(Outcome::Missing { code });
-            }
-            401 | 403 => return Err(Problem::Forbidden(code)),
-            429 | 500..=599 => return Err(Problem::Overloaded(code)),
-            _ if is_redirect(status) => {
-                let text = "the registry redirects, which is followed for blobs only".to_owned();
-                return Err(Problem::Redirect(text));
-            }
-            _ => return Err(Problem::Status(code)),
-        }
-        let text = |name| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-        };
-        if text(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-            let text = "the registry sent it encoded though it was asked not to".to_owned();
-            return Err(Problem::Document(text));
-        }
-        let (content_type, link) = (text(CONTENT_TYPE), text(LINK));
-        let body = read_body(response, request.limit, request.budget).await?;
-        Ok(Outcome::Found(Answer {
-            content_type,
-            link,
-            body,
-        }))
-    }
 }
 
-/// Reads a body; the limits hold before and while it arrives, whatever its length header says, and
-/// nothing is read that there is no memory for.
-async fn read_body(
-    mut response: Response,
-    limit: usize,
-    budget: &Budget,
-) -> Result<Vec<u8>, Problem> {
-    let too_long = || Problem::Limit {
-        what: "bytes",
-        limit,
-    };
-    let announced = response.content_length().unwrap_or(0);
-    let mut paid = usize::try_from(announced).map_err(|_| too_long())?;
-    if paid > limit {
-        return Err(too_long());
-    }
-    budget.take(paid).await?;
-    let mut body = Vec::with_capacity(paid);
-    while let Some(chunk) = response.chunk().await.map_err(connection)? {
-        let length = body.len() + chunk.len();
-        if length > limit {
-            return Err(too_long());
-        }
-        if length > paid {
-            budget.take(length - paid).await?;
-            paid = length;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    body.shrink_to_fit();
-    Ok(body)
+fn no_answer(patience: Duration) -> Problem {
+    Problem::Connection(format!("no answer in {} seconds", patience.as_secs()))
 }
 
-/// The first code of an error body of the distribution specification.
-fn error_code(body: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct Body {
-        errors: Vec<One>,
+async fn send(
+    endpoint: &Endpoint,
+    request: &Request<'_>,
+    url: &Url,
+    authorization: Option<&Authorization>,
+) -> Result<Response, Problem> {
+    let mut builder = endpoint.get(url.clone())?;
+    if let Some(authorization) = authorization {
+        builder = builder.header(AUTHORIZATION, authorization.0.clone());
     }
-    #[derive(serde::Deserialize)]
-    struct One {
-        code: String,
+    if let Some(accept) = request.accept {
+        builder = builder.header(ACCEPT, HeaderValue::from_static(accept));
     }
-    let body: Option<Body> = serde_json::from_slice(body).ok();
-    body.and_then(|body| body.errors.into_iter().next())
-        .map(|one| one.code)
-        .unwrap_or_default()
+    builder.send().await.map_err(connection)
 }
 
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-fn redirect_target(at: &Url, location: Option<&HeaderValue>) -> Result<Url, Problem> {
-    let refuse = |text: &str| Err(Problem::Redirect(text.to_owned()));
-    let location = location
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let Ok(target) = at.join(location) else {
-        return refuse("the registry redirects to what is no URL");
-    };
-    if target.scheme() != "https" {
-        return refuse("the registry redirects to a URL that is not https");
-    }
-    if !target.username().is_empty() || target.password().is_some() {
-        return refuse("the registry redirects to a URL with credentials in it");
-    }
-    Ok(target)
-}
-
-/// An address in the place of a name does not pass through the resolver.
-fn check_literal(url: &Url) -> Result<(), Problem> {
-    let host = url.host_str().unwrap_or_default();
-    match literal_address(host) {
-        None => Ok(()),
-        Some(found) => {
-            address::check(host, found).map_err(|refused| Problem::Address(refused.to_string()))
-        }
-    }
-}
-
-/// The address that a URL's host is, if it is one.
-fn literal_address(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse()
-        .ok()
-}
-
-/// An error of the client, in its own words and those of its sources, without the URL.
-fn connection(error: reqwest::Error) -> Problem {
-    if let Some(refused) = address::refusal(&error) {
-        return Problem::Address(refused.to_string());
-    }
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    Problem::Connection(clip(&text))
+fn challenges(response: &Response) -> Vec<Challenge> {
+    let headers = response.headers().get_all(WWW_AUTHENTICATE).iter();
+    challenge::parse(headers.filter_map(|value| value.to_str().ok()))
 }

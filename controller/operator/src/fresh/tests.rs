@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::{Request, Response, StatusCode};
 use kube::client::Body;
 use lockmaster_core::policy::PolicyFact;
+use lockmaster_core::revocation::RevocationFact;
 use serde_json::{Value, json};
 
 use super::*;
@@ -17,12 +18,14 @@ use crate::fixtures::{observation, stores};
 struct Stored {
     policy_generation: i64,
     namespace_tier: Option<&'static str>,
+    revocation: Option<&'static str>,
 }
 
 /// As the observation of [`decided`] saw them.
 const UNCHANGED: Stored = Stored {
     policy_generation: 1,
     namespace_tier: None,
+    revocation: None,
 };
 
 fn items(path: &str, stored: Stored) -> Value {
@@ -30,6 +33,12 @@ fn items(path: &str, stored: Stored) -> Value {
         |name: &str, generation: i64| json!({"name": name, "uid": "u", "generation": generation});
     if path.ends_with("/clusterpromotionpolicies") {
         return json!([{"metadata": meta("production", stored.policy_generation)}]);
+    }
+    if path.ends_with("/revocations") {
+        let all = stored
+            .revocation
+            .map(|name| json!({"metadata": meta(name, 1)}));
+        return all.into_iter().collect();
     }
     if path.ends_with("/namespaces") {
         let mut shop = meta("shop", 1);
@@ -49,14 +58,22 @@ fn response(code: StatusCode, body: &Value) -> Response<Body> {
 
 /// An API server that has these rules.
 fn serving(stored: Stored) -> Freshness {
+    counting(stored).0
+}
+
+/// The same, and how often it was asked.
+fn counting(stored: Stored) -> (Freshness, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
     let service = tower::service_fn(move |request: Request<Body>| {
+        count.fetch_add(1, Ordering::Relaxed);
         let body = json!({
             "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
             "metadata": {}, "items": items(request.uri().path(), stored),
         });
         async move { Ok::<_, Infallible>(response(StatusCode::OK, &body)) }
     });
-    Freshness::new(Client::new(service, "default"))
+    (Freshness::new(Client::new(service, "default")), asked)
 }
 
 fn decided() -> Observation {
@@ -94,6 +111,43 @@ async fn a_tier_that_was_raised_just_now_stops_an_intent() {
     assert!(!fresh.holds(&decided(), &stores()).await.unwrap());
 }
 
+const REVOKED: Stored = Stored {
+    revocation: Some("bad-build"),
+    ..UNCHANGED
+};
+
+#[tokio::test]
+async fn what_was_revoked_just_now_stops_an_intent_and_an_apply() {
+    let (fresh, asked) = counting(REVOKED);
+    assert!(!fresh.holds(&decided(), &stores()).await.unwrap());
+    assert!(!fresh.revocations_hold(&decided()).await.unwrap());
+    assert_eq!(
+        asked.load(Ordering::Relaxed),
+        6,
+        "looked at once more, alone"
+    );
+    let mut seen = decided();
+    seen.facts.revocations = vec![RevocationFact {
+        name: "bad-build".into(),
+        uid: "u".into(),
+        generation: 1,
+        content: Err("not looked at".into()),
+    }];
+    assert!(fresh.revocations_hold(&seen).await.unwrap());
+    // Lifted just now, it is looked at again as well.
+    let fresh = serving(UNCHANGED);
+    assert!(!fresh.revocations_hold(&seen).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_look_before_an_intent_serves_its_apply() {
+    let (fresh, asked) = counting(UNCHANGED);
+    assert!(fresh.holds(&decided(), &stores()).await.unwrap());
+    let before = asked.load(Ordering::Relaxed);
+    assert!(fresh.revocations_hold(&decided()).await.unwrap());
+    assert_eq!(asked.load(Ordering::Relaxed), before);
+}
+
 #[tokio::test]
 async fn a_refusal_is_not_asked_again_within_one_look() {
     let asked = Arc::new(AtomicUsize::new(0));
@@ -107,7 +161,7 @@ async fn a_refusal_is_not_asked_again_within_one_look() {
     let fresh = Freshness::new(Client::new(service, "default"));
     let error = fresh.holds(&decided(), &stores()).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
-    assert_eq!(asked.load(Ordering::Relaxed), 3, "one for each kind");
+    assert_eq!(asked.load(Ordering::Relaxed), 5, "one for each kind");
 }
 
 #[tokio::test]

@@ -122,3 +122,22 @@ fn a_key_under_a_name_that_is_not_its_own_verifies_nothing() {
     assert!(judge_value(&bundle, &[&ours]).verified_by.is_empty());
     assert_eq!(judge_value(&bundle, &[&theirs]).verified_by.len(), 1);
 }
+
+/// Ed25519ph (RFC 8032 section 5.1) is what cosign makes with an Ed25519 key: refused, and said.
+#[test]
+fn ed25519ph_is_refused_with_what_to_do() {
+    let (signer, other) = (Signer::ed25519(), Signer::p256());
+    let mut bundle = signer.message(MANIFEST);
+    // A signature over something else stands for one over the hash with the ph prefix: neither
+    // verifies, and nobody can tell them apart.
+    bundle["messageSignature"]["signature"] =
+        signer.message(b"x")["messageSignature"]["signature"].clone();
+    let judged = judge_value(&bundle, &[&signer]);
+    assert!(judged.verified_by.is_empty());
+    assert!(judged.key_problem.unwrap().contains("Ed25519ph"));
+    assert_eq!(judge_value(&bundle, &[&other]).key_problem, None);
+    assert_eq!(
+        judge_value(&signer.message(MANIFEST), &[&signer]).key_problem,
+        None
+    );
+}

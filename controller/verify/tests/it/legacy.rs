@@ -11,7 +11,7 @@ use lockmaster_core::release::Digest;
 use lockmaster_verify::{Annotations, Candidate, Subject, Trust, judged_annotations, parse_key};
 use serde_json::{Value, json};
 
-use crate::signing::{MANIFEST, statement};
+use crate::signing::{MANIFEST, Signer, statement};
 use crate::sigstore::{
     Entry, ISSUER, Person, SIGNED_AT, SUBJECT, Signed, Sigstore, certificate_pem,
 };
@@ -112,6 +112,10 @@ fn simple_signing_is_a_signature_of_the_digest_it_names() {
     assert_eq!(found.verified_by, [Verified::by_key(key)].into());
     let stranger = judged(&candidate(&signed, None), &[Person::with_key().key()]);
     assert!(stranger.verified_by.is_empty());
+    assert_eq!(stranger.key_problem, None);
+    let other = Anchor::of_key(Signer::ed25519().public);
+    let why = judged(&candidate(&signed, None), &[other]).key_problem;
+    assert!(why.unwrap().contains("Ed25519ph"), "it may be why");
     // A signature of another image says whose it is, and is not this one's.
     let copied = person.sign(&payload(OTHER));
     let found = judged(&candidate(&copied, None), &[person.key()]);

@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod bundles;
 #[cfg(test)]
+mod changing;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod keyless;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
@@ -11,10 +15,20 @@ mod legacy;
 #[cfg(test)]
 mod legacy_bugs;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
+mod mutations;
+#[cfg(test)]
+mod past_bugs;
+#[cfg(test)]
 mod predicates;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
+mod roots;
+#[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod sigstore;
+#[cfg(test)]
+mod vectors;

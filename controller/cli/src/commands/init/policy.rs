@@ -97,6 +97,7 @@ fn evidence(arguments: &Init, pem: &str) -> ClusterPromotionPolicy {
         },
         approvals: vec![],
         windows: vec![],
+        uncovered_containers: None,
     };
     // One for the namespace: with one for each product, each would refuse all the others. Another
     // product's starter policy has the same name and other sources, so the API server refuses it in
@@ -115,6 +116,7 @@ fn production(arguments: &Init, windows: Vec<String>) -> ClusterPromotionPolicy 
             min: 1,
         }],
         windows,
+        uncovered_containers: None,
     };
     policy(format!("{}-production", arguments.namespace), spec)
 }

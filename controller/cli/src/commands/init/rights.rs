@@ -21,7 +21,6 @@ pub(super) fn add(
     let targets = arguments.target.iter();
     let namespaces: BTreeSet<_> = targets.map(|t| t.deployment.namespace.as_str()).collect();
     for namespace in namespaces {
-        let operator = &arguments.operator;
         let text = format!("What the operator may do in {namespace}; its owner can take it away.");
         let rules = json!([
             {"apiGroups": ["apps"], "resources": ["deployments"],
@@ -29,9 +28,7 @@ pub(super) fn add(
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
         ]);
         documents.add(&text, &role(namespace, "lockmaster-target", &rules))?;
-        let account = json!({
-            "kind": "ServiceAccount", "name": operator.name, "namespace": operator.namespace,
-        });
+        let account = account(arguments);
         let binding = binding(
             namespace,
             "lockmaster-target",
@@ -41,6 +38,9 @@ pub(super) fn add(
         );
         documents.add("", &binding)?;
     }
+    if !arguments.pull_secret.is_empty() {
+        pull_secrets(arguments, documents)?;
+    }
     if let Some(group) = &arguments.requester_group {
         requesters(arguments, environments, group, documents)?;
     }
@@ -48,6 +48,25 @@ pub(super) fn add(
         approvers(arguments, environments, group, documents)?;
     }
     Ok(())
+}
+
+/// By name, because a right to list or watch Secrets is one to read all of them.
+fn pull_secrets(arguments: &Init, documents: &mut Documents) -> anyhow::Result<()> {
+    let namespace = &arguments.namespace;
+    let name = format!("lockmaster-pull-secrets-{}", arguments.product);
+    let rules = json!([{
+        "apiGroups": [""], "resources": ["secrets"],
+        "resourceNames": arguments.pull_secret, "verbs": ["get"],
+    }]);
+    let text = "Which Secrets the operator may read, to read evidence from private registries.";
+    documents.add(text, &role(namespace, &name, &rules))?;
+    let account = account(arguments);
+    documents.add("", &binding(namespace, &name, "Role", &name, &account))
+}
+
+fn account(arguments: &Init) -> Value {
+    let operator = &arguments.operator;
+    json!({"kind": "ServiceAccount", "name": operator.name, "namespace": operator.namespace})
 }
 
 fn requesters(

@@ -103,6 +103,36 @@ fn documents(init: &Init) -> Vec<serde_json::Value> {
     serde_saphyr::from_multiple(&manifests(init, Some(KEY)).unwrap()).unwrap()
 }
 
+#[test]
+fn the_operator_may_get_exactly_the_pull_secrets_that_are_named() {
+    let mut init = all();
+    assert!(!manifests(&init, None).unwrap().contains("secrets"));
+    init.pull_secret = vec!["registry".into(), "mirror".into()];
+    let all = documents(&init);
+    let environments = all.iter().filter(|one| one["kind"] == "Environment");
+    let named = serde_json::json!(["registry", "mirror"]);
+    assert!(environments.clone().count() == 3);
+    assert!(
+        environments
+            .clone()
+            .all(|one| one["spec"]["pullSecrets"] == named)
+    );
+    let named_role =
+        |one: &&serde_json::Value| one["metadata"]["name"] == "lockmaster-pull-secrets-checkout";
+    let [role, binding] = all.iter().filter(named_role).collect::<Vec<_>>()[..] else {
+        panic!("{all:?}")
+    };
+    assert_eq!(role["metadata"]["namespace"], "shop");
+    let rules = serde_json::json!([{
+        "apiGroups": [""], "resources": ["secrets"], "resourceNames": named, "verbs": ["get"],
+    }]);
+    assert_eq!(role["rules"], rules);
+    assert_eq!(binding["subjects"][0]["name"], "lockmaster");
+    init.pull_secret = vec!["a".into(); 5];
+    let text = manifests(&init, None).unwrap_err().to_string();
+    assert!(text.contains("4 at most"), "{text}");
+}
+
 /// Two policies for one namespace, each with the sources of one product, would close both products.
 #[test]
 fn a_second_product_meets_the_same_policy() {

@@ -95,6 +95,7 @@ impl Subjects {
             policies: policies.into_iter().map(everywhere).collect(),
             windows: BTreeMap::new(),
             trusted_roots,
+            revocations: vec![],
             workloads: Vec::new(),
             refused: None,
             records: Vec::new(),
@@ -132,6 +133,7 @@ impl Subjects {
             targets: Vec::new(),
             deadline: Span::seconds(1),
             automatic_rollback: false,
+            pull_secrets: Vec::new(),
             active: None,
         }
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use lockmaster_core::evidence::{Anchor, Evidence};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::{ImageReference, parse_registry_address};
-use lockmaster_observe::registry::{Artifact, Config, FetchError, Problem, Reach, RegistryClient};
+use lockmaster_observe::registry::{
+    Artifact, Config, Credentials, FetchError, Problem, Reach, Registry, RegistryClient,
+};
 use lockmaster_verify::{Subject, Trust};
 
 use crate::args::Verify;
@@ -22,8 +24,9 @@ pub(super) struct Found {
 impl Found {
     /// Nothing yet; everything will be judged under `anchors`.
     pub(super) fn new(arguments: &Verify, anchors: &[Anchor]) -> anyhow::Result<Self> {
+        let plain = arguments.plain_http_registry.iter();
         let client = RegistryClient::new(&Config {
-            plain_http: arguments.plain_http_registry.iter().cloned().collect(),
+            registries: plain.map(|host| Registry::plain_http(host)).collect(),
             user_agent: concat!("kubectl-promote/", env!("CARGO_PKG_VERSION")).to_owned(),
         })?;
         Ok(Self {
@@ -39,7 +42,8 @@ impl Found {
         image: &ImageReference,
         reach: Reach,
     ) -> anyhow::Result<()> {
-        let seen = match self.client.look(image, reach).await {
+        let nobody = Credentials::anonymous("");
+        let seen = match self.client.look(image, &nobody, reach).await {
             Ok(artifact) => Observed::Known(self.judged(image, &artifact, reach)?),
             Err(error) if error.cause() == Cause::Missing => {
                 Observed::Unavailable(Unavailable::from(error))

@@ -7,6 +7,7 @@ use crate::evidence::{BuildClaims, Bundle, Identity, KeyId, Signer, Verified};
 use crate::facts::trusted_root;
 use crate::policy::{Authority, ClaimRule, KeyText};
 use crate::release::{Digest, clip};
+use crate::revocation::{of_bundle, of_signer};
 
 /// A build that strangers can cause: GitHub runs it for a change that nobody has accepted yet.
 const STRANGERS_TRIGGER: &str = "pull_request";
@@ -113,7 +114,8 @@ impl Question<'_> {
                 return Diagnosis::Bad(format!(": {why}"));
             }
             if self.claims_to_be_from(authorities, bundle) {
-                return Diagnosis::Bad(String::new());
+                let why = bundle.key_problem.as_ref();
+                return Diagnosis::Bad(why.map_or_else(String::new, |why| format!(": {why}")));
             }
         }
         let made = bundle.verified_by.first();
@@ -145,7 +147,21 @@ impl Question<'_> {
                  sign with cosign 3, or set legacy: Accept",
             );
         }
-        Ok(())
+        self.accept_standing(bundle, verified)
+    }
+
+    /// Nobody has revoked the bundle, or its signer by the time it was made.
+    fn accept_standing(&self, bundle: &Bundle, verified: &Verified) -> Result<(), Refusal> {
+        let Verified { signer, times, .. } = verified;
+        let (all, now) = (&self.case.facts.revocations, self.case.now);
+        if let Some(revoked) = of_bundle(all, &bundle.digest) {
+            return because(format!("it is revoked by {revoked}; sign again"));
+        }
+        of_signer(all, signer, times, now).map_or(Ok(()), |revoked| {
+            because(format!(
+                "its signer is revoked by {revoked}; sign again with another key or identity"
+            ))
+        })
     }
 
     fn accept_key(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Cause, Observed};
 
-use super::{Bench, CACHE, known};
+use super::{Bench, CACHE, known, shop};
 use crate::registry::lying::{INDEX, Reply, fallback_path, index, referrers_path};
 
 /// A registry whose referrers API answers, with nothing: the signature lies under the fallback tag.
@@ -27,11 +27,11 @@ async fn what_lies_under_the_tag_is_found_once_the_referrers_did_not_suffice() {
     assert_eq!(evidence.tags, Observed::Pending, "absence is not known yet");
     assert_eq!(bench.registry.take_requests().len(), 2, "no tag");
     for _ in 0..5 {
-        bench.store.read_tags(&bench.image);
-        bench.store.insufficient(&bench.image);
+        bench.store.read_tags(&bench.image, &shop());
+        bench.store.insufficient(&bench.image, &shop());
     }
     bench.wait().await;
-    let evidence = known(bench.store.read(&bench.image, &keys));
+    let evidence = known(bench.store.read(&bench.image, &shop(), &keys));
     assert_eq!(evidence.bundles[0].verified_by.len(), 1);
     assert_eq!(evidence.tags, Observed::Known(()));
     let asked = bench.registry.take_requests();
@@ -40,14 +40,17 @@ async fn what_lies_under_the_tag_is_found_once_the_referrers_did_not_suffice() {
         4 + 2,
         "all lists, a carrier, a bundle: {asked:?}"
     );
-    bench.store.read_tags(&bench.image);
+    bench.store.read_tags(&bench.image, &shop());
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(bench.registry.take_requests().is_empty(), "once");
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
     let asked = bench.registry.take_requests();
     assert!(asked.contains(&fallback_path(&bench.image)), "{asked:?}");
-    assert_eq!(known(bench.store.read(&bench.image, &keys)), evidence);
+    assert_eq!(
+        known(bench.store.read(&bench.image, &shop(), &keys)),
+        evidence
+    );
 }
 
 #[tokio::test]
@@ -57,9 +60,9 @@ async fn tags_that_cannot_be_read_are_no_absence_and_take_no_fact_away() {
     let before = known(bench.read(&keys).await);
     let path = fallback_path(&bench.image);
     bench.registry.set(&path, Reply::status(503));
-    bench.store.read_tags(&bench.image);
+    bench.store.read_tags(&bench.image, &shop());
     bench.wait().await;
-    let evidence = known(bench.store.read(&bench.image, &keys));
+    let evidence = known(bench.store.read(&bench.image, &shop(), &keys));
     assert_eq!(evidence.bundles, before.bundles);
     let Observed::Unavailable(why) = evidence.tags else {
         panic!("{:?}", evidence.tags)
@@ -67,9 +70,9 @@ async fn tags_that_cannot_be_read_are_no_absence_and_take_no_fact_away() {
     assert_eq!(why.cause, Cause::Unreachable);
     assert!(why.message.contains("the referrers tag"), "{}", why.message);
     bench.registry.set(&path, Reply::status(404));
-    bench.store.insufficient(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
-    let evidence = known(bench.store.read(&bench.image, &keys));
+    let evidence = known(bench.store.read(&bench.image, &shop(), &keys));
     assert_eq!(evidence.tags, Observed::Known(()));
 }
 
@@ -78,10 +81,10 @@ async fn tags_do_not_wait_for_a_look_planned_for_later() {
     let delays = (Duration::from_hours(1), Duration::from_hours(1));
     let mut bench = Bench::with_delays(CACHE, delays).await;
     known(bench.read(&[]).await);
-    bench.store.insufficient(&bench.image);
-    bench.store.read_tags(&bench.image);
+    bench.store.insufficient(&bench.image, &shop());
+    bench.store.read_tags(&bench.image, &shop());
     bench.wait().await;
-    let evidence = known(bench.store.read(&bench.image, &[]));
+    let evidence = known(bench.store.read(&bench.image, &shop(), &[]));
     assert_eq!(evidence.tags, Observed::Known(()));
 }
 
@@ -89,7 +92,7 @@ async fn tags_do_not_wait_for_a_look_planned_for_later() {
 async fn new_keys_are_judged_over_all_that_was_found() {
     let mut bench = under_the_tag().await;
     known(bench.read(&[]).await);
-    bench.store.read_tags(&bench.image);
+    bench.store.read_tags(&bench.image, &shop());
     bench.wait().await;
     bench.registry.take_requests();
     let keys = [Anchor::of_key(bench.signer.key.clone())];
@@ -110,7 +113,7 @@ async fn what_is_judged_from_memory_claims_no_tags_that_were_not_read() {
     known(bench.read(&[]).await);
     let path = fallback_path(&bench.image);
     bench.registry.set(&path, Reply::status(503));
-    bench.store.read_tags(&bench.image);
+    bench.store.read_tags(&bench.image, &shop());
     bench.wait().await;
     bench.registry.take_requests();
     let keys = [Anchor::of_key(bench.signer.key.clone())];

@@ -26,7 +26,12 @@ impl Bench {
     fn new(registry: LyingRegistry, image: &ImageReference, evidence: &Value) -> Self {
         let signer = Signer::new();
         let (wake, woken) = unbounded_channel();
-        let store = EvidenceStore::new(registry.client(), wake, Box::new(|_, _| {}));
+        let store = EvidenceStore::new(
+            registry.client(),
+            PullSecrets::new(silent()),
+            wake,
+            Box::new(|_, _| {}),
+        );
         let release = json!({
             "apiVersion": "lockmaster.dev/v1alpha1", "kind": "Release",
             "metadata": {"name": "checkout-1.0.0", "namespace": "shop"},

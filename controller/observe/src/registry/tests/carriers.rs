@@ -4,7 +4,7 @@ use lockmaster_core::facts::Cause;
 use lockmaster_core::release::Digest;
 use serde_json::json;
 
-use super::super::lying::{INDEX, MANIFEST, Reply, subject_path};
+use super::super::lying::{INDEX, MANIFEST, Reply, nobody, subject_path};
 use super::{expect, failure, with_three};
 
 #[tokio::test]
@@ -27,7 +27,12 @@ async fn what_is_no_carrier_is_left_out_and_what_is_gone_too() {
     descriptors.push(json!({"mediaType": MANIFEST, "digest": "sha512:ab", "size": 10}));
     descriptors.push(descriptors[0].clone());
     registry.referrers(&image, &descriptors);
-    let bundles = &registry.client().fetch(&image).await.unwrap().bundles;
+    let bundles = &registry
+        .client()
+        .fetch(&image, &nobody())
+        .await
+        .unwrap()
+        .bundles;
     assert_eq!(
         bundles.len(),
         4,
@@ -57,7 +62,7 @@ async fn a_wrong_media_type_is_not_remembered() {
     let client = registry.client();
     let manifest = json!({"mediaType": MANIFEST, "config": {}, "layers": []}).to_string();
     registry.set_once(&subject_path(&image), Reply::ok("text/html", manifest));
-    let error = client.fetch(&image).await.unwrap_err();
+    let error = client.fetch(&image, &nobody()).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Untrustworthy,
@@ -67,11 +72,14 @@ async fn a_wrong_media_type_is_not_remembered() {
     let path = format!("/v2/shop/checkout/manifests/{carrier}");
     let honest = registry.reply(&path);
     registry.set_once(&path, Reply::ok("text/html", honest.body));
-    let error = client.fetch(&image).await.unwrap_err();
+    let error = client.fetch(&image, &nobody()).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Untrustworthy,
         carrier,
     );
-    assert_eq!(client.fetch(&image).await.unwrap().bundles.len(), 3);
+    assert_eq!(
+        client.fetch(&image, &nobody()).await.unwrap().bundles.len(),
+        3
+    );
 }

@@ -7,7 +7,7 @@ use lockmaster_core::release::{Digest, ImageReference};
 use serde_json::{Value, json};
 
 use super::super::lying::{
-    BUNDLE, LyingRegistry, MANIFEST, Reply, client, referrers_path, subject_path,
+    BUNDLE, LyingRegistry, MANIFEST, Reply, client, nobody, referrers_path, subject_path,
 };
 use super::{expect, failure, with_three};
 
@@ -40,7 +40,7 @@ async fn invented_kinds_do_not_widen_the_cap() {
         .map(|n| carrier(&registry, 32 * n, 32 * (n + 1)))
         .collect();
     registry.referrers(&image, &carriers);
-    let artifact = registry.client().fetch(&image).await.unwrap();
+    let artifact = registry.client().fetch(&image, &nobody()).await.unwrap();
     assert_eq!(artifact.bundles.len(), 128);
     carriers.push(carrier(&registry, 128, 129));
     registry.referrers(&image, &carriers);
@@ -69,13 +69,13 @@ async fn a_registry_that_never_answers_delays_no_other() {
         silent.set(&subject_path(&image), never.clone());
         silent.set(&referrers_path(&image), never);
         let client = client.clone();
-        tokio::spawn(async move { client.fetch(&image).await });
+        tokio::spawn(async move { client.fetch(&image, &nobody()).await });
     }
     while silent.take_requests().is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let start = Instant::now();
-    let artifact = client.fetch(&image).await.unwrap();
+    let artifact = client.fetch(&image, &nobody()).await.unwrap();
     assert_eq!(artifact.bundles.len(), 3);
     assert!(start.elapsed() < LONG / 4, "{:?}", start.elapsed());
 }
@@ -94,25 +94,36 @@ async fn what_does_not_fit_into_memory_beside_the_rest_is_unreachable_until_it_d
     let (one, first) = with_large().await;
     let (other, second) = with_large().await;
     let client = client(&[&one, &other], Duration::from_secs(2), 1 << 20, 160_000);
-    let held = client.fetch(&first).await.unwrap();
+    let held = client.fetch(&first, &nobody()).await.unwrap();
     let cached = held.places.clone();
-    let error = client.fetch(&second).await.unwrap_err();
+    let error = client.fetch(&second, &nobody()).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Unreachable,
         "for 2 seconds there was no memory for it",
     );
-    assert!(client.read_cached(&first, &cached).is_none(), "not twice");
+    assert!(
+        client.read_cached(&first, &nobody(), &cached).is_none(),
+        "not twice"
+    );
     drop(held);
-    assert_eq!(client.fetch(&second).await.unwrap().bundles.len(), 1);
-    assert!(client.read_cached(&first, &cached).is_some());
+    assert_eq!(
+        client
+            .fetch(&second, &nobody())
+            .await
+            .unwrap()
+            .bundles
+            .len(),
+        1
+    );
+    assert!(client.read_cached(&first, &nobody(), &cached).is_some());
 }
 
 #[tokio::test]
 async fn an_image_beyond_its_share_of_memory_is_truncated_before_its_bundles_are_read() {
     let (registry, image) = with_large().await;
     let client = client(&[&registry], LONG, 1 << 20, 120_000);
-    let error = client.fetch(&image).await.unwrap_err();
+    let error = client.fetch(&image, &nobody()).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Truncated,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::Reach;
 use super::super::lying::{
-    BUNDLE, INDEX, LyingRegistry, MANIFEST, Reply, fallback_path, index, referrers_path,
+    BUNDLE, INDEX, LyingRegistry, MANIFEST, Reply, fallback_path, index, nobody, referrers_path,
     subject_path,
 };
 use super::{expect, with_three};
@@ -19,10 +19,13 @@ async fn the_fallback_tag_is_read_beside_the_api_only_when_asked_for() {
     let list = Reply::ok(INDEX, index(&descriptors));
     registry.set(&fallback_path(&image), list);
     let client = registry.client();
-    let first = client.look(&image, Reach::Referrers).await.unwrap();
+    let first = client
+        .look(&image, &nobody(), Reach::Referrers)
+        .await
+        .unwrap();
     assert_eq!(first.bundles.len(), 1);
     assert_eq!(registry.take_requests().len(), 4);
-    let all = client.look(&image, Reach::Tags).await.unwrap();
+    let all = client.look(&image, &nobody(), Reach::Tags).await.unwrap();
     assert_eq!(all.bundles.len(), 3, "each once");
     let asked = registry.take_requests();
     assert_eq!(asked.len(), 4 + 2 * 2, "lists, and what is new: {asked:?}");
@@ -37,7 +40,7 @@ async fn where_the_api_is_absent_the_tag_is_read_once() {
     registry.set(&fallback_path(&image), list);
     let client = registry.client();
     for requests in [9 + 2, 1 + 2] {
-        let all = client.look(&image, Reach::Tags).await.unwrap();
+        let all = client.look(&image, &nobody(), Reach::Tags).await.unwrap();
         assert_eq!(all.bundles.len(), 3);
         let asked = registry.take_requests();
         assert_eq!(asked.len(), requests, "{asked:?}");
@@ -57,7 +60,10 @@ async fn both_lists_share_one_cap() {
     registry.set(&fallback_path(&image), list(64));
     registry.take_requests();
     let client = registry.client();
-    let error = client.look(&image, Reach::Tags).await.unwrap_err();
+    let error = client
+        .look(&image, &nobody(), Reach::Tags)
+        .await
+        .unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Truncated,
@@ -65,9 +71,9 @@ async fn both_lists_share_one_cap() {
     );
     assert_eq!(registry.take_requests().len(), 5, "no further bytes");
     registry.referrers(&image, &all[..64]);
-    assert!(client.look(&image, Reach::Tags).await.is_err());
+    assert!(client.look(&image, &nobody(), Reach::Tags).await.is_err());
     registry.set(&fallback_path(&image), list(65));
-    client.look(&image, Reach::Tags).await.unwrap();
+    client.look(&image, &nobody(), Reach::Tags).await.unwrap();
 }
 
 fn signature(text: &str) -> Value {
@@ -95,10 +101,13 @@ async fn with_older() -> (LyingRegistry, lockmaster_core::release::ImageReferenc
 async fn older_formats_are_read_with_their_annotations_each_once() {
     let (registry, image) = with_older().await;
     let client = registry.client();
-    let first = client.look(&image, Reach::Referrers).await.unwrap();
+    let first = client
+        .look(&image, &nobody(), Reach::Referrers)
+        .await
+        .unwrap();
     assert!(first.bundles.is_empty());
     assert_eq!(registry.take_requests().len(), 2, "no tag is asked for");
-    let all = client.look(&image, Reach::Tags).await.unwrap();
+    let all = client.look(&image, &nobody(), Reach::Tags).await.unwrap();
     let asked = registry.take_requests();
     assert_eq!(asked.len(), 4 + 3, "one payload is read once: {asked:?}");
     let found: Vec<_> = all
@@ -121,7 +130,7 @@ async fn older_formats_are_read_with_their_annotations_each_once() {
     let key = "dev.cosignproject.cosign/signature";
     assert_eq!((&*found[0].1[key], &*found[1].1[key]), ("a", "b"));
     assert_eq!(found[0].1.len(), 1, "only what is judged");
-    let cached = client.read_cached(&image, &all.places).unwrap();
+    let cached = client.read_cached(&image, &nobody(), &all.places).unwrap();
     let ids = |bundles: &[super::super::CandidateBundle]| {
         bundles.iter().map(|b| b.id.clone()).collect::<Vec<_>>()
     };
@@ -139,19 +148,30 @@ async fn each_format_counts_only_in_its_own_place() {
     let digest = registry.manifest(&manifest);
     let descriptor = json!({"mediaType": MANIFEST, "digest": digest, "size": older.body.len()});
     registry.referrers(&image, &[descriptor]);
-    let listed = registry.client().look(&image, Reach::Referrers).await;
+    let listed = registry
+        .client()
+        .look(&image, &nobody(), Reach::Referrers)
+        .await;
     assert!(listed.unwrap().bundles.is_empty());
     // Nor is a bundle, or an attestation, one under the tag of signatures.
     let attestations = registry.reply(&format!("{}.att", fallback_path(&image)));
     registry.set(&signatures, attestations);
-    let all = registry.client().look(&image, Reach::Tags).await.unwrap();
+    let all = registry
+        .client()
+        .look(&image, &nobody(), Reach::Tags)
+        .await
+        .unwrap();
     let none = |kind: fn(&Candidate) -> bool| !all.bundles.iter().any(|b| kind(&b.candidate));
     assert_eq!(all.bundles.len(), 2);
     assert!(none(|one| matches!(one, Candidate::LegacySignature { .. })));
     let layers = json!([{"mediaType": BUNDLE, "digest": Digest::of(b"one"), "size": 3}]);
     let body = json!({"mediaType": MANIFEST, "config": {}, "layers": layers}).to_string();
     registry.set(&signatures, Reply::ok(MANIFEST, body));
-    let all = registry.client().look(&image, Reach::Tags).await.unwrap();
+    let all = registry
+        .client()
+        .look(&image, &nobody(), Reach::Tags)
+        .await
+        .unwrap();
     assert_eq!(all.bundles.len(), 2);
 }
 
@@ -185,21 +205,29 @@ async fn a_tag_that_lies_fails_the_look_and_one_that_is_gone_does_not() {
         ),
     ] {
         registry.set(&signatures, reply);
-        let error = registry.client().look(&image, Reach::Tags).await;
+        let error = registry.client().look(&image, &nobody(), Reach::Tags).await;
         let error = error.unwrap_err();
         assert!(error.what.contains(".sig of"), "{error}");
         expect((error.cause(), error.to_string()), cause, words);
     }
     registry.set(&signatures, Reply::status(404));
-    let left = registry.client().look(&image, Reach::Tags).await.unwrap();
+    let left = registry
+        .client()
+        .look(&image, &nobody(), Reach::Tags)
+        .await
+        .unwrap();
     assert_eq!(left.bundles.len(), 2);
     registry.set(&signatures, honest);
     let payload = format!("/v2/shop/checkout/blobs/{}", Digest::of(b"payload"));
     registry.set(&payload, Reply::status(404));
-    let left = registry.client().look(&image, Reach::Tags).await.unwrap();
+    let left = registry
+        .client()
+        .look(&image, &nobody(), Reach::Tags)
+        .await
+        .unwrap();
     assert_eq!(left.bundles.len(), 2, "a layer that is gone is left out");
     registry.set(&payload, Reply::ok("x", "another"));
-    let error = registry.client().look(&image, Reach::Tags).await;
+    let error = registry.client().look(&image, &nobody(), Reach::Tags).await;
     expect(
         (
             error.as_ref().unwrap_err().cause(),
@@ -222,10 +250,13 @@ async fn older_formats_share_the_caps() {
         .collect();
     registry.older_format(&image, "sig", &layers[..32]);
     let client = registry.client();
-    let all = client.look(&image, Reach::Tags).await.unwrap();
+    let all = client.look(&image, &nobody(), Reach::Tags).await.unwrap();
     assert_eq!(all.bundles.len(), 32);
     registry.older_format(&image, "sig", &layers);
-    let error = client.look(&image, Reach::Tags).await.unwrap_err();
+    let error = client
+        .look(&image, &nobody(), Reach::Tags)
+        .await
+        .unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Truncated,
@@ -242,10 +273,13 @@ async fn older_formats_share_the_caps() {
         .collect();
     registry.older_format(&image, "sig", &layers[..32]);
     registry.older_format(&image, "att", &attestations[..96]);
-    let all = client.look(&image, Reach::Tags).await.unwrap();
+    let all = client.look(&image, &nobody(), Reach::Tags).await.unwrap();
     assert_eq!(all.bundles.len(), 128);
     registry.older_format(&image, "att", &attestations);
-    let error = client.look(&image, Reach::Tags).await.unwrap_err();
+    let error = client
+        .look(&image, &nobody(), Reach::Tags)
+        .await
+        .unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Truncated,
@@ -256,7 +290,10 @@ async fn older_formats_share_the_caps() {
     let body = json!({"mediaType": MANIFEST, "config": {}, "layers": huge}).to_string();
     let path = format!("{}.att", fallback_path(&image));
     registry.set(&path, Reply::ok(MANIFEST, body));
-    let error = client.look(&image, Reach::Tags).await.unwrap_err();
+    let error = client
+        .look(&image, &nobody(), Reach::Tags)
+        .await
+        .unwrap_err();
     expect(
         (error.cause(), error.to_string()),
         Cause::Truncated,

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::evidence::{Bundle, Carrier, SLSA_PROVENANCE_V1};
-use crate::fixtures::keyless::{ISSUER, ROOT, by_identity, keyless, rest_on_root};
+use crate::fixtures::keyless::{ISSUER, ROOT, SUBJECT, by_identity, keyless, rest_on_root};
+use crate::fixtures::revoked::revocation;
 use crate::fixtures::{
     REPOSITORY, ask, authority, bundles, key, now, ready, signature, with_policy,
 };
@@ -12,6 +13,7 @@ use crate::gates::provenance::Provenance;
 use crate::gates::signature::Signature as SignatureGate;
 use crate::policy::{Keyless, Legacy};
 use crate::reason::Reason;
+use crate::revocation::{Revocation, RevokedIdentity, RevokedSigner};
 use crate::snapshot::Snapshot;
 
 fn asked(spoil: impl FnOnce(&mut Snapshot)) -> GateReport {
@@ -61,7 +63,7 @@ fn a_keyless_signature_counts_and_is_named() {
     assert_eq!(evidence.signed_at, Some(now()));
 }
 
-/// CVE-2026-25542 (Tekton): identities are compared whole, in one character too.
+/// CVE-2026-25542, GHSA-rmx9-2pp3-xhcr (Tekton): identities are compared whole, in one character too.
 #[test]
 fn cve_2026_25542_another_identity_or_issuer_is_a_stranger() {
     for change in [
@@ -384,4 +386,34 @@ fn an_authority_signs_only_the_types_it_lists() {
         });
     });
     assert_eq!(report.reason, Reason::SignerNotTrusted);
+}
+
+#[test]
+fn what_was_revoked_does_not_count_and_the_revocation_is_named() {
+    let revoked = |change: &dyn Fn(&mut Revocation)| {
+        asked(|s| {
+            let fact = revocation("disclosed", change);
+            s.facts.revocations.push(fact);
+        })
+    };
+    let bundle = |of: &'static [u8]| {
+        revoked(&|content: &mut Revocation| content.bundles = vec![Digest::of(of)])
+    };
+    let by_bundle = bundle(b"signature of 1.42.0");
+    refused(&by_bundle, "it is revoked by Revocation disclosed");
+    assert_eq!(bundle(b"another").verdict, Pass);
+    let signer = |from: Timestamp| {
+        let identity = RevokedIdentity {
+            issuer: ISSUER.into(),
+            subject: SUBJECT.into(),
+        };
+        let signer = RevokedSigner {
+            key: None,
+            identity: Some(identity),
+            from,
+        };
+        revoked(&|content: &mut Revocation| content.signers = vec![signer.clone()])
+    };
+    refused(&signer(now()), "its signer is revoked by Revocation");
+    assert_eq!(signer(hours(1)).verdict, Pass, "it was made before");
 }

@@ -1,0 +1,198 @@
+//! What is revoked while a promotion waits, is about to change something, or is on its way back.
+
+use super::{FIRST, after, broken, ended, finish};
+use crate::decide::decide;
+use crate::fixtures::revoked::{revocation, revoke_digest};
+use crate::fixtures::{at, bare, key, ready};
+use crate::reason::Reason;
+use crate::record::Outcome;
+use crate::release::Digest;
+use crate::revocation::{RevokedRecord, RevokedSigner};
+use crate::snapshot::Snapshot;
+use crate::status::State;
+use crate::world::World;
+
+fn message(world: &World) -> &str {
+    &world.records().last().unwrap().content.message
+}
+
+fn revoke_record(snapshot: &mut Snapshot, name: &str) {
+    let record = RevokedRecord {
+        namespace: "shop".into(),
+        name: name.into(),
+    };
+    let fact = revocation("bad-record", |content| content.records = vec![record]);
+    snapshot.facts.revocations.push(fact);
+}
+
+#[test]
+fn what_is_revoked_while_it_waits_or_holds_a_claim_goes_no_further() {
+    let mut world = World::new(ready());
+    revoke_digest(&mut world.now, "1.42.0");
+    assert_eq!(world.pass(), "wait");
+    let said = world.look(FIRST);
+    assert_eq!(said.state, State::Blocked);
+    assert_eq!(said.blocked_by.as_deref(), Some("revocation"));
+    assert!(
+        said.summary.contains("Revocation bad-build"),
+        "{}",
+        said.summary
+    );
+    // Lifted, it goes on.
+    world.now.facts.revocations.clear();
+    assert_eq!(world.pass(), "claim");
+    revoke_digest(&mut world.now, "1.42.0");
+    assert_eq!(world.run(), ["release"]);
+    assert!(world.effects.is_empty());
+}
+
+#[test]
+fn what_is_revoked_after_its_intent_is_fenced_and_never_applied() {
+    let expected = (Outcome::Failed, Reason::Revoked);
+    let mut world = after(ready(), &["claim", "intent"]);
+    revoke_digest(&mut world.now, "1.42.0");
+    assert_eq!(world.run(), ["fence", "record", "conclude", "release"]);
+    world.check();
+    assert_eq!(ended(&world), expected);
+    assert!(
+        message(&world).contains("Revocation bad-build"),
+        "{}",
+        message(&world)
+    );
+    assert!(world.effects.is_empty() && world.runs("1.41.3"));
+    // An apply that is under way finds the fence.
+    let mut world = after(ready(), &["claim", "intent"]);
+    assert_eq!(world.pass_held(), "apply");
+    revoke_digest(&mut world.now, "1.42.0");
+    assert_eq!(world.pass(), "fence");
+    world.deliver();
+    assert_eq!(finish(&mut world), expected);
+    assert!(world.effects.is_empty());
+    // Where the consent is gone too, nothing is written to the workload.
+    let mut world = after(ready(), &["claim", "intent"]);
+    revoke_digest(&mut world.now, "1.42.0");
+    world.consent(false);
+    assert_eq!(world.run(), ["record", "conclude", "release"]);
+    assert_eq!(ended(&world), expected);
+}
+
+#[test]
+fn what_the_gates_rested_on_counts_after_the_intent_too() {
+    let check = |revoke: fn(&mut Snapshot)| {
+        let mut world = after(ready(), &["claim", "intent"]);
+        revoke(&mut world.now);
+        assert_eq!(finish(&mut world), (Outcome::Failed, Reason::Revoked));
+        assert!(world.effects.is_empty());
+        assert!(
+            message(&world).contains("gate signature rested on"),
+            "{}",
+            message(&world)
+        );
+    };
+    check(|snapshot| {
+        let bundle = Digest::of(b"signature of 1.42.0");
+        let fact = revocation("bundle", |content| content.bundles = vec![bundle]);
+        snapshot.facts.revocations.push(fact);
+    });
+    check(|snapshot| {
+        let signer = RevokedSigner {
+            key: Some(key("ci").to_string()),
+            identity: None,
+            from: at("2026-11-24T00:00:00Z"),
+        };
+        let fact = revocation("key", |content| content.signers = vec![signer]);
+        snapshot.facts.revocations.push(fact);
+    });
+}
+
+#[test]
+fn while_a_revocation_cannot_be_read_nothing_is_set_and_that_is_said() {
+    let mut world = after(ready(), &["claim", "intent"]);
+    let mut fact = revocation("typo", |_| {});
+    fact.content = Err("unknown field `digest`".into());
+    world.now.facts.revocations.push(fact);
+    assert_eq!(world.decide().mutation, None);
+    let said = world.look(FIRST);
+    assert!(
+        said.report && said.summary.contains("Revocation typo"),
+        "{}",
+        said.summary
+    );
+    // Mended, it goes on; else it ends at the deadline.
+    let mut mended = world.clone();
+    mended.now.facts.revocations.clear();
+    assert_eq!(finish(&mut mended), (Outcome::Succeeded, Reason::Succeeded));
+    world.advance(600);
+    assert_eq!(world.run(), ["fence", "record", "conclude", "release"]);
+    assert_eq!(ended(&world), (Outcome::Failed, Reason::Timeout));
+}
+
+#[test]
+fn what_runs_is_not_rolled_back_by_itself() {
+    let mut world = after(ready(), &["claim", "intent", "apply"]);
+    revoke_digest(&mut world.now, "1.42.0");
+    world.settle();
+    assert_eq!(finish(&mut world), (Outcome::Succeeded, Reason::Succeeded));
+    assert!(world.runs("1.42.0"));
+}
+
+#[test]
+fn nobody_goes_back_to_what_was_revoked() {
+    let check = |revoke: fn(&mut Snapshot), text: &str| {
+        let mut world = broken();
+        revoke(&mut world.now);
+        world.advance(600);
+        assert_eq!(finish(&mut world), (Outcome::Failed, Reason::NoKnownGood));
+        assert!(message(&world).contains(text), "{}", message(&world));
+        assert!(
+            message(&world).contains("nothing good is left"),
+            "{}",
+            message(&world)
+        );
+        assert!(world.runs("1.42.0"));
+    };
+    check(
+        |s| revoke_digest(s, "1.41.3"),
+        "is revoked by Revocation bad-build",
+    );
+    check(
+        |s| revoke_record(s, "checkout-prod-000001"),
+        "only a record of success here that is revoked by Revocation bad-record",
+    );
+    // Nor where it was revoked once the way back was claimed.
+    let mut world = broken();
+    world.advance(600);
+    assert_eq!((world.pass(), world.pass()), ("claim", "intent"));
+    revoke_digest(&mut world.now, "1.41.3");
+    assert_eq!(world.run(), ["fence", "record", "conclude", "release"]);
+    assert_eq!(ended(&world), (Outcome::Failed, Reason::RollbackFailed));
+    assert!(
+        message(&world).contains("nothing good is left"),
+        "{}",
+        message(&world)
+    );
+    assert!(world.runs("1.42.0"));
+    // What was revoked is what failed: the way back is free.
+    let mut world = broken();
+    revoke_digest(&mut world.now, "1.42.0");
+    world.advance(600);
+    assert_eq!(finish(&mut world), (Outcome::RolledBack, Reason::Timeout));
+}
+
+#[test]
+fn the_last_known_good_is_one_that_is_not_revoked() {
+    let known = |snapshot: &Snapshot| {
+        let good = decide(&snapshot.input()).last_known_good;
+        good.map(|good| good.record)
+    };
+    let mut snapshot = bare();
+    for (sequence, version) in [(2, "1.41.4"), (3, "1.41.5")] {
+        let record = crate::fixtures::record(&snapshot, sequence, version, Outcome::Succeeded);
+        snapshot.facts.records.push(record);
+    }
+    assert_eq!(known(&snapshot).as_deref(), Some("checkout-prod-000002"));
+    revoke_digest(&mut snapshot, "1.41.4");
+    assert_eq!(known(&snapshot).as_deref(), Some("checkout-prod-000001"));
+    revoke_record(&mut snapshot, "checkout-prod-000001");
+    assert_eq!(known(&snapshot), None);
+}

@@ -1,0 +1,177 @@
+//! Is what it brings still good, or does a Revocation name it? (M03, M105; CVE-2024-23332)
+
+use crate::case::Case;
+use crate::gate::{Finding, Gate};
+use crate::promotion::Action;
+use crate::reason::Reason;
+use crate::record::Record;
+use crate::revocation::{Revoked, of_digest, of_record, unreadable};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Revocation;
+
+impl Gate for Revocation {
+    fn name(&self) -> &'static str {
+        "revocation"
+    }
+
+    fn reasons(&self) -> &'static [Reason] {
+        &[
+            Reason::NotRevoked,
+            Reason::Revoked,
+            Reason::RevocationInvalid,
+            Reason::ReleaseNotFound,
+        ]
+    }
+
+    fn find(&self, case: &Case<'_>) -> Finding {
+        let all = &case.facts.revocations;
+        if let Some((name, problem)) = unreadable(all) {
+            return Finding::deny(
+                Reason::RevocationInvalid,
+                format!(
+                    "Revocation {name} cannot be read, so nobody knows what it covers, and \
+                     everything is closed until it is mended: {problem}; kubectl edit \
+                     revocations.lockmaster.dev {name}"
+                ),
+            );
+        }
+        if case.release.is_none() {
+            return Finding::hold(
+                Reason::ReleaseNotFound,
+                "it is judged once the Release is there",
+            );
+        }
+        let mut images = case.images();
+        let revoked = images.find_map(|image| Some((image, of_digest(all, image.digest())?)));
+        if let Some((image, revoked)) = revoked {
+            let what = format!("{}@{}", image.repository(), image.digest().short());
+            return refused(&what, revoked, "promote another version");
+        }
+        match case.promotion.request.action {
+            Action::Promote => None,
+            Action::Rollback => no_record_left(case),
+        }
+        .unwrap_or_else(|| Finding::pass(Reason::NotRevoked, "no Revocation names it"))
+    }
+}
+
+/// A rollback goes to what succeeded here, and no record may say so any more.
+fn no_record_left(case: &Case<'_>) -> Option<Finding> {
+    let set = case.release?.artifact_set().ok()?;
+    let good = case.facts.records.iter();
+    let good = good.filter(|record| record.succeeded_with(&set));
+    let revoked: Option<Vec<(&Record, Revoked<'_>)>> = good
+        .map(|record| {
+            let (namespace, name) = (&case.environment.namespace, record.object_name());
+            let revoked = of_record(&case.facts.revocations, namespace, &name)?;
+            Some((record, revoked))
+        })
+        .collect();
+    // Without any record it is the release gate that speaks.
+    let (record, revoked) = *revoked?.last()?;
+    let what = format!("record {} of its success here", record.object_name());
+    Some(refused(&what, revoked, "go back to another version"))
+}
+
+fn refused(what: &str, revoked: Revoked<'_>, next: &str) -> Finding {
+    Finding::deny(
+        Reason::Revoked,
+        format!(
+            "{what} is revoked by {revoked}; {next}; what else it covers: kubectl get \
+             revocations.lockmaster.dev {} -o yaml",
+            revoked.name
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::revoked::{revocation, revoke_digest};
+    use crate::fixtures::{ask, check, ready, record, roll_back};
+    use crate::gate::Verdict::{Deny, Hold, Pass};
+    use crate::record::Outcome;
+    use crate::revocation::RevokedRecord;
+    use crate::snapshot::Snapshot;
+
+    fn revoke_record(snapshot: &mut Snapshot, name: &str) {
+        let record = RevokedRecord {
+            namespace: "shop".into(),
+            name: name.into(),
+        };
+        let fact = revocation(name, |content| content.records = vec![record]);
+        snapshot.facts.revocations.push(fact);
+    }
+
+    #[test]
+    fn every_reason() {
+        check(
+            &Revocation,
+            &[
+                (|_| {}, Pass, Reason::NotRevoked, "no Revocation names it"),
+                (
+                    |s| revoke_digest(s, "1.42.0"),
+                    Deny,
+                    Reason::Revoked,
+                    "is revoked by Revocation bad-build (built on a compromised runner)",
+                ),
+                (
+                    |s| revoke_digest(s, "1.41.3"),
+                    Pass,
+                    Reason::NotRevoked,
+                    "no Revocation",
+                ),
+                (
+                    |s| {
+                        let mut fact = revocation("typo", |_| {});
+                        fact.content = Err("unknown field `digest`".into());
+                        s.facts.revocations.push(fact);
+                    },
+                    Deny,
+                    Reason::RevocationInvalid,
+                    "Revocation typo cannot be read, so nobody knows what it covers",
+                ),
+                (
+                    |s| s.facts.releases.clear(),
+                    Hold,
+                    Reason::ReleaseNotFound,
+                    "once the Release is there",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_rollback_is_asked_too() {
+        let mut snapshot = ready();
+        roll_back(&mut snapshot);
+        assert_eq!(ask(&Revocation, &snapshot).verdict, Pass);
+        revoke_digest(&mut snapshot, "1.42.0");
+        assert_eq!(ask(&Revocation, &snapshot).reason, Reason::Revoked);
+    }
+
+    #[test]
+    fn a_rollback_needs_a_record_of_success_that_is_not_revoked() {
+        let mut snapshot = ready();
+        roll_back(&mut snapshot);
+        revoke_record(&mut snapshot, "checkout-prod-000003");
+        let report = ask(&Revocation, &snapshot);
+        assert_eq!(report.verdict, Pass, "that of another version");
+        revoke_record(&mut snapshot, "checkout-prod-000002");
+        let report = ask(&Revocation, &snapshot);
+        assert_eq!((report.verdict, report.reason), (Deny, Reason::Revoked));
+        let text = "record checkout-prod-000002 of its success here is revoked";
+        assert!(report.message.contains(text), "{}", report.message);
+        let again = record(&snapshot, 4, "1.42.0", Outcome::Succeeded);
+        snapshot.facts.records.push(again);
+        assert_eq!(
+            ask(&Revocation, &snapshot).verdict,
+            Pass,
+            "it succeeded again"
+        );
+        snapshot.promotions[0].request.action = Action::Promote;
+        assert_eq!(ask(&Revocation, &snapshot).verdict, Pass, "no rollback");
+    }
+}
