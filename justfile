@@ -8,11 +8,11 @@ check:
 # Everything that needs no test bed.
 test:
     cargo test --workspace --exclude lockmaster-tests
-    cargo test -p lockmaster-tests --lib --test it --test conformance
+    cargo test -p lockmaster-tests --lib --test it --test conformance --test fuzz
 
 # Each crate by itself: built together, one crate's features can hide what another one lacks.
 check-alone:
-    for crate in core api verify observe operator cli; do cargo check --quiet -p "lockmaster-$crate" || exit 1; done
+    for crate in core api verify rego observe operator cli; do cargo check --quiet -p "lockmaster-$crate" || exit 1; done
 
 # The custom resource definitions, from the Rust types into crds/ and the chart.
 crds:

@@ -16,6 +16,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use lockmaster_core::release::Digest;
 use lockmaster_tests::progress::say;
 
+mod transplants;
+
 /// Names the folder.
 const FOLDER: &str = "SIGSTORE_CONFORMANCE";
 
@@ -53,7 +55,7 @@ fn main() -> anyhow::Result<()> {
     let cases = cases(&folder)?;
     let all = cases.len() * 2;
     let right = Arc::new(AtomicUsize::new(0));
-    let mut trials = Vec::new();
+    let mut trials = transplants(&folder);
     for (name, path) in cases {
         for by in [By::Path, By::Digest] {
             let (path, right) = (path.clone(), Arc::clone(&right));
@@ -75,6 +77,23 @@ fn main() -> anyhow::Result<()> {
     }
     conclusion.exit_if_failed();
     Ok(())
+}
+
+fn transplants(folder: &Path) -> Vec<Trial> {
+    macro_rules! tests {
+        ($($name:ident)*) => {
+            vec![$({
+                let folder = folder.to_owned();
+                Trial::test(stringify!($name), move || {
+                    transplants::$name(&folder).map_err(failed)
+                })
+            }),*]
+        };
+    }
+    tests! {
+        cve_2022_23649_an_entry_of_another_bundle_is_no_proof
+        cve_2022_36056_a_certificate_of_another_bundle_is_no_proof
+    }
 }
 
 /// The folder with the cases; an explicitly named one must have them.

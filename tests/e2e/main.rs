@@ -15,11 +15,14 @@ use lockmaster_tests::launch;
 mod bad_input;
 mod beds;
 mod benchmark;
+mod differential;
 mod guard_cases;
 mod keyless;
 mod memory;
 mod registries;
 mod requests;
+mod reverification;
+mod revocation;
 mod rights;
 mod scenarios;
 mod start;
@@ -39,7 +42,10 @@ fn main() -> anyhow::Result<()> {
         scenarios::tests(&beds),
         bad_input::tests(&beds),
         rights::tests(&beds),
+        revocation::tests(&beds),
+        reverification::tests(&beds),
         benchmark::tests(&beds),
+        differential::tests(&beds),
         keyless::tests(&beds),
         registries::tests(&beds),
         requests::tests(&beds),

@@ -328,7 +328,7 @@ fn what_the_chart_passes_is_what_the_operator_takes() {
             assert!(arguments.contains(&declared), "nobody reads --{flag}");
         }
     }
-    assert_eq!(seen, 5, "variables and flags of the Deployment");
+    assert_eq!(seen, 6, "variables and flags of the Deployment");
 }
 
 #[test]

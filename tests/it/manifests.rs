@@ -65,6 +65,8 @@ fn of_environment(environment: &environment::Environment) -> Environment {
         automatic_rollback,
         pull_secrets,
         active: _,
+        concerns: _,
+        reverify_at: _,
     } = environment.clone();
     let after = after.into_iter().map(|environment| After { environment });
     let spec = EnvironmentSpec {
@@ -123,6 +125,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        rules,
         uncovered_containers,
     } = policy.clone();
     for key in authorities.iter_mut().flat_map(|a| &mut a.keys) {
@@ -135,6 +138,7 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         evidence,
         approvals,
         windows,
+        rules,
         uncovered_containers,
     };
     ClusterPromotionPolicy {

@@ -7,15 +7,18 @@ use lockmaster_core::decide::decide;
 use lockmaster_core::decision::Mutation;
 use lockmaster_core::evidence::Content;
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
+use lockmaster_core::gates;
 use lockmaster_core::promotion::attempt_key;
 use lockmaster_core::record::Outcome;
 use lockmaster_core::release::Digest;
 use lockmaster_core::snapshot::Snapshot;
+use lockmaster_rego::Sandbox;
 
 use crate::fixtures::revoked::revoke_digest;
+use crate::fixtures::ruled::ruled;
 use crate::fixtures::{
-    annotate, approve, at, bundles, digest, image, key, latched, publish, ready, record, signature,
-    the_workload,
+    annotate, approve, at, bundles, digest, image, key, latched, provenance, publish, ready,
+    record, signature, the_workload,
 };
 
 /// One folder of `examples/`.
@@ -55,6 +58,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         |_| {},
     )];
     all.extend(evidence());
+    all.extend(rules());
     all.extend(order());
     all.extend(people());
     all.extend(target());
@@ -112,31 +116,69 @@ fn evidence() -> Vec<Scenario> {
                 bundles(snapshot).truncate(2);
             },
         ),
+        registry_down(),
+    ]
+}
+
+fn registry_down() -> Scenario {
+    scenario(
+        "registry-down",
+        2,
+        "The registry does not answer.",
+        |snapshot| {
+            let why = Unavailable {
+                cause: Cause::Unreachable,
+                message: "GET https://registry.example/v2/shop/checkout: connection refused".into(),
+            };
+            let evidence = &mut snapshot.facts.evidence;
+            evidence.insert(image("1.42.0"), Observed::Unavailable(why));
+        },
+    )
+}
+
+fn rules() -> Vec<Scenario> {
+    vec![
+        scenario(
+            "allowed-by-a-rule",
+            3,
+            "A rule in Rego wants two builders to agree, and they do.",
+            |snapshot| {
+                let mut second = provenance("1.42.0");
+                second.digest = Digest::of(b"provenance of the second builder");
+                if let Content::Provenance(statement) = &mut second.content {
+                    statement.builder = "https://ci.example/runners/second".into();
+                }
+                bundles(snapshot).push(second);
+                ask_rules(snapshot);
+            },
+        ),
+        scenario(
+            "denied-by-a-rule",
+            2,
+            "A rule in Rego wants two builders to agree, and there was one.",
+            ask_rules,
+        ),
+    ]
+}
+
+/// Gives the policy a rule, and asks it.
+fn ask_rules(snapshot: &mut Snapshot) {
+    ruled(snapshot);
+    let questions = gates::rule_questions(&snapshot.input());
+    snapshot.facts.rules = Sandbox::without_protection().ask(questions);
+    // What was approved is a plan under certain policies: another policy is another plan.
+    snapshot.promotions[0].memory.approvals.clear();
+    approve(snapshot, "release-manager", "alice@corp");
+}
+
+fn order() -> Vec<Scenario> {
+    vec![
         scenario(
             "revoked",
             7,
             "Everything is proven, but the artifact was revoked.",
             |snapshot| revoke_digest(snapshot, "1.42.0"),
         ),
-        scenario(
-            "registry-down",
-            2,
-            "The registry does not answer.",
-            |snapshot| {
-                let why = Unavailable {
-                    cause: Cause::Unreachable,
-                    message: "GET https://registry.example/v2/shop/checkout: connection refused"
-                        .into(),
-                };
-                let evidence = &mut snapshot.facts.evidence;
-                evidence.insert(image("1.42.0"), Observed::Unavailable(why));
-            },
-        ),
-    ]
-}
-
-fn order() -> Vec<Scenario> {
-    vec![
         scenario(
             "not-in-upstream",
             2,

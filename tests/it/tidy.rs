@@ -106,7 +106,12 @@ fn each_crate_takes_the_lints_of_the_workspace() {
 #[test]
 fn each_test_file_is_run() {
     let mut problems = Vec::new();
-    for folder in ["tests/it/", "tests/e2e/"] {
+    for folder in [
+        "tests/it/",
+        "tests/e2e/",
+        "tests/conformance/",
+        "tests/fuzz/",
+    ] {
         let main = read(&format!("{folder}main.rs"));
         let declared: BTreeSet<_> = main
             .lines()

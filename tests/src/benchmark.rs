@@ -20,6 +20,7 @@ use crate::progress;
 use crate::registry::Registry;
 use crate::tools::Tools;
 
+pub(crate) use contestants::no_pull_secrets;
 use contestants::{Cosign, Lockmaster};
 use measure::{Cost, median};
 
@@ -303,8 +304,8 @@ impl fmt::Display for Report {
         )?;
         write!(
             f,
-            "  memory grew by {:.1} MiB under a registry that sends bytes without end",
-            *hostile_growth as f64 / f64::from(1 << 20)
+            "  memory grew by {} KiB under a registry that sends bytes without end",
+            *hostile_growth >> 10
         )
     }
 }

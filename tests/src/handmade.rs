@@ -144,7 +144,8 @@ impl Repository {
         self.blob(b"{}".to_vec(), EMPTY).await
     }
 
-    async fn blob(&self, bytes: Vec<u8>, media_type: &str) -> anyhow::Result<Value> {
+    /// Uploads a blob and gives its descriptor.
+    pub(crate) async fn blob(&self, bytes: Vec<u8>, media_type: &str) -> anyhow::Result<Value> {
         let (digest, size) = (sha256(&bytes), bytes.len());
         let start = self.client.post(self.url("blobs/uploads/"));
         let start = start.send().await.context("failed to begin an upload")?;
@@ -165,13 +166,24 @@ impl Repository {
     async fn manifest(&self, manifest: &Value) -> anyhow::Result<String> {
         let bytes = manifest.to_string().into_bytes();
         let digest = sha256(&bytes);
-        let put = self.client.put(self.url(&format!("manifests/{digest}")));
-        let put = put.header(header::CONTENT_TYPE, MANIFEST).body(bytes);
+        self.put(&digest, MANIFEST, bytes).await?;
+        Ok(digest)
+    }
+
+    /// Puts a manifest under its digest or a tag.
+    pub(crate) async fn put(
+        &self,
+        reference: &str,
+        media_type: &str,
+        manifest: Vec<u8>,
+    ) -> anyhow::Result<()> {
+        let put = self.client.put(self.url(&format!("manifests/{reference}")));
+        let put = put.header(header::CONTENT_TYPE, media_type).body(manifest);
         let reply = put.send().await.context("failed to push a manifest")?;
         if !reply.status().is_success() {
             bail!("the registry refused a manifest: {}", reply.status());
         }
-        Ok(digest)
+        Ok(())
     }
 
     fn url(&self, rest: &str) -> String {

@@ -14,6 +14,7 @@
 //! - [`shop`] and [`scenario`]: what the demo plays and the end-to-end tests assert
 //!
 //! - [`handmade`] and [`benchmark`]: many images at once, and how fast they are judged
+//! - [`differential`]: many more, spoilt in every way, and whether cosign judges them the same
 //!
 //! The first line of `main` in every binary that uses it must be [`launch::intercept`].
 
@@ -23,6 +24,7 @@ pub mod benchmark;
 pub mod child;
 pub mod cluster;
 pub mod cosign;
+pub mod differential;
 pub mod environment_file;
 pub mod evidence;
 pub mod handmade;

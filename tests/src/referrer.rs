@@ -87,6 +87,28 @@ pub async fn copy_legacy_tag(from: &Image, to: &Image, suffix: &str) -> anyhow::
         .await
 }
 
+/// Deletes what is attached to an image by this predicate type, as anybody with push rights could.
+/// Answers how many there were.
+pub async fn withdraw(image: &Image, predicate: &str) -> anyhow::Result<usize> {
+    let repository = Repository::new(image)?;
+    let mut withdrawn = 0;
+    for referrer in repository.referrers(&image.digest).await?.0 {
+        let digest = text(&referrer, "/digest")?;
+        let manifest = repository.manifest(digest).await?;
+        let named = text(&manifest, "/annotations/dev.sigstore.bundle.predicateType");
+        if named.is_ok_and(|named| named == predicate) {
+            repository.delete_manifest(digest).await?;
+            withdrawn += 1;
+        }
+    }
+    Ok(withdrawn)
+}
+
+/// Deletes the manifest of an image.
+pub async fn delete(image: &Image) -> anyhow::Result<()> {
+    Repository::new(image)?.delete_manifest(&image.digest).await
+}
+
 /// A repository, spoken to over plain HTTP.
 struct Repository {
     client: Client,
@@ -168,6 +190,21 @@ impl Repository {
             .and_then(Value::as_array)
             .context("the index has no manifests")?;
         Ok((manifests.clone(), by_tag))
+    }
+
+    async fn delete_manifest(&self, reference: &str) -> anyhow::Result<()> {
+        let reply = self
+            .client
+            .delete(format!("{}/manifests/{reference}", self.url))
+            .send()
+            .await
+            .with_context(|| format!("failed to delete {reference}"))?;
+        ensure!(
+            reply.status().is_success(),
+            "the registry refused to delete {reference}: {}",
+            reply.status()
+        );
+        Ok(())
     }
 
     async fn put_manifest(

@@ -74,6 +74,17 @@ pub fn environment(object: &Environment) -> Result<environment::Environment, Err
             .status
             .as_ref()
             .and_then(|status| status.active.clone()),
+        concerns: object
+            .status
+            .as_ref()
+            .map(|status| status.concerns.clone())
+            .unwrap_or_default(),
+        // What is no instant asks for nothing.
+        reverify_at: meta
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get(environment::RECONCILE_ANNOTATION))
+            .and_then(|value| value.parse().ok()),
     })
 }
 

@@ -29,6 +29,11 @@ use serde::{Deserialize, Serialize};
         type_ = "string",
         json_path = ".status.active.account.promotion.name"
     ),
+    printcolumn(
+        name = "Verified",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"ArtifactVerified\")].status"
+    ),
     printcolumn(name = "Since", type_ = "date", json_path = ".status.current.since"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

@@ -2,7 +2,8 @@
 
 use kube::{CustomResource, KubeSchema};
 use lockmaster_core::policy::{
-    ApprovalRule, Authority, EvidenceRules, Match, Policy, SourceRule, UncoveredContainers,
+    ApprovalRule, Authority, EvidenceRules, Match, Policy, RegoRule, SourceRule,
+    UncoveredContainers,
 };
 use lockmaster_core::status::Condition;
 use schemars::JsonSchema;
@@ -66,6 +67,11 @@ pub struct ClusterPromotionPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
     pub windows: Vec<String>,
+    /// What else must be true of each image: every rule must allow it. They see what the
+    /// authorities of this policy signed about it; docs/reference/rego.md says how to write one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub rules: Vec<RegoRule>,
     /// What is done about containers of a target that the Release does not set, sidecars and init
     /// containers included, and whose image is not named by its digest. Left out: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +87,7 @@ impl From<ClusterPromotionPolicySpec> for Policy {
             evidence,
             approvals,
             windows,
+            rules,
             uncovered_containers,
         } = spec;
         Self {
@@ -90,6 +97,7 @@ impl From<ClusterPromotionPolicySpec> for Policy {
             evidence,
             approvals,
             windows,
+            rules,
             uncovered_containers,
         }
     }

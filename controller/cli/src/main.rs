@@ -24,6 +24,10 @@ use crate::args::Arguments;
 use crate::failure::{Exit, Failure};
 
 fn main() -> ExitCode {
+    // Rules in Rego are asked by this program once more, in a process that does nothing else.
+    if lockmaster_rego::is_child() {
+        return lockmaster_rego::serve();
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),

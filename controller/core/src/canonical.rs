@@ -27,6 +27,8 @@ pub enum Domain {
     Policy,
     /// The guard policies and bindings in force.
     GuardEpoch,
+    /// A rule in Rego together with all that it is asked about.
+    RuleQuestion,
 }
 
 impl Domain {
@@ -40,6 +42,7 @@ impl Domain {
             Self::Record => "lockmaster.record.v1\n",
             Self::Policy => "lockmaster.policy.v1\n",
             Self::GuardEpoch => "lockmaster.guardepoch.v1\n",
+            Self::RuleQuestion => "lockmaster.rulequestion.v1\n",
         }
     }
 }

@@ -289,10 +289,7 @@ pub fn needs(
     roots: &TrustedRoots,
 ) -> BTreeMap<ImageReference, Vec<Anchor>> {
     let mut needs: BTreeMap<ImageReference, Vec<Anchor>> = BTreeMap::new();
-    for (_, content) in policies
-        .iter()
-        .filter(|(_, content)| content.policy.evidence.asks())
-    {
+    for (_, content) in policies.iter().filter(|(_, content)| content.policy.asks()) {
         let anchors = anchors(content, roots);
         for component in &release.components {
             let allowed = content.policy.sources.iter().any(|rule| {

@@ -11,12 +11,13 @@ use jiff::Timestamp;
 
 pub use self::landing::refusal;
 
-use crate::case::{Case, running_record};
+use crate::case::Case;
 use crate::decision::{Decision, Progress};
 use crate::environment::{Environment, Running};
 use crate::facts::Facts;
 use crate::promotion::{Account, Promotion, PromotionReference};
-use crate::record::{GateSummary, Outcome, Record};
+use crate::record::{GateSummary, Record};
+use crate::standing;
 use crate::time::whole_seconds;
 
 /// Everything a decision may look at. Nothing else is consulted.
@@ -59,11 +60,12 @@ pub fn decide(input: &Input<'_>) -> Decision {
         }
     }
     promotions.sort_by(|a, b| a.name.cmp(&b.name));
-    let current = current_record(&input.facts.records);
+    let current = standing::current_record(&input.facts.records);
     Decision {
         effective_tier: input.environment.effective_tier(&input.facts.namespaces),
         current: current.and_then(running),
-        last_known_good: last_known_good(input, current).and_then(running),
+        last_known_good: standing::last_known_good(input).and_then(running),
+        concerns: standing::concerns(input),
         promotions,
         mutation,
         next,
@@ -79,31 +81,6 @@ fn running(record: &Record) -> Option<Running> {
         components: release.components.clone(),
         since: record.content.times.finished,
         record: record.object_name(),
-    })
-}
-
-/// The record of success of what runs, where the newest record left something known to be good. What
-/// a failed promotion left behind is nothing that succeeded: then nobody says what runs.
-fn current_record(records: &[Record]) -> Option<&Record> {
-    let newest = records
-        .last()
-        .filter(|newest| !newest.content.left.is_empty())?;
-    running_record(records).filter(|good| {
-        let release = good.content.release.as_ref();
-        release.is_some_and(|release| {
-            let left = &newest.content.left;
-            left.iter().all(|pair| release.components.contains(pair))
-        })
-    })
-}
-
-/// The newest success of other artifacts than those that run, unless it was revoked.
-fn last_known_good<'a>(input: &Input<'a>, current: Option<&Record>) -> Option<&'a Record> {
-    let runs = current.and_then(|record| record.content.release.as_ref());
-    input.facts.records.iter().rev().find(|record| {
-        record.content.outcome == Outcome::Succeeded
-            && runs.is_none_or(|release| !record.content.is_about(&release.artifact_set))
-            && revoked::is_good(input, record)
     })
 }
 

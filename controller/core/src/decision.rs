@@ -9,6 +9,7 @@ use crate::plan::PublishedPlan;
 use crate::promotion::{Claim, Intent, IntentTarget, RecordReference, Requester};
 use crate::reason::Reason;
 use crate::record::Record;
+use crate::standing::Concern;
 use crate::status::State;
 
 /// Everything one pass decided.
@@ -21,6 +22,8 @@ pub struct Decision {
     pub current: Option<Running>,
     /// What else has run here with success, newest first choice.
     pub last_known_good: Option<Running>,
+    /// What is held against these two.
+    pub concerns: Vec<Concern>,
     /// What to say of each unfinished promotion.
     pub promotions: Vec<Progress>,
     /// The one change to the world.

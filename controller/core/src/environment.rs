@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::promotion::Claim;
 use crate::release::{ComponentDigest, Digest, Version};
+use crate::standing::Concern;
 
 /// Label by which the owners of a namespace's platform say how much it matters. It can only raise
 /// the tier that an Environment gives itself, so that a tenant cannot opt out of a policy.
@@ -19,6 +20,8 @@ pub const CONSENT_ANNOTATION: &str = "lockmaster.dev/authorized-by";
 pub const INTENT_ANNOTATION: &str = "lockmaster.dev/intent";
 /// Annotation on a workload that makes an apply which is still under way conflict.
 pub const FENCE_ANNOTATION: &str = "lockmaster.dev/fence";
+/// Annotation on an Environment: an instant at which what runs is verified again, before its turn.
+pub const RECONCILE_ANNOTATION: &str = "lockmaster.dev/reconcile-at";
 /// Field manager of every apply to a workload.
 pub const FIELD_MANAGER: &str = "lockmaster";
 
@@ -267,13 +270,18 @@ pub struct Environment {
     pub deadline: Span,
     /// Whether a roll-out that is not healthy in time is undone by the same Promotion.
     pub automatic_rollback: bool,
-    /// Secrets of its namespace with which evidence is read from registries; with the operator's own
-    /// logins where there are none.
+    /// Secrets of its namespace with which evidence is read; without any, the operator's logins are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pull_secrets: Vec<String>,
     /// The promotion that holds the Environment now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<Claim>,
+    /// What was held last against what runs and what would be gone back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<Concern>,
+    /// When a person wants these verified again: the value of [`RECONCILE_ANNOTATION`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverify_at: Option<Timestamp>,
 }
 
 impl Environment {
@@ -283,9 +291,8 @@ impl Environment {
         format!("{}/{}", self.namespace, self.name)
     }
 
-    /// The highest of the Environment's own tier and the tier labels of its namespace and of every
-    /// target's namespace. `labels` holds the labels of those namespaces; one that is not there was
-    /// not seen and counts as Production.
+    /// The highest of its own tier and those that the labels of its namespace and its targets' give.
+    /// `labels` holds the labels of these; a namespace that is not there counts as Production.
     #[must_use]
     pub fn effective_tier(&self, labels: &BTreeMap<String, BTreeMap<String, String>>) -> Tier {
         self.namespaces()
@@ -336,6 +343,8 @@ pub(crate) mod tests {
             automatic_rollback: true,
             pull_secrets: vec![],
             active: None,
+            concerns: vec![],
+            reverify_at: None,
         }
     }
 

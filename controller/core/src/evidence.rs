@@ -75,6 +75,10 @@ pub struct Evidence {
     pub form: Form,
     /// What was found, in the registry's order.
     pub bundles: Vec<Bundle>,
+    /// Bundles among these that the registry listed once, and not any more when it was asked last.
+    /// Facts stay facts: they are kept for what runs and what would be gone back to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub withdrawn: BTreeSet<Digest>,
     /// Whether the tags were read too, under which registries without a referrers API and older
     /// tools keep what is attached. Where they were not, what is missing may lie there: they are
     /// read only while something is missing.
@@ -90,6 +94,7 @@ impl Evidence {
             subject,
             form: Form::default(),
             bundles,
+            withdrawn: BTreeSet::new(),
             tags: were_read(),
         }
     }

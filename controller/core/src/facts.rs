@@ -10,6 +10,8 @@ use crate::policy::PolicyFact;
 use crate::record::Record;
 use crate::release::{Digest, ImageReference, Release};
 use crate::revocation::RevocationFact;
+use crate::rules::RuleOutcome;
+use crate::standing::Concern;
 use crate::window::Calendar;
 
 /// A single observation. Failing to look is a fact, not an error.
@@ -177,6 +179,28 @@ pub struct TrustedRootFact {
     pub content: Result<RootText, String>,
 }
 
+/// The last look at an image that runs, or would be gone back to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Look {
+    /// When the registry was asked last to verify it again; not in this process where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// Why the last look, for whatever purpose, failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Unavailable>,
+}
+
+/// What ran with success, as it can be judged again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ran {
+    /// The Release; where the object is gone, as much of it as the record tells.
+    pub release: Release,
+    /// Its images for which a matching policy asks for evidence.
+    pub looks: BTreeMap<ImageReference, Look>,
+}
+
 /// TrustedRoots by name.
 pub type TrustedRoots = BTreeMap<String, TrustedRootFact>;
 
@@ -228,8 +252,17 @@ pub struct Facts {
     /// Why the records of an Environment that comes before cannot be relied on, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub upstream_problems: BTreeMap<String, String>,
+    /// What is held against the artifacts of each Environment that comes before, as its status says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstream_concerns: BTreeMap<String, Vec<Concern>>,
+    /// What runs and what would be gone back to, by the name of its record of success.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ran: BTreeMap<String, Ran>,
     /// What is attached to the images of the releases, where a matching policy asks.
     pub evidence: BTreeMap<ImageReference, Observed<Evidence>>,
+    /// What the rules of the matching policies answered, by the key of the question.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<Digest, RuleOutcome>,
 }
 
 impl Facts {

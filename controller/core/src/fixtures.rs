@@ -6,6 +6,8 @@
 pub(crate) mod keyless;
 #[path = "fixtures/revoked.rs"]
 pub(crate) mod revoked;
+#[path = "fixtures/ruled.rs"]
+pub(crate) mod ruled;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,6 +109,8 @@ pub(crate) fn environment(tier: Tier) -> Environment {
         automatic_rollback: true,
         pull_secrets: vec![],
         active: None,
+        concerns: vec![],
+        reverify_at: None,
     }
 }
 
@@ -265,6 +269,7 @@ pub(crate) fn policy() -> Policy {
             min: 1,
         }],
         windows: vec!["business-hours".into()],
+        rules: vec![],
         uncovered_containers: None,
     }
 }
@@ -338,7 +343,10 @@ pub(crate) fn bare() -> Snapshot {
         records_problem: None,
         upstream: BTreeMap::new(),
         upstream_problems: BTreeMap::new(),
+        upstream_concerns: BTreeMap::new(),
+        ran: BTreeMap::new(),
         evidence: BTreeMap::new(),
+        rules: BTreeMap::new(),
     };
     let mut snapshot: Snapshot = Snapshot::of(&lockmaster_core::decide::Input {
         promotions: &[promotion("checkout-1.42.0-prod", "1.42.0")],

@@ -102,7 +102,7 @@ pub struct GateReport {
 /// What was not read yet and may change an answer: without it a gate would take for absent what
 /// lies in another place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Look {
+pub enum Want {
     /// The images of this index, and what is attached to each of them.
     Children(ImageReference),
     /// The tags beside this image, or this image of an index.
@@ -123,7 +123,7 @@ pub struct Finding {
     /// What it rests on.
     pub evidence: Vec<EvidenceReference>,
     /// What must be read before it can say more.
-    pub wants: Vec<Look>,
+    pub wants: Vec<Want>,
 }
 
 impl Finding {
@@ -207,7 +207,7 @@ impl Finding {
 
     /// The same, with what must be read before it can say more.
     #[must_use]
-    pub fn wanting(mut self, wants: Vec<Look>) -> Self {
+    pub fn wanting(mut self, wants: Vec<Want>) -> Self {
         self.wants = wants;
         self
     }

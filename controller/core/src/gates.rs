@@ -5,6 +5,7 @@ mod evidence;
 mod provenance;
 mod release;
 mod revocation;
+mod rules;
 mod sbom;
 mod signature;
 mod target;
@@ -14,7 +15,7 @@ mod window;
 use std::collections::BTreeSet;
 
 use crate::case::Case;
-use crate::gate::{Gate, Look};
+use crate::gate::{Gate, Want};
 use crate::reason::Reason;
 
 /// Every gate. A new gate is one file and one line here.
@@ -24,23 +25,28 @@ pub const ALL: &[&dyn Gate] = &[
     &signature::Signature,
     &provenance::Provenance,
     &sbom::Sbom,
+    &rules::Rules,
     &upstream::Upstream,
     &window::Window,
     &approval::Approval,
     &target::Target,
 ];
 
-/// What must be read before the gates that look at evidence can say more of this case; nothing
-/// where all of them are open, or where all was read and something is missing all the same.
+/// The gates that judge what is attached to an artifact.
+pub fn evidence() -> impl Iterator<Item = &'static dyn Gate> {
+    let all = ALL.iter().copied();
+    all.filter(|gate| gate.reasons().contains(&Reason::EvidencePending))
+}
+
+/// What must be read before these gates can say more of this case; nothing where all of them are
+/// open, or where all was read and something is missing all the same.
 #[must_use]
-pub fn looks(case: &Case<'_>) -> BTreeSet<Look> {
-    let asking = ALL
-        .iter()
-        .filter(|gate| gate.reasons().contains(&Reason::EvidencePending));
-    asking.flat_map(|gate| gate.find(case).wants).collect()
+pub fn wants(case: &Case<'_>) -> BTreeSet<Want> {
+    evidence().flat_map(|gate| gate.find(case).wants).collect()
 }
 
 pub use approval::latches;
+pub use rules::questions as rule_questions;
 pub use window::{in_force as window_in_force, is_open as window_open};
 
 #[cfg(test)]

@@ -237,6 +237,20 @@ impl EvidenceRules {
     }
 }
 
+/// A rule in Rego, for what no field of a policy can say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegoRule {
+    /// Its name, as people read it when it denies.
+    #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// A module of Rego v1, package `lockmaster`, with `allow`: true lets the image pass, and
+    /// everything else does not. A set of texts called `deny` says why. At most 32,768
+    /// characters.
+    #[schemars(length(min = 1, max = 32768))]
+    pub rego: String,
+}
+
 /// How many people of a role must approve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -281,12 +295,22 @@ pub struct Policy {
     /// Names of ChangeWindows of which one must be open, or `Always`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<String>,
+    /// What else must be true of each image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RegoRule>,
     /// What is done about images that nobody pinned beside those of the Release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncovered_containers: Option<UncoveredContainers>,
 }
 
 impl Policy {
+    /// Whether anything must be looked up in a registry: its evidence rules ask for something, or its
+    /// rules may look at what its authorities signed.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.evidence.asks() || (!self.rules.is_empty() && !self.authorities.is_empty())
+    }
+
     /// SHA-256 over the policy's canonical JSON: which rules were in force.
     pub fn digest(&self) -> Result<Digest, canonical::Error> {
         canonical::hash(Domain::Policy, self)

@@ -87,6 +87,12 @@ reasons! {
     SbomSignerNotTrusted,
     /// The bill of materials cannot be read, has a format that is not allowed, or lists too little.
     SbomInvalid,
+    /// Every rule in Rego of the matching policies allows it.
+    RulesAllow,
+    /// A rule in Rego does not allow it: it says no, gives no answer, or fails.
+    RuleDenied,
+    /// A rule in Rego could not be asked, or had no answer within its time and memory: nothing is known, and it is asked again.
+    RuleUnanswered,
     /// A policy rests on a TrustedRoot that does not exist or cannot be read, so nothing can be verified under it: closed.
     TrustedRootInvalid,
     /// The registry does not have the artifact.
@@ -97,6 +103,8 @@ reasons! {
     RegistryUnavailable,
     /// A size or count limit was passed before all evidence was seen, so nothing can be concluded.
     EvidenceTruncated,
+    /// Evidence on which a promotion rested is gone from the registry; attach it again. An alert: nothing is revoked by that.
+    EvidenceWithdrawn,
     /// The same artifacts succeeded in every Environment that comes before.
     SameArtifactsVerified,
     /// The same artifacts have not succeeded in an Environment that must come before: promote them there first.

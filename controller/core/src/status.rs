@@ -1,6 +1,6 @@
 //! What a Promotion's and an Environment's status say. Computed here and nowhere else, and never
 //! read back by a decision: only `requestedBy`, `plan`, `approvals`, `gates`, `rollout.intent`,
-//! `record` and the Environment's `active` are memory.
+//! `record` and the Environment's `active` and `concerns` are memory.
 
 mod ending;
 mod state;
@@ -16,6 +16,7 @@ use crate::gate::{GateReport, Verdict};
 use crate::plan::PublishedPlan;
 use crate::promotion::{Claim, Intent, RecordReference, Requester};
 use crate::reason::Reason;
+use crate::standing::{Artifact, Concern};
 use crate::time::whole_seconds;
 
 pub use self::ending::{Concluded, concluded};
@@ -126,7 +127,13 @@ pub struct EnvironmentStatus {
     /// What else ran here with success, newest first choice for going back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_known_good: Option<Running>,
-    /// `Ready`.
+    /// What verifying these again found against them. Memory: what cannot be judged right now stands
+    /// as it did, also after a restart, and the Environments that come after read it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    pub concerns: Vec<Concern>,
+    /// `Ready`, and how what runs (`ArtifactVerified`) and what would be gone back to
+    /// (`RollbackReady`) stand today.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
@@ -322,20 +329,46 @@ pub fn environment_status(
     now: Timestamp,
 ) -> EnvironmentStatus {
     let text = format!("effective tier {}", decision.effective_tier);
-    let ready = vec![said(
+    let mut list = vec![said(
         "Ready",
         ConditionStatus::True,
         Reason::Accepted,
         &text,
     )];
+    let Decision {
+        current,
+        last_known_good,
+        concerns,
+        ..
+    } = decision;
+    for (kind, artifact, running) in [
+        ("ArtifactVerified", Artifact::Running, current),
+        ("RollbackReady", Artifact::KnownGood, last_known_good),
+    ] {
+        let held = concerns.iter().find(|held| held.artifact == artifact);
+        list.extend(standing(kind, held, running.as_ref()));
+    }
     EnvironmentStatus {
         observed_generation: generation,
         effective_tier: Some(decision.effective_tier),
         active,
-        current: decision.current.clone(),
-        last_known_good: decision.last_known_good.clone(),
-        conditions: conditions(&previous.conditions, ready, generation, now),
+        current: current.clone(),
+        last_known_good: last_known_good.clone(),
+        concerns: concerns.clone(),
+        conditions: conditions(&previous.conditions, list, generation, now),
     }
+}
+
+/// How artifacts that ran with success stand, where there are any.
+fn standing(kind: &'static str, held: Option<&Concern>, running: Option<&Running>) -> Option<Said> {
+    if let Some(Concern {
+        reason, message, ..
+    }) = held
+    {
+        return Some(said(kind, ConditionStatus::False, *reason, message));
+    }
+    let text = format!("nothing is held against what {} proves", running?.record);
+    Some(said(kind, ConditionStatus::True, Reason::NotRevoked, &text))
 }
 
 /// `Ready` of an object that is only read: a policy or a window.

@@ -15,8 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use lockmaster_core::evidence::{Anchor, Evidence};
-use lockmaster_core::facts::{Cause, Observed, Unavailable};
+use lockmaster_core::facts::{Cause, Look, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
@@ -201,6 +202,36 @@ impl EvidenceStore {
         }
     }
 
+    /// What is known about `image`, which runs or would be gone back to, and how the last look ended.
+    /// Nothing is fetched for this. From now on what was seen of the image is kept, though the
+    /// registry list it no longer.
+    #[must_use]
+    pub fn peek(
+        &self,
+        image: &ImageReference,
+        asker: &Asker,
+        anchors: &[Anchor],
+    ) -> (Observed<Evidence>, Look) {
+        let mut entries = self.inner.lock();
+        let entry = entries.entry(Key::new(image, asker)).or_default();
+        entry.keep();
+        entry.ask(anchors);
+        (entry.read(image.digest(), anchors), entry.last_look())
+    }
+
+    /// Asks the registry again about `image`, its manifest included, and names the image on the
+    /// channel after that. Must be called on a Tokio runtime.
+    pub fn look_again(&self, image: &ImageReference, asker: &Asker, now: Timestamp) {
+        let mut entries = self.inner.lock();
+        let key = Key::new(image, asker);
+        let Some(entry) = entries.get_mut(&key).filter(|entry| !entry.is_completing()) else {
+            return;
+        };
+        entry.looked(now);
+        let task = self.spawn(key, asker, Work::ReadWhole);
+        entry.run(task, false);
+    }
+
     /// Forgets the images that are neither in `keep` nor listed by an index in it, and ends what is
     /// planned or running for them.
     pub fn forget(&self, keep: &BTreeSet<ImageReference>) {
@@ -234,6 +265,8 @@ enum Work {
     Complete,
     /// To look again, after this delay.
     ReadAgain(Duration),
+    /// To look again now, and whether the registry still has the image itself.
+    ReadWhole,
 }
 
 impl Inner {
@@ -291,7 +324,12 @@ impl Inner {
                 cached.map(|artifact| (Arc::new(artifact), known.reach))
             }
             (Work::Complete | Work::ReadAgain(_), _) => None,
+            (Work::ReadWhole, _) => {
+                self.reader.client.forget_manifest(image, &credentials);
+                None
+            }
         };
+        let is_listed = cached.is_none();
         let (artifact, reach) = match cached {
             Some(cached) => cached,
             None => (self.fetch(key, credentials, reach).await?, reach),
@@ -312,12 +350,17 @@ impl Inner {
             message: format!("failed to judge the evidence of {image}: {text}"),
         };
         match tokio::task::spawn_blocking(judge).await {
-            Ok(Ok(judged)) => Ok(Seen {
-                form,
-                judged,
-                places,
-                reach,
-            }),
+            Ok(Ok(mut judged)) => {
+                for one in judged.iter_mut().filter(|_| is_listed) {
+                    one.withdrawn = false;
+                }
+                Ok(Seen {
+                    form,
+                    judged,
+                    places,
+                    reach,
+                })
+            }
             Ok(Err(error @ JudgeError::Manifest)) => {
                 Err(failed(Cause::Untrustworthy, &error.to_string()))
             }

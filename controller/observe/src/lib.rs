@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod evidence;
 pub mod observation;
 pub mod pull_secrets;
+mod ran;
 pub mod records;
 pub mod registry;
 mod rules;

@@ -1,6 +1,6 @@
 //! One look at an Environment and everything its promotions depend on.
 
-mod attached;
+pub(crate) mod attached;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,16 +16,17 @@ use lockmaster_core::facts::{
 };
 use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::Release;
-use lockmaster_core::revocation::RevocationFact;
 use lockmaster_core::{environment, gates, promotion};
+use lockmaster_rego::Sandbox;
 
 pub use crate::rules::{
     policy_content, policy_fact, revocation_fact, trusted_root_content, trusted_root_fact,
-    window_fact,
+    unreadable_rules, window_fact,
 };
 
 use crate::evidence::EvidenceStore;
 use crate::records::Chains;
+use crate::rules::{concerns, revocations};
 use crate::stores::{Guarded, Stores};
 use crate::workloads::Workloads;
 
@@ -37,6 +38,8 @@ pub struct Observer {
     pub workloads: Arc<Workloads>,
     /// The evidence.
     pub evidence: Arc<EvidenceStore>,
+    /// Where rules in Rego are read and asked.
+    pub sandbox: Arc<Sandbox>,
     policies: Mutex<HashMap<(String, i64), Arc<PolicyFact>>>,
     trusted_roots: Mutex<HashMap<(String, i64), Arc<TrustedRootFact>>>,
     chains: Chains,
@@ -104,6 +107,7 @@ impl Observer {
             stores,
             workloads,
             evidence,
+            sandbox: Arc::new(Sandbox::of_this_program()),
             policies: Mutex::default(),
             trusted_roots: Mutex::default(),
             chains: Chains::default(),
@@ -128,6 +132,7 @@ impl Observer {
         let mut facts = self.rules(&environment, guard);
         let workload_versions = self.add_world(&mut facts, &environment, &promotions);
         self.add_evidence(&mut facts, &environment, &promotions, now);
+        self.add_ran(&mut facts, &environment, now);
         Ok(Observation {
             environment,
             promotions,
@@ -207,7 +212,7 @@ impl Observer {
             releases: BTreeMap::new(),
             windows: self.windows(&policies),
             trusted_roots: self.trusted_roots(&policies),
-            revocations: self.revocations(),
+            revocations: revocations(&self.stores.revocations.state()),
             policies,
             workloads: Vec::new(),
             refused: None,
@@ -215,7 +220,10 @@ impl Observer {
             records_problem: None,
             upstream: BTreeMap::new(),
             upstream_problems: BTreeMap::new(),
+            upstream_concerns: BTreeMap::new(),
+            ran: BTreeMap::new(),
             evidence: BTreeMap::new(),
+            rules: BTreeMap::new(),
         }
     }
 
@@ -243,11 +251,13 @@ impl Observer {
         let own = self.chains.of(&records, namespace, &environment.name);
         (facts.records, facts.records_problem) = (own.records, own.problem);
         for before in &environment.after {
-            if self.stores.environment(namespace, before).is_some() {
+            if let Some(object) = self.stores.environment(namespace, before) {
                 let chain = self.chains.of(&records, namespace, before);
                 facts.upstream.insert(before.clone(), chain.records);
                 let problem = Some(before.clone()).zip(chain.problem);
                 facts.upstream_problems.extend(problem);
+                let held = Some(before.clone()).zip(concerns(&object));
+                facts.upstream_concerns.extend(held);
             }
         }
         versions
@@ -267,7 +277,7 @@ impl Observer {
         seen.collect()
     }
 
-    fn release(&self, namespace: &str, name: &str) -> Observed<Release> {
+    pub(crate) fn release(&self, namespace: &str, name: &str) -> Observed<Release> {
         let found = self
             .stores
             .releases
@@ -286,7 +296,8 @@ impl Observer {
         }
     }
 
-    /// Every policy, sorted by name. What is costly to read (its keys) is read once a generation.
+    /// Every policy, sorted by name. What is costly to read (its keys, and its rules by a process of
+    /// their own) is read once a generation.
     #[must_use]
     pub fn policies(&self) -> Vec<PolicyFact> {
         let objects = self.stores.policies.state();
@@ -303,20 +314,9 @@ impl Observer {
             .map(|object| {
                 let fact = known
                     .entry(key(object))
-                    .or_insert_with(|| Arc::new(policy_fact(object)));
+                    .or_insert_with(|| Arc::new(policy_fact(object, &self.sandbox)));
                 fact.as_ref().clone()
             })
-            .collect();
-        facts.sort_by(|a, b| a.name.cmp(&b.name));
-        facts
-    }
-
-    /// Every revocation, sorted by name.
-    fn revocations(&self) -> Vec<RevocationFact> {
-        let objects = self.stores.revocations.state();
-        let mut facts: Vec<_> = objects
-            .iter()
-            .map(|object| revocation_fact(object))
             .collect();
         facts.sort_by(|a, b| a.name.cmp(&b.name));
         facts

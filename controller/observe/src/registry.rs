@@ -17,7 +17,10 @@ mod discovery;
 mod docker_config;
 mod document;
 mod endpoint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
+mod link;
 mod listing;
 mod own;
 mod problem;
@@ -248,6 +251,18 @@ impl RegistryClient {
             bundles,
             _held: budget.into_held(),
         })
+    }
+
+    /// Forgets the bytes of the image's own manifest, so that the next look asks whether the registry
+    /// still has it.
+    pub fn forget_manifest(&self, image: &ImageReference, credentials: &Credentials) {
+        let key = CacheKey {
+            identity: credentials.identity().clone(),
+            repository: image.repository().to_owned(),
+            collection: Collection::Manifests,
+            digest: image.digest().clone(),
+        };
+        lock(&self.inner.cache).remove(&key);
     }
 
     fn flight(

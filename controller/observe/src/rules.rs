@@ -1,25 +1,31 @@
-//! Policies, windows, trusted roots and revocations as they were seen: what they say, or what is wrong with them.
+//! Policies, windows, trusted roots and revocations as they were seen: what they say, or what is wrong
+//! with them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
-use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, Revocation, TrustedRoot};
+use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, Environment, Revocation, TrustedRoot};
 use lockmaster_core::evidence::RootText;
 use lockmaster_core::facts::{TrustedRootFact, WindowFact};
+use lockmaster_core::gates;
 use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
 use lockmaster_core::revocation::{self, RevocationFact};
+use lockmaster_core::standing::Concern;
 use lockmaster_core::window::{Calendar, Window};
+use lockmaster_rego::Sandbox;
 
+use crate::observation::{Observation, Observer};
 use crate::stores::Guarded;
 
 /// A policy as it was seen: its rules with their keys, or what is wrong with it.
 #[must_use]
-pub fn policy_fact(object: &Guarded<ClusterPromotionPolicy>) -> PolicyFact {
+pub fn policy_fact(object: &Guarded<ClusterPromotionPolicy>, sandbox: &Sandbox) -> PolicyFact {
     let content = object
         .0
         .as_ref()
         .map_err(|invalid| invalid.error.clone())
-        .and_then(|object| policy_content(object.spec.clone().into()));
+        .and_then(|object| policy_content(object.spec.clone().into(), sandbox));
     PolicyFact {
         name: object.name_any(),
         uid: object.uid().unwrap_or_default(),
@@ -29,7 +35,7 @@ pub fn policy_fact(object: &Guarded<ClusterPromotionPolicy>) -> PolicyFact {
 }
 
 /// A policy's rules with the names of its keys, or the first thing that is wrong with them.
-pub fn policy_content(policy: Policy) -> Result<PolicyContent, String> {
+pub fn policy_content(policy: Policy, sandbox: &Sandbox) -> Result<PolicyContent, String> {
     if let Some(first) = policy.contradictions().into_iter().next() {
         return Err(first);
     }
@@ -47,12 +53,48 @@ pub fn policy_content(policy: Policy) -> Result<PolicyContent, String> {
         }
         keys.insert(authority.name.clone(), ids);
     }
+    if let Some(first) = unreadable_rules(&policy, sandbox).into_iter().next() {
+        return Err(first);
+    }
     let digest = policy.digest().map_err(|error| error.to_string())?;
     Ok(PolicyContent {
         policy,
         digest,
         keys,
     })
+}
+
+/// The rules in Rego that cannot be read, each with the place and what is wrong there.
+#[must_use]
+pub fn unreadable_rules(policy: &Policy, sandbox: &Sandbox) -> Vec<String> {
+    let texts: Vec<_> = policy.rules.iter().map(|rule| rule.rego.as_str()).collect();
+    if texts.is_empty() {
+        return Vec::new();
+    }
+    let checked = policy.rules.iter().zip(sandbox.check(&texts));
+    let problems = checked.filter_map(|(rule, problem)| {
+        let problem = problem?;
+        Some(format!("spec.rules[{}].rego: {problem}", rule.name))
+    });
+    problems.collect()
+}
+
+impl Observer {
+    /// Asks the rules in Rego of the matching policies, and adds what they answer to the facts. What
+    /// has no answer stays absent, which closes. It may take most of a second, so it blocks no
+    /// thread that other passes run on.
+    pub async fn ask_rules(&self, seen: &mut Observation) {
+        let questions = gates::rule_questions(&seen.input());
+        if questions.is_empty() {
+            return;
+        }
+        let sandbox = self.sandbox.clone();
+        let asked = tokio::task::spawn_blocking(move || sandbox.ask(questions)).await;
+        match asked {
+            Ok(answers) => seen.facts.rules = answers,
+            Err(error) => tracing::warn!(%error, "the rules could not be asked"),
+        }
+    }
 }
 
 /// A window as it was seen, or what is wrong with it.
@@ -114,4 +156,21 @@ pub fn revocation_fact(object: &Guarded<Revocation>) -> RevocationFact {
         generation: object.meta().generation.unwrap_or_default(),
         content,
     }
+}
+
+/// Every revocation, sorted by name.
+pub(crate) fn revocations(objects: &[Arc<Guarded<Revocation>>]) -> Vec<RevocationFact> {
+    let mut facts: Vec<_> = objects
+        .iter()
+        .map(|object| revocation_fact(object))
+        .collect();
+    facts.sort_by(|a, b| a.name.cmp(&b.name));
+    facts
+}
+
+/// What an Environment says is held against what ran there, if anything.
+pub(crate) fn concerns(object: &Guarded<Environment>) -> Option<Vec<Concern>> {
+    let status = object.0.as_ref().ok()?.status.as_ref()?;
+    let concerns = &status.concerns;
+    (!concerns.is_empty()).then(|| concerns.clone())
 }

@@ -15,6 +15,7 @@ use lockmaster_observe::observation::{
     policy_fact, revocation_fact, trusted_root_fact, window_fact,
 };
 use lockmaster_observe::stores::{Guarded, Stores};
+use lockmaster_rego::Sandbox;
 
 use crate::act::{Writer, Written, version_of};
 
@@ -27,16 +28,19 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 pub(crate) struct Acceptance {
     writer: Writer,
     stores: Stores,
+    /// Reads the rules of policies.
+    sandbox: Arc<Sandbox>,
     /// By uid: what this process said of an object that cannot be read, and of which generation.
     said: Mutex<HashMap<String, (i64, String)>>,
 }
 
 impl Acceptance {
     /// Writes with this writer.
-    pub(crate) fn new(writer: Writer, stores: Stores) -> Self {
+    pub(crate) fn new(writer: Writer, stores: Stores, sandbox: Arc<Sandbox>) -> Self {
         Self {
             writer,
             stores,
+            sandbox,
             said: Mutex::default(),
         }
     }
@@ -45,7 +49,13 @@ impl Acceptance {
     pub(crate) async fn policy(&self, object: &Guarded<ClusterPromotionPolicy>) {
         let readable = object.0.as_ref().ok();
         let before = readable.map(|policy| policy.status.clone().unwrap_or_default());
-        let problem = policy_fact(object).content.err();
+        let (sandbox, read) = (self.sandbox.clone(), object.clone());
+        // A process may have to be started to read the rules in Rego.
+        let fact = tokio::task::spawn_blocking(move || policy_fact(&read, &sandbox)).await;
+        let problem = match fact {
+            Ok(fact) => fact.content.err(),
+            Err(error) => Some(format!("it could not be read: {error}")),
+        };
         self.say(&self.stores.policies, object, before, problem)
             .await;
     }
@@ -249,7 +259,7 @@ mod tests {
             policies,
             ..fixtures::stores()
         };
-        let acceptance = Acceptance::new(Writer::new(client), stores);
+        let acceptance = Acceptance::new(Writer::new(client), stores, fixtures::sandbox());
         let count = || writes.lock().unwrap().len();
         hear(&acceptance, &mut cache, unreadable("1", 1, "bogus")).await;
         assert_eq!(count(), 1);
@@ -264,9 +274,34 @@ mod tests {
     #[tokio::test]
     async fn an_object_that_has_changed_meanwhile_is_left_to_its_own_event() {
         let (client, writes) = fixtures::agreeing();
-        let acceptance = Acceptance::new(Writer::new(client), fixtures::stores());
+        let acceptance =
+            Acceptance::new(Writer::new(client), fixtures::stores(), fixtures::sandbox());
         let object = serde_json::from_value(unreadable("1", 1, "bogus")).unwrap();
         acceptance.policy(&object).await;
         assert!(writes.lock().unwrap().is_empty(), "it is gone");
+    }
+
+    #[tokio::test]
+    async fn a_rule_that_cannot_be_read_is_said_with_its_place() {
+        let (client, writes) = fixtures::agreeing();
+        let (policies, mut cache) = store();
+        let stores = Stores {
+            policies,
+            ..fixtures::stores()
+        };
+        let acceptance = Acceptance::new(Writer::new(client), stores, fixtures::sandbox());
+        let mut policy = unreadable("1", 1, "bogus");
+        let rego = "package lockmaster\nallow if time.now_ns() > 0\n";
+        policy["spec"] = json!({"rules": [{"name": "late", "rego": rego}]});
+        hear(&acceptance, &mut cache, policy).await;
+        let writes = writes.lock().unwrap();
+        let [(_, _, body)] = writes.as_slice() else {
+            panic!("{writes:?}");
+        };
+        let ready = &body["status"]["conditions"][0];
+        assert_eq!(ready["status"], "False");
+        let message = ready["message"].as_str().unwrap();
+        let place = "spec.rules[late].rego: line 2, column 10: time.now_ns is refused";
+        assert!(message.contains(place), "{message}");
     }
 }

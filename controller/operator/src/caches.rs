@@ -98,7 +98,11 @@ impl Caches {
             revocations,
             namespaces,
         } = self.writers;
-        let acceptance = Acceptance::new(context.writer.clone(), self.stores);
+        let acceptance = Acceptance::new(
+            context.writer.clone(),
+            self.stores,
+            context.observer.sandbox.clone(),
+        );
         let news = News {
             waker: waker.clone(),
             context: context.clone(),

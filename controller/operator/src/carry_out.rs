@@ -237,6 +237,11 @@ pub(crate) async fn write_environment(
     object: &Environment,
     after: EnvironmentStatus,
 ) -> Result<Acted, Error> {
+    let before = object
+        .status
+        .as_ref()
+        .map(|status| status.concerns.as_slice());
+    let (before, concerns) = (before.unwrap_or_default(), after.concerns.clone());
     let written = context.writer.environment_status(object, after).await?;
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let name = object.metadata.name.as_deref().unwrap_or_default();
@@ -244,6 +249,7 @@ pub(crate) async fn write_environment(
         context
             .written
             .remember(Kind::Environment, namespace, name, version_of(stored));
+        context.events.concerned(object, before, &concerns);
     }))
 }
 

@@ -13,6 +13,7 @@ use crate::events::Events;
 use crate::fresh::Freshness;
 use crate::guard::GuardWatch;
 use crate::metrics::Metrics;
+use crate::reverify::Schedule;
 use crate::written::Written;
 
 /// Shared by all passes of this process.
@@ -37,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) failures: Failures,
     /// What the API server refused, by Environment.
     pub(crate) refusals: Refusals,
+    /// When what runs is verified again.
+    pub(crate) schedule: Schedule,
 }
 
 /// When each promotion was seen first by this process.

@@ -1,9 +1,12 @@
-//! Events: one for each change of a promotion's reason, for people who look with kubectl.
+//! Events: one for each change of a promotion's reason, and of what is held against what runs, for
+//! people who look with kubectl.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
-use lockmaster_api::Promotion;
+use lockmaster_api::{Environment, Promotion};
 use lockmaster_core::reason::Reason;
+use lockmaster_core::standing::Concern;
 use lockmaster_core::status::{PromotionStatus, State};
 
 /// Publishes Events, best effort: nothing depends on one.
@@ -44,13 +47,66 @@ impl Events {
             action: after.state.meaning().word.to_owned(),
             secondary: None,
         };
-        let (recorder, reference) = (self.recorder.clone(), promotion.object_ref(&()));
+        self.publish(event, promotion.object_ref(&()));
+    }
+
+    /// Publishes what is held against what runs in an Environment now and was not before, and what
+    /// is held no longer.
+    pub(crate) fn concerned(&self, environment: &Environment, before: &[Concern], now: &[Concern]) {
+        for (kind, concern) in news(before, now) {
+            tracing::warn!(
+                artifact = ?concern.artifact,
+                record = concern.record,
+                reason = %concern.reason,
+                over = kind == EventType::Normal,
+                why = concern.message,
+                "verified again"
+            );
+            let (reason, text) = match kind {
+                EventType::Warning => (concern.reason, concern.message.clone()),
+                EventType::Normal => {
+                    let Concern { record, reason, .. } = concern;
+                    let text = format!("{reason} is held no longer against what {record} proves");
+                    (Reason::NotRevoked, text)
+                }
+            };
+            let event = Event {
+                type_: kind,
+                reason: reason.to_string(),
+                note: Some(note(&text)),
+                action: "Verify".to_owned(),
+                secondary: None,
+            };
+            self.publish(event, environment.object_ref(&()));
+        }
+    }
+
+    fn publish(&self, event: Event, reference: ObjectReference) {
+        let recorder = self.recorder.clone();
         tokio::spawn(async move {
             if let Err(error) = recorder.publish(&event, &reference).await {
                 tracing::debug!(%error, "failed to publish an event");
             }
         });
     }
+}
+
+/// What is new in what is held against artifacts: a warning for what came, an all-clear for what went
+/// of artifacts that nothing else is held against.
+fn news<'a>(before: &'a [Concern], now: &'a [Concern]) -> Vec<(EventType, &'a Concern)> {
+    let same = |one: &Concern, other: &Concern| {
+        one.artifact == other.artifact && one.artifact_set == other.artifact_set
+    };
+    let came = now.iter().filter(|held| {
+        let known = |before: &Concern| same(before, held) && before.reason == held.reason;
+        !before.iter().any(known)
+    });
+    let went = before
+        .iter()
+        .filter(|before| !now.iter().any(|held| same(before, held)));
+    came.map(|held| (EventType::Warning, held))
+        .chain(went.map(|held| (EventType::Normal, held)))
+        .collect()
 }
 
 /// What makes an Event when it changes.
@@ -136,6 +192,36 @@ mod tests {
             Told::of(&missing) == Told::of(&reworded),
             "nothing that is in the way changed"
         );
+    }
+
+    #[test]
+    fn what_is_held_against_what_runs_is_told_once_and_its_end_too() {
+        let concern = |artifact: &str, set: &str, reason: &str| -> Concern {
+            let set = lockmaster_core::release::Digest::of(set.as_bytes());
+            serde_json::from_value(json!({
+                "artifact": artifact, "record": "prod-000001", "artifactSet": set,
+                "reason": reason, "message": "m", "eligible": true,
+                "since": "2026-11-24T10:00:00Z",
+            }))
+            .unwrap()
+        };
+        let told = |before: &[Concern], now: &[Concern]| -> Vec<String> {
+            let news = news(before, now).into_iter();
+            news.map(|(kind, held)| format!("{kind:?} {}", held.reason))
+                .collect()
+        };
+        let gone = concern("Running", "a", "ArtifactMissing");
+        let withdrawn = concern("Running", "a", "EvidenceWithdrawn");
+        let back = concern("KnownGood", "b", "ArtifactMissing");
+        let one = std::slice::from_ref(&gone);
+        assert_eq!(told(&[], one), ["Warning ArtifactMissing"]);
+        assert_eq!(told(one, one), [""; 0]);
+        let other = std::slice::from_ref(&withdrawn);
+        assert_eq!(told(one, other), ["Warning EvidenceWithdrawn"]);
+        assert_eq!(told(one, &[]), ["Normal ArtifactMissing"]);
+        let both = [gone.clone(), back];
+        assert_eq!(told(one, &both), ["Warning ArtifactMissing"]);
+        assert_eq!(told(one, &both).len(), 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use clap::Parser;
 use http::{Method, Request, Response};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::store;
@@ -15,7 +15,7 @@ use lockmaster_api::{Environment, Promotion, convert};
 use lockmaster_core::canonical::{self, Domain};
 use lockmaster_core::facts::{Facts, Observed};
 use lockmaster_core::record::{Content, Record};
-use lockmaster_core::release::Digest;
+use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_observe::evidence::EvidenceStore;
 use lockmaster_observe::observation::{Observation, Observer};
 use lockmaster_observe::pull_secrets::PullSecrets;
@@ -32,6 +32,7 @@ use crate::events::Events;
 use crate::fresh::Freshness;
 use crate::guard::GuardWatch;
 use crate::metrics::Metrics;
+use crate::reverify::Schedule;
 use crate::written::Written;
 
 /// Environment `shop/prod` that changes Deployment `checkout`.
@@ -61,6 +62,12 @@ pub(crate) fn promotion(name: &str) -> Promotion {
         "spec": {"release": "checkout-1.0.0", "environment": "prod"},
     }))
     .unwrap()
+}
+
+/// An image in a registry that nobody runs.
+pub(crate) fn image() -> ImageReference {
+    let text = format!("127.0.0.1:1/shop/checkout@{}", Digest::of(b"image"));
+    ImageReference::parse(&text).unwrap()
 }
 
 /// The first record of that Environment.
@@ -121,7 +128,10 @@ pub(crate) fn observation_with(promotions: &[&str]) -> Observation {
         records_problem: None,
         upstream: BTreeMap::new(),
         upstream_problems: BTreeMap::new(),
+        upstream_concerns: BTreeMap::new(),
+        ran: BTreeMap::new(),
         evidence: BTreeMap::new(),
+        rules: BTreeMap::new(),
     };
     Observation {
         environment: convert::environment(&environment()).unwrap(),
@@ -209,5 +219,14 @@ pub(crate) fn context(client: &Client, stores: Stores) -> Context {
         first_seen: FirstSeen::default(),
         failures: Failures::default(),
         refusals: Refusals::default(),
+        schedule: Schedule {
+            every: SignedDuration::from_hours(1),
+            started: Timestamp::UNIX_EPOCH,
+        },
     }
+}
+
+/// Reads rules in the process of the test: nobody started it so that it could be started again.
+pub(crate) fn sandbox() -> Arc<lockmaster_rego::Sandbox> {
+    Arc::new(lockmaster_rego::Sandbox::without_protection())
 }

@@ -120,7 +120,8 @@ impl Freshness {
     pub(crate) async fn holds(&self, seen: &Observation, stores: &Stores) -> Result<bool, Error> {
         let asked = Instant::now();
         let mut last = self.rules.lock().await;
-        let rules = last.read(asked, self.look()).await?;
+        // Five listings side by side are large.
+        let rules = last.read(asked, Box::pin(self.look())).await?;
         let decided: BTreeSet<Version> = seen
             .facts
             .policies

@@ -19,6 +19,7 @@ mod news;
 mod reconcile;
 mod registries;
 mod report;
+mod reverify;
 mod scrape;
 mod unplaced;
 mod wake;
@@ -31,8 +32,16 @@ use clap::Parser;
 
 use crate::args::Args;
 
+fn main() -> ExitCode {
+    // Rules in Rego are asked by this program once more, in a process that does nothing else.
+    if lockmaster_rego::is_child() {
+        return lockmaster_rego::serve();
+    }
+    operate()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn operate() -> ExitCode {
     let args = Args::parse();
     args::start_logging();
     match run(&args).await {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lockmaster_core::environment::Tier;
 use lockmaster_core::facts::Cause;
 use lockmaster_core::gate::GateReport;
+use lockmaster_core::reason::Reason;
 use lockmaster_core::record::Outcome;
 use lockmaster_core::status::State;
 use lockmaster_observe::evidence::FetchOutcome;
@@ -53,6 +54,14 @@ struct EnvironmentLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConcernLabels {
+    promotion_namespace: String,
+    product: String,
+    environment: String,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct GuardLabels {
     guard: String,
 }
@@ -73,6 +82,19 @@ pub(crate) struct Unfinished {
     pub(crate) state: State,
 }
 
+/// What is held against artifacts that run or would be gone back to, for counting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Namespace of the Environment.
+    pub(crate) namespace: String,
+    /// Its product.
+    pub(crate) product: String,
+    /// Its stage.
+    pub(crate) stage: String,
+    /// What it is.
+    pub(crate) reason: Reason,
+}
+
 /// What is counted at the moment of a scrape, because it is a state and not an event.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
@@ -82,6 +104,8 @@ pub(crate) struct Snapshot {
     pub(crate) windows: Vec<(String, bool)>,
     /// Per guard: whether it is proven.
     pub(crate) guards: Vec<(String, bool)>,
+    /// What is held against what runs.
+    pub(crate) concerns: Vec<Held>,
 }
 
 /// The metrics of this process.
@@ -93,6 +117,7 @@ pub(crate) struct Metrics {
     fetches: Family<FetchLabels, Histogram>,
     windows: Family<EnvironmentLabels, Gauge>,
     guards: Family<GuardLabels, Gauge>,
+    concerns: Family<ConcernLabels, Gauge>,
 }
 
 impl Metrics {
@@ -107,6 +132,7 @@ impl Metrics {
             fetches: Family::new_with_constructor(|| Histogram::new(FETCH_BUCKETS)),
             windows: Family::default(),
             guards: Family::default(),
+            concerns: Family::default(),
         };
         registry.register(
             "build",
@@ -143,6 +169,11 @@ impl Metrics {
             "approval_guard_ready",
             "Whether the guard is installed as shipped and was seen denying",
             metrics.guards.clone(),
+        );
+        registry.register(
+            "artifact_concerns",
+            "What verifying again holds against what runs and what would be gone back to",
+            metrics.concerns.clone(),
         );
         Self {
             registry: Mutex::new(registry),
@@ -190,12 +221,32 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    fn concerned(&self, concerns: Vec<Held>) {
+        self.concerns.clear();
+        for held in concerns {
+            let Held {
+                namespace,
+                product,
+                stage,
+                reason,
+            } = held;
+            let labels = ConcernLabels {
+                promotion_namespace: namespace,
+                product,
+                environment: stage,
+                reason: snake_case(reason.word()),
+            };
+            self.concerns.get_or_create(&labels).inc();
+        }
+    }
+
     /// The exposition in OpenMetrics text.
     pub(crate) fn render(&self, snapshot: Snapshot) -> Result<String, std::fmt::Error> {
         let Snapshot {
             promotions,
             windows,
             guards,
+            concerns,
         } = snapshot;
         self.promotions.clear();
         for Unfinished {
@@ -224,6 +275,7 @@ impl Metrics {
                 .get_or_create(&GuardLabels { guard })
                 .set(i64::from(ready));
         }
+        self.concerned(concerns);
         let mut text = String::new();
         encode(
             &mut text,
@@ -274,6 +326,27 @@ mod tests {
                 .unwrap()
                 .contains("awaiting_approval")
         );
+    }
+
+    #[test]
+    fn what_is_held_against_what_runs_is_counted_by_reason() {
+        let held = Held {
+            namespace: "shop".into(),
+            product: "checkout".into(),
+            stage: "prod".into(),
+            reason: Reason::EvidenceWithdrawn,
+        };
+        let metrics = Metrics::new();
+        let snapshot = Snapshot {
+            concerns: vec![held],
+            ..Snapshot::default()
+        };
+        let line = "lockmaster_artifact_concerns{promotion_namespace=\"shop\",product=\"checkout\",\
+                    environment=\"prod\",reason=\"evidence_withdrawn\"} 1";
+        let text = metrics.render(snapshot).unwrap();
+        assert!(text.contains(line), "{text}");
+        let text = metrics.render(Snapshot::default()).unwrap();
+        assert!(!text.contains("evidence_withdrawn"), "{text}");
     }
 
     #[test]

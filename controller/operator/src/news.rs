@@ -8,6 +8,7 @@ use lockmaster_api::{
     ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
     Revocation, TrustedRoot,
 };
+use lockmaster_core::release::ImageReference;
 use lockmaster_observe::stores::Guarded;
 
 use crate::acceptance::Acceptance;
@@ -156,15 +157,38 @@ impl News {
         self.context.observer.workloads.follow(&wanted);
     }
 
-    /// Keeps evidence only of images that some Release names.
+    /// Keeps evidence only of images that some Release names, or that run or would be gone back to.
     fn forget_unnamed(&self) {
         let releases = self.waker.stores.releases.state();
         let readable = releases.iter().filter_map(|object| object.0.as_ref().ok());
         let components = readable.flat_map(|release| &release.spec.components);
-        let named = components
-            .map(|component| component.image.clone())
-            .collect();
-        self.context.observer.evidence.forget(&named);
+        let named = components.map(|component| component.image.clone());
+        let kept = named.chain(self.running()).collect();
+        self.context.observer.evidence.forget(&kept);
+    }
+
+    /// The images that run or would be gone back to, as the records name them.
+    fn running(&self) -> Vec<ImageReference> {
+        let stores = &self.waker.stores;
+        let mut images = Vec::new();
+        for object in stores.readable_environments() {
+            let namespace = object.namespace().unwrap_or_default();
+            let status = object.0.as_ref().ok().and_then(|o| o.status.as_ref());
+            let ran = status.map(|status| [&status.current, &status.last_known_good]);
+            for running in ran.into_iter().flatten().flatten() {
+                let Some(record) = stores.record(&namespace, &running.record) else {
+                    continue;
+                };
+                let targets = record.0.as_ref().map(|record| &record.spec.content.targets);
+                images.extend(
+                    targets
+                        .into_iter()
+                        .flatten()
+                        .map(|target| target.to.clone()),
+                );
+            }
+        }
+        images
     }
 
     /// Forgets when a promotion was seen first, once it is finished or gone.

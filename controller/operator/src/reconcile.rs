@@ -19,6 +19,7 @@ use crate::carry_out::{Acted, carry_out, hold, write_environment};
 use crate::context::{Context, doubling};
 use crate::current::is_current;
 use crate::report::Reports;
+use crate::reverify::reverify;
 use crate::{fresh, report};
 
 /// Why a pass could not be finished.
@@ -63,7 +64,9 @@ pub(crate) async fn reconcile(
         step = tracing::field::Empty,
     );
     let key = format!("{namespace}/{name}");
-    let done = pass(object, readable, &context).instrument(span).await?;
+    let done = Box::pin(pass(object, readable, &context))
+        .instrument(span)
+        .await?;
     context.failures.reset(&key);
     Ok(done)
 }
@@ -87,14 +90,16 @@ async fn pass(
         say_unreadable(context, &seen, problem).await?;
         return Ok(Action::await_change());
     }
+    context.observer.ask_rules(&mut seen).await;
     let decision = decide(&seen.input());
     note(context, &seen, &decision);
+    let due = reverify(context, &seen, &decision);
     let acted = carry_out(context, &seen, &decision).await?;
     let reports = report::report(context, &seen, &decision.promotions).await?;
     if acted == Acted::Nothing {
         report_environment(context, &seen, &decision).await?;
     }
-    Ok(match (acted, reports, decision.next) {
+    Ok(match (acted, reports, decision.next.earlier(due)) {
         (Acted::Raced, ..) => Action::requeue(LOOK_AGAIN),
         // The deadline of the roll-out is kept all the same.
         (Acted::Refused { retry_at }, _, next) => match next.earlier(Some(retry_at)) {
@@ -152,8 +157,10 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
             .metrics
             .gates(&seen.environment.stage, &progress.gates);
         let unmet = progress.gates.iter().any(|gate| {
-            matches!(gate.name.as_str(), "signature" | "provenance" | "sbom")
-                && !gate.verdict.is_open()
+            matches!(
+                gate.name.as_str(),
+                "signature" | "provenance" | "sbom" | "rules"
+            ) && !gate.verdict.is_open()
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             let components = release.components.iter();

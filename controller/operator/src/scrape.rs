@@ -8,21 +8,32 @@ use lockmaster_core::status::PromotionStatus;
 use lockmaster_observe::stores::Stores;
 
 use crate::context::Context;
-use crate::metrics::{Snapshot, Unfinished};
+use crate::metrics::{Held, Snapshot, Unfinished};
 
 /// Counts what a scrape shows.
 pub(crate) fn snapshot(context: &Context) -> Snapshot {
     let stores = &context.observer.stores;
     let now = Timestamp::now();
     let mut windows = BTreeMap::new();
+    let mut concerns = Vec::new();
     for object in stores.readable_environments() {
         let Ok(environment) = &object.0 else { continue };
+        let stage = environment
+            .spec
+            .stage
+            .clone()
+            .unwrap_or_else(|| environment.name_any());
+        let held = environment
+            .status
+            .iter()
+            .flat_map(|status| &status.concerns);
+        concerns.extend(held.map(|concern| Held {
+            namespace: environment.namespace().unwrap_or_default(),
+            product: environment.spec.product.clone(),
+            stage: stage.clone(),
+            reason: concern.reason,
+        }));
         if let Some(open) = context.observer.window_open(environment, now) {
-            let stage = environment
-                .spec
-                .stage
-                .clone()
-                .unwrap_or_else(|| environment.name_any());
             *windows.entry(stage).or_default() |= open;
         }
     }
@@ -30,6 +41,7 @@ pub(crate) fn snapshot(context: &Context) -> Snapshot {
     Snapshot {
         promotions: unfinished(stores),
         windows: windows.into_iter().collect(),
+        concerns,
         guards: guards
             .map(|(guard, ready)| (guard.to_owned(), ready))
             .collect(),

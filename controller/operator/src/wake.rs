@@ -72,6 +72,19 @@ impl Waker {
         }
     }
 
+    fn running(&self, image: &ImageReference) {
+        for object in self.stores.readable_environments() {
+            let Ok(environment) = &object.0 else { continue };
+            let status = environment.status.iter();
+            let ran = status.flat_map(|status| [&status.current, &status.last_known_good]);
+            let mut components = ran.flatten().flat_map(|running| &running.components);
+            if components.any(|component| component.digest == *image.digest()) {
+                let namespace = object.namespace().unwrap_or_default();
+                self.environment(&namespace, &object.name_any());
+            }
+        }
+    }
+
     /// Every Promotion whose Environment is absent or unreadable.
     pub(crate) fn unplaced(&self) {
         for object in self.stores.promotions.state() {
@@ -97,6 +110,7 @@ impl Waker {
     pub(crate) fn environment_changed(&self, object: &Guarded<Environment>) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         self.environment(&namespace, &name);
+        self.after(&namespace, &name);
         if self.is_readable(&namespace, &name) {
             return;
         }
@@ -135,15 +149,20 @@ impl Waker {
         };
         let Some(recorded) = recorded else { return };
         self.environment(&namespace, recorded);
+        self.after(&namespace, recorded);
+    }
+
+    /// The Environments that come after this one.
+    fn after(&self, namespace: &str, name: &str) {
         for object in self.stores.readable_environments() {
             let Ok(environment) = &object.0 else { continue };
             let follows = environment
                 .spec
                 .after
                 .iter()
-                .any(|after| after.environment == recorded);
-            if follows && environment.namespace().as_deref() == Some(&namespace) {
-                self.environment(&namespace, &environment.name_any());
+                .any(|after| after.environment == name);
+            if follows && environment.namespace().as_deref() == Some(namespace) {
+                self.environment(namespace, &environment.name_any());
             }
         }
     }
@@ -160,8 +179,10 @@ impl Waker {
         }
     }
 
-    /// Something became known about an image: the promotions that would bring it.
+    /// Something became known about an image: the promotions that would bring it, and the
+    /// Environments where it runs or would be gone back to.
     pub(crate) fn evidence(&self, image: &ImageReference) {
+        self.running(image);
         for object in self.stores.releases.state() {
             let Ok(release) = &object.0 else { continue };
             if release
@@ -244,6 +265,34 @@ mod tests {
             "spec": {"outcome": "Perhaps"},
         });
         waker.record(&serde_json::from_value(record).unwrap());
+        assert_eq!(woken.try_recv().unwrap().name, "prod");
+        assert_eq!(woken.try_recv().unwrap().name, "after-prod");
+    }
+
+    #[test]
+    fn what_becomes_known_of_an_image_wakes_where_it_runs() {
+        let image = fixtures::image();
+        let mut running = environment();
+        running["status"] = json!({"current": {
+            "release": "checkout-1.0.0", "version": "1.0.0", "artifactSet": image.digest(),
+            "components": [{"component": "checkout", "digest": image.digest()}],
+            "since": "2026-11-24T10:00:00Z", "record": "prod-000001",
+        }});
+        let mut other = environment();
+        other["metadata"]["name"] = json!("other");
+        let (waker, mut woken, _unplaced) = waker(vec![running, other]);
+        waker.evidence(&image);
+        assert_eq!(woken.try_recv().unwrap().name, "prod");
+        assert!(woken.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_an_environment_says_wakes_those_after_it() {
+        let mut after = environment();
+        after["metadata"]["name"] = json!("after-prod");
+        after["spec"]["after"] = json!([{"environment": "prod"}]);
+        let (waker, mut woken, _unplaced) = waker(vec![environment(), after]);
+        waker.environment_changed(&serde_json::from_value(environment()).unwrap());
         assert_eq!(woken.try_recv().unwrap().name, "prod");
         assert_eq!(woken.try_recv().unwrap().name, "after-prod");
     }

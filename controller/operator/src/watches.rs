@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use kube::runtime::Controller;
 use kube::runtime::controller::Config;
 use lockmaster_observe::evidence::EvidenceStore;
@@ -25,6 +26,7 @@ use crate::fresh::Freshness;
 use crate::guard::GuardWatch;
 use crate::http::Listeners;
 use crate::metrics::Metrics;
+use crate::reverify::Schedule;
 use crate::scrape::snapshot;
 use crate::wake::{EnvironmentRef, PromotionRef, Waker};
 use crate::written::Written;
@@ -68,6 +70,10 @@ pub(crate) async fn run(args: &Args, clients: Clients, listeners: Listeners) -> 
         first_seen: FirstSeen::default(),
         failures: Failures::default(),
         refusals: Refusals::default(),
+        schedule: Schedule {
+            every: args.reverify_every.duration(),
+            started: Timestamp::now(),
+        },
     });
     let ready = Arc::new(AtomicBool::new(false));
     let scraped = context.clone();

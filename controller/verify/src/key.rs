@@ -4,6 +4,7 @@
 //! (RFC 5280 section 4.1.2.7) in PEM. P-521 is refused: no library used here verifies it.
 
 use lockmaster_core::evidence::{KeyId, PublicKey};
+use lockmaster_core::release::clip;
 use sigstore_crypto::{KeyAlgorithm, SigningScheme, VerificationKey, validate_raw_public_key};
 use sigstore_types::{DerPublicKey, SignatureBytes};
 use spki::der::asn1::{ObjectIdentifier, UintRef};
@@ -83,11 +84,12 @@ fn read_pem(pem: &str) -> Result<DerPublicKey, KeyError> {
     if pem.contains("-----BEGIN RSA PUBLIC KEY-----") {
         return refuse("found a PKCS #1 key: openssl rsa -RSAPublicKey_in -pubout converts it");
     }
-    DerPublicKey::from_pem(pem).map_err(|error| KeyError::Malformed(error.to_string()))
+    DerPublicKey::from_pem(pem).map_err(|error| KeyError::Malformed(clip(&error.to_string())))
 }
 
 fn accepted_algorithm(der: &DerPublicKey) -> Result<KeyAlgorithm, KeyError> {
-    let malformed = |error: String| KeyError::Malformed(error);
+    // Of what cannot be read the error may repeat any part.
+    let malformed = |error: String| KeyError::Malformed(clip(&error));
     let info = SubjectPublicKeyInfoRef::try_from(der.as_bytes())
         .map_err(|error| malformed(error.to_string()))?;
     if info

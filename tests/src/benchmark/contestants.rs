@@ -18,6 +18,7 @@ use lockmaster_observe::evidence::{Asker, EvidenceStore};
 use lockmaster_observe::observation::policy_content;
 use lockmaster_observe::pull_secrets::PullSecrets;
 use lockmaster_observe::registry::{Config, Registry, RegistryClient};
+use lockmaster_rego::Sandbox;
 use lockmaster_verify::parse_key;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -54,18 +55,10 @@ impl Lockmaster {
             .filter_map(|image| image.repository.split('/').next());
         let hosts: BTreeSet<&str> = hosts.collect();
         let client = RegistryClient::new(&Config {
-            registries: hosts
-                .into_iter()
-                .map(|host| Registry::plain_http(host))
-                .collect(),
+            registries: hosts.into_iter().map(Registry::plain_http).collect(),
             user_agent: "lockmaster-benchmark".to_owned(),
         })?;
-        // No Environment here names any, so that it is never asked.
-        let nowhere = "http://127.0.0.1:1"
-            .parse()
-            .context("failed to parse a URL")?;
-        let secrets = kube::Client::try_from(kube::Config::new(nowhere));
-        let secrets = PullSecrets::new(secrets.context("failed to make a client")?);
+        let secrets = no_pull_secrets()?;
         let (wake, told) = unbounded_channel();
         let snapshot = ready(key, images)?;
         Ok(Self {
@@ -193,7 +186,8 @@ fn ready(key: &Key, images: &[Image]) -> anyhow::Result<Snapshot> {
             source.image_repositories = named.collect();
             source.image_repositories.dedup();
         }
-        *content = policy_content(policy).map_err(|why| anyhow::anyhow!("{why}"))?;
+        *content = policy_content(policy, &Sandbox::without_protection())
+            .map_err(|why| anyhow::anyhow!("{why}"))?;
     }
     Ok(snapshot)
 }
@@ -273,4 +267,13 @@ impl Cosign {
         }
         Ok(())
     }
+}
+
+/// Pull secrets for a store whose askers name none, so that nobody is ever asked for one.
+pub(crate) fn no_pull_secrets() -> anyhow::Result<PullSecrets> {
+    let nowhere = "http://127.0.0.1:1"
+        .parse()
+        .context("failed to parse a URL")?;
+    let client = kube::Client::try_from(kube::Config::new(nowhere));
+    Ok(PullSecrets::new(client.context("failed to make a client")?))
 }

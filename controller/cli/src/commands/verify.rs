@@ -7,13 +7,14 @@ mod policy;
 
 use jiff::Timestamp;
 use lockmaster_core::facts::{Observed, TrustedRoots};
-use lockmaster_core::gate::{GateReport, Look, Verdict};
+use lockmaster_core::gate::{GateReport, Verdict, Want};
 use lockmaster_core::reason::Reason;
 use lockmaster_core::release::ImageReference;
 use lockmaster_observe::registry::Reach;
+use lockmaster_rego::Sandbox;
 use serde::Serialize;
 
-use self::case::Subjects;
+use self::case::{Seen, Subjects};
 use self::found::Found;
 use super::read_file;
 use crate::args::Verify;
@@ -22,7 +23,8 @@ use crate::output::{self, API_VERSION, Style};
 
 /// Runs it.
 pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
-    let policies = policy::parse(&read_file(&arguments.policy)?, &arguments.policy)?;
+    let sandbox = Sandbox::of_this_program();
+    let policies = policy::parse(&read_file(&arguments.policy)?, &arguments.policy, &sandbox)?;
     let release = match &arguments.release {
         Some(path) => Some(policy::release(&read_file(path)?, path)?),
         None => None,
@@ -40,15 +42,19 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
     }
     let now = Timestamp::now();
     let gates = loop {
-        let evidence = found.evidence.clone();
-        let (gates, looks) = subjects.gates(policies.clone(), roots.clone(), evidence, now);
-        if looks.is_empty() {
+        let seen = Seen {
+            trusted_roots: roots.clone(),
+            evidence: found.evidence.clone(),
+            now,
+        };
+        let (gates, wants) = subjects.gates(policies.clone(), seen, &sandbox);
+        if wants.is_empty() {
             break gates;
         }
-        for look in looks {
-            match look {
-                Look::Tags(image) => found.read(&image, Reach::Tags).await?,
-                Look::Children(index) => found.read_children(&index).await?,
+        for want in wants {
+            match want {
+                Want::Tags(image) => found.read(&image, Reach::Tags).await?,
+                Want::Children(index) => found.read_children(&index).await?,
             }
         }
     };

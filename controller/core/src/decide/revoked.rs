@@ -4,7 +4,7 @@ use super::Input;
 use crate::gate::Verdict;
 use crate::promotion::{Claim, IntentTarget};
 use crate::record::{Outcome, Record};
-use crate::release::{ComponentDigest, Digest, ImageReference};
+use crate::release::{ComponentDigest, ImageReference};
 use crate::revocation::{of_digest, of_record, of_reference};
 
 /// Why an attempt is not carried out any more: its artifact was revoked or, but for the way back,
@@ -79,17 +79,4 @@ fn ran(record: &Record, pair: &ComponentDigest) -> bool {
     let release = record.content.release.as_ref();
     record.content.outcome == Outcome::Succeeded
         && release.is_some_and(|release| release.components.contains(pair))
-}
-
-/// Whether a record of success may still be gone back to.
-pub(super) fn is_good(input: &Input<'_>, record: &Record) -> bool {
-    let all = &input.facts.revocations;
-    let namespace = &input.environment.namespace;
-    let digests = record.content.release.iter();
-    let mut digests = digests.flat_map(|release| &release.components);
-    let revoked = |component: &ComponentDigest| {
-        let digest: &Digest = &component.digest;
-        of_digest(all, digest).is_some()
-    };
-    !digests.any(revoked) && of_record(all, namespace, &record.object_name()).is_none()
 }

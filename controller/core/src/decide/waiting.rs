@@ -387,5 +387,5 @@ pub(super) fn is_pending(case: &Case<'_>) -> bool {
         .iter()
         .any(|seen| matches!(seen, Observed::Pending));
     let guard = matches!(case.facts.guard, Observed::Pending);
-    evidence || workloads || guard || !gates::looks(case).is_empty()
+    evidence || workloads || guard || !gates::wants(case).is_empty()
 }

@@ -7,7 +7,8 @@ mod signer;
 
 use crate::case::Case;
 use crate::evidence::{Bundle, Evidence};
-use crate::gate::{EvidenceReference, Finding};
+use crate::facts::{Cause, Observed, Unavailable, trusted_root};
+use crate::gate::{EvidenceReference, Finding, Want};
 use crate::policy::{IndexEvidence, PolicyContent};
 use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
@@ -86,10 +87,75 @@ fn ask(
         .unwrap_or_else(|| Finding::deny(Reason::ReleaseInvalid, "the Release has no component"))
 }
 
+/// What is attached to an image, or what to say while that cannot be seen.
+pub(super) fn seen<'a>(case: &Case<'a>, image: &ImageReference) -> Result<&'a Evidence, Finding> {
+    match case.facts.evidence.get(image) {
+        Some(Observed::Known(evidence)) => Ok(evidence),
+        Some(Observed::Unavailable(why)) => Err(unavailable(why)),
+        Some(Observed::Pending) => Err(pending(image)),
+        None => Err(Finding::deny(
+            Reason::SourceNotAllowed,
+            format!(
+                "{} is not asked for evidence: no policy gives it to product {} in \
+                 namespace {}",
+                image.repository(),
+                case.environment.product,
+                case.environment.namespace
+            ),
+        )),
+    }
+}
+
+fn pending(image: &ImageReference) -> Finding {
+    let text = format!("asking {} for it", image.registry());
+    Finding::unknown(Reason::EvidencePending, text)
+}
+
+/// What does not suffice says nothing yet while there are tags beside the image that were not read.
+pub(super) fn beside_tags(answer: Finding, image: &ImageReference, evidence: &Evidence) -> Finding {
+    match &evidence.tags {
+        _ if answer.verdict.is_open() => answer,
+        Observed::Known(()) => answer,
+        Observed::Unavailable(why) => unavailable(why),
+        Observed::Pending => pending(image).wanting(vec![Want::Tags(image.clone())]),
+    }
+}
+
+fn unavailable(why: &Unavailable) -> Finding {
+    let Unavailable { cause, message } = why;
+    match cause {
+        Cause::Unreachable | Cause::Forbidden | Cause::Untrustworthy => Finding::unknown(
+            Reason::RegistryUnavailable,
+            format!("{message}; it is asked again by itself"),
+        ),
+        Cause::Missing => Finding::hold(
+            Reason::ArtifactMissing,
+            format!("{message}; push the image, or name the digest that was pushed"),
+        ),
+        Cause::Truncated => Finding::unknown(
+            Reason::EvidenceTruncated,
+            format!("{message}; remove what does not belong there from the registry"),
+        ),
+    }
+}
+
 impl Question<'_> {
     /// Whether a bundle's statement is about this artifact.
     pub(super) fn is_about_subject(&self, bundle: &Bundle) -> bool {
         bundle.subjects.contains(&self.evidence.subject)
+    }
+
+    /// Whether everything that the policy trusts could be read.
+    pub(super) fn usable(&self) -> Result<(), Finding> {
+        let facts = &self.case.facts;
+        let mut named = self.content.policy.trusted_roots();
+        let unusable = named.find_map(|name| trusted_root(&facts.trusted_roots, name).err());
+        unusable.map_or(Ok(()), |problem| {
+            Err(Finding::deny(
+                Reason::TrustedRootInvalid,
+                format!("policy {} rests on it: {problem}", self.policy),
+            ))
+        })
     }
 
     /// Whether the bundle's own hint names a key of one of the authorities, or names none: then a

@@ -124,13 +124,21 @@ fn ready(case: &Case<'_>, target: &Reference, workload: &Workload) -> Finding {
             ),
         );
     }
-    let mut text = format!("{name}, container {}, consents", container.name);
-    let asks = |(_, content): &(_, &PolicyContent)| content.policy.uncovered_containers.is_some();
-    if !floating.is_empty() && case.policies.iter().any(asks) {
-        let floating = floating.join(", ");
-        text = format!("{text}; it has images that nobody pinned: {floating}");
-    }
+    let told = told(case, &floating);
+    let text = format!("{name}, container {}, consents{told}", container.name);
     Finding::pass(Reason::TargetReady, text)
+}
+
+/// What is said of floating images where a policy wants them told.
+fn told(case: &Case<'_>, floating: &[String]) -> String {
+    let asks = |(_, content): &(_, &PolicyContent)| content.policy.uncovered_containers.is_some();
+    if floating.is_empty() || !case.policies.iter().any(asks) {
+        return String::new();
+    }
+    format!(
+        "; it has images that nobody pinned: {}",
+        floating.join(", ")
+    )
 }
 
 /// The containers of the workload, init containers included, that no target of the Environment sets

@@ -6,6 +6,7 @@ use crate::reason::Reason;
 use crate::record::Outcome;
 use crate::release::Digest;
 use crate::revocation::of_record;
+use crate::standing::Concern;
 
 /// See the module.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ fn came_through(case: &Case<'_>, name: &str, set: &Digest) -> Finding {
         .find(|record| record.content.is_about(set));
     match newest {
         Some(record) if record.content.outcome == Outcome::Succeeded => {
-            counts(case, name, &record.object_name())
+            counts(case, name, set, &record.object_name())
         }
         Some(record) => Finding::hold(
             Reason::NotInUpstream,
@@ -96,20 +97,33 @@ fn came_through(case: &Case<'_>, name: &str, set: &Digest) -> Finding {
 }
 
 /// The record of success there, unless it proves nothing any more.
-fn counts(case: &Case<'_>, name: &str, record: &str) -> Finding {
+fn counts(case: &Case<'_>, name: &str, set: &Digest, record: &str) -> Finding {
     let namespace = &case.environment.namespace;
-    let Some(revoked) = of_record(&case.facts.revocations, namespace, record) else {
-        return Finding::pass(
-            Reason::SameArtifactsVerified,
-            format!("the same artifacts succeeded in {name} ({record})"),
+    let refused = |why: String| {
+        let text = format!(
+            "the same artifacts succeeded in {name}, but {why}; promote another version there first"
         );
+        Finding::deny(Reason::Revoked, text)
     };
-    Finding::deny(
-        Reason::Revoked,
-        format!(
-            "the same artifacts succeeded in {name}, but its record {record} is revoked by {revoked}; \
-             promote another version there first"
-        ),
+    if let Some(revoked) = of_record(&case.facts.revocations, namespace, record) {
+        return refused(format!("its record {record} is revoked by {revoked}"));
+    }
+    let mut concerns = case.facts.upstream_concerns.get(name).into_iter().flatten();
+    if let Some(concern) = concerns.find(|held| held.artifact_set == *set && !held.eligible) {
+        let Concern {
+            reason,
+            message,
+            since,
+            ..
+        } = concern;
+        let what = concern.artifact.words();
+        return refused(format!(
+            "verifying again {what} there says {reason} since {since}: {message}"
+        ));
+    }
+    Finding::pass(
+        Reason::SameArtifactsVerified,
+        format!("the same artifacts succeeded in {name} ({record})"),
     )
 }
 

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EvidenceRules, KeyText, Keyless, Policy, SignatureRule};
+use super::{EvidenceRules, KeyText, Keyless, Policy, RegoRule, SignatureRule};
+use crate::rules::{REGO_LIMIT, RULES_LIMIT};
 
 impl Policy {
     /// The names that the policy uses but does not define, or defines twice, and rules that
@@ -35,12 +36,37 @@ impl Policy {
                 ));
             }
         }
-        if self.evidence.asks() && self.sources.is_empty() {
+        found.extend(self.rules_of_the_wrong_size());
+        if self.asks() && self.sources.is_empty() {
             found.push(
                 "spec.sources: evidence is asked for, so say which namespaces may use which image \
                  repositories"
                     .into(),
             );
+        }
+        found
+    }
+
+    /// Rules that cannot be told apart, and rules beyond the limits; whether one can be read is for
+    /// whoever reads Rego.
+    fn rules_of_the_wrong_size(&self) -> Vec<String> {
+        let mut found: Vec<String> = repeated(self.rules.iter().map(|rule| rule.name.as_str()))
+            .into_iter()
+            .map(|name| format!("spec.rules: the name \"{name}\" stands twice"))
+            .collect();
+        if self.rules.len() > RULES_LIMIT {
+            let count = self.rules.len();
+            found.push(format!(
+                "spec.rules: {count} rules, and at most {RULES_LIMIT} are asked"
+            ));
+        }
+        for RegoRule { name, rego } in &self.rules {
+            let size = rego.chars().count();
+            if size > REGO_LIMIT {
+                found.push(format!(
+                    "spec.rules[{name}].rego: {size} characters, and at most {REGO_LIMIT} are read"
+                ));
+            }
         }
         found
     }
@@ -135,6 +161,31 @@ mod tests {
         assert!(found.contains("no authority is called \"ci\""), "{found}");
         assert!(found.contains("can never be met"), "{found}");
         assert!(found.contains("spec.sources"), "{found}");
+    }
+
+    #[test]
+    fn rules_have_names_of_their_own_and_a_size() {
+        let rule = |name: &str, length| RegoRule {
+            name: name.into(),
+            rego: "x".repeat(length),
+        };
+        let found = |rules: Vec<RegoRule>| {
+            let policy = Policy {
+                rules,
+                ..Policy::default()
+            };
+            policy.contradictions().join("\n")
+        };
+        assert_eq!(found(vec![rule("a", REGO_LIMIT), rule("b", 1)]), "");
+        let twice = found(vec![rule("a", 1), rule("a", 2)]);
+        assert!(twice.contains("\"a\" stands twice"), "{twice}");
+        let long = found(vec![rule("a", REGO_LIMIT + 1)]);
+        assert!(
+            long.contains("spec.rules[a].rego: 32769 characters"),
+            "{long}"
+        );
+        let many = found((0..17).map(|n| rule(&n.to_string(), 1)).collect());
+        assert!(many.contains("17 rules"), "{many}");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use lockmaster_core::evidence::{Anchor, AnchorId, Bundle, Child, Evidence, Form};
-use lockmaster_core::facts::{Observed, Unavailable};
+use lockmaster_core::facts::{Look, Observed, Unavailable};
 use lockmaster_core::release::Digest;
 use lockmaster_verify::{Subject, Trust};
 
@@ -17,6 +18,8 @@ pub(super) struct Judged {
     pub(super) id: Digest,
     pub(super) bundle: Bundle,
     pub(super) tried: BTreeSet<AnchorId>,
+    /// The registry listed it once, and not any more when it was asked last.
+    pub(super) withdrawn: bool,
 }
 
 /// What a look that succeeded found, and where it looked.
@@ -59,7 +62,14 @@ pub(super) struct Entry {
     asked_at: Option<Instant>,
     running: Option<Running>,
     delay: Option<Duration>,
+    /// It runs or would be gone back to: what was seen once is kept.
+    kept: bool,
+    /// When it was verified again last.
+    verified_at: Option<Timestamp>,
 }
+
+/// Manifests that are remembered of one image: what one look finds, and as much of what is gone.
+const PLACES_LIMIT: usize = 256;
 
 /// Who has not asked for this long asks no more, or asks with other pull secrets.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
@@ -109,6 +119,24 @@ impl Entry {
     pub(super) fn is_abandoned(&self) -> bool {
         let lately = |at: Instant| at.elapsed() < ABANDONED_AFTER;
         self.running.is_none() && !self.asked_at.is_some_and(lately)
+    }
+
+    /// Lets facts stay when the registry lists them no longer.
+    pub(super) fn keep(&mut self) {
+        self.kept = true;
+    }
+
+    /// Notes that it is verified again now.
+    pub(super) fn looked(&mut self, now: Timestamp) {
+        self.verified_at = Some(now);
+    }
+
+    pub(super) fn last_look(&self) -> Look {
+        let failure = self.failure.as_ref();
+        Look {
+            at: self.verified_at,
+            problem: failure.map(|failure| failure.unavailable.clone()),
+        }
     }
 
     /// Whether a look has ended, well or not.
@@ -162,6 +190,8 @@ impl Entry {
                 _ => Observed::Pending,
             };
         }
+        let withdrawn = facts.iter().filter(|one| one.withdrawn);
+        let withdrawn = withdrawn.map(|one| one.bundle.digest.clone()).collect();
         let bundles = facts.iter().map(|one| {
             let mut bundle = one.bundle.clone();
             bundle
@@ -177,6 +207,7 @@ impl Entry {
             form: seen.form.clone(),
             bundles: bundles.collect(),
             tags: self.tags(seen.reach),
+            withdrawn,
         })
     }
 
@@ -200,12 +231,38 @@ impl Entry {
                     anchors,
                 });
             }
-            Ok(seen) => {
+            Ok(mut seen) => {
+                self.keep_withdrawn(&mut seen, anchors);
                 if self.facts.as_ref().map(digests) != Some(digests(&seen)) {
                     // Something was pushed, and more may follow soon.
                     self.delay = None;
                 }
                 (self.facts, self.failure) = (Some(seen), None);
+            }
+        }
+    }
+
+    /// Adds what is known of this image and was not listed now. Its bytes may be gone, so that under
+    /// anchors that were not asked about before it counts as not verifying, unless they are in memory.
+    fn keep_withdrawn(&self, seen: &mut Seen, anchors: &[Anchor]) {
+        let Some(before) = self.facts.as_ref().filter(|_| self.kept) else {
+            return;
+        };
+        let listed: BTreeSet<Digest> = seen.judged.iter().map(|one| one.id.clone()).collect();
+        let known = before.judged.iter();
+        let lost: Vec<_> = known.filter(|one| !listed.contains(&one.id)).collect();
+        if lost.is_empty() {
+            return;
+        }
+        for one in lost {
+            let mut one = one.clone();
+            one.tried.extend(anchors.iter().map(Anchor::id));
+            one.withdrawn = true;
+            seen.judged.push(one);
+        }
+        for place in &before.places {
+            if seen.places.len() < PLACES_LIMIT && !seen.places.contains(place) {
+                seen.places.push(place.clone());
             }
         }
     }
@@ -269,6 +326,7 @@ pub(super) fn judge_all(
             return Err(JudgeError::Deadline(limit));
         }
         let before = known.remove(&candidate.id);
+        let withdrawn = before.as_ref().is_some_and(|one| one.withdrawn);
         let tried = before
             .as_ref()
             .map(|one| one.tried.clone())
@@ -300,6 +358,7 @@ pub(super) fn judge_all(
             id: candidate.id.clone(),
             bundle,
             tried: all,
+            withdrawn,
         })
     });
     judged.collect()

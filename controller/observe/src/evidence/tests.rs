@@ -11,10 +11,11 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use lockmaster_core::evidence::{
     Anchor, COSIGN_SIGN, Content, Evidence, Form, PublicKey, Verified,
 };
-use lockmaster_core::facts::{Cause, Observed, Unavailable};
+use lockmaster_core::facts::{Cause, Look, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
 use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
@@ -27,6 +28,7 @@ use crate::pull_secrets::tests::api_server;
 use crate::registry::Reach;
 use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
 
+mod again;
 mod reach;
 
 /// What a signature by the anchor's key shows.

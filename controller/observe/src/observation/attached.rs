@@ -7,7 +7,7 @@ use lockmaster_core::case::{Case, matching, needs};
 use lockmaster_core::decide::Input;
 use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Facts, Observed};
-use lockmaster_core::gate::Look;
+use lockmaster_core::gate::Want;
 use lockmaster_core::release::ImageReference;
 use lockmaster_core::{environment, gates, promotion};
 
@@ -16,9 +16,10 @@ use crate::evidence::Asker;
 
 /// What is known of an index lets the gates ask for its images, and that lets them ask for tags
 /// beside those: nothing is further away.
-const ROUNDS: usize = 2;
+pub(crate) const ROUNDS: usize = 2;
 
-type Anchors = BTreeMap<ImageReference, Vec<Anchor>>;
+/// What each image is judged under.
+pub(crate) type Anchors = BTreeMap<ImageReference, Vec<Anchor>>;
 
 impl Observer {
     /// Reads what is known, and lets be looked up what the gates would otherwise take for absent:
@@ -41,14 +42,14 @@ impl Observer {
                 now,
             };
             let cases = promotions.iter().map(|one| Case::new(one, &input));
-            let looks: BTreeSet<Look> = cases.flat_map(|case| gates::looks(&case)).collect();
-            if looks.is_empty() {
+            let wants: BTreeSet<Want> = cases.flat_map(|case| gates::wants(&case)).collect();
+            if wants.is_empty() {
                 break;
             }
-            for look in looks {
-                match look {
-                    Look::Tags(image) => self.evidence.read_tags(&image, &asker),
-                    Look::Children(index) => {
+            for want in wants {
+                match want {
+                    Want::Tags(image) => self.evidence.read_tags(&image, &asker),
+                    Want::Children(index) => {
                         let anchors = anchors.get(&index).map_or(&[][..], Vec::as_slice);
                         self.add_children(facts, &index, &asker, anchors);
                     }
@@ -64,15 +65,21 @@ impl Observer {
         asker: &Asker,
         anchors: &[Anchor],
     ) {
-        let known = facts.evidence.get(index).and_then(Observed::known);
-        let children = known.map_or(&[][..], |index| index.form.children());
-        let children: Vec<_> = children.iter().map(|child| child.digest.clone()).collect();
-        for digest in children {
-            let image = index.with_digest(digest);
+        for image in children(facts, index) {
             let seen = facts.evidence.entry(image.clone());
             seen.or_insert_with(|| self.evidence.read(&image, asker, anchors));
         }
     }
+}
+
+/// The images of an index that was read.
+pub(crate) fn children(facts: &Facts, index: &ImageReference) -> Vec<ImageReference> {
+    let known = facts.evidence.get(index).and_then(Observed::known);
+    let children = known.map_or(&[][..], |index| index.form.children());
+    children
+        .iter()
+        .map(|child| index.with_digest(child.digest.clone()))
+        .collect()
 }
 
 /// The images that are looked up, and what each is judged under: two releases may name one image and

@@ -169,3 +169,71 @@ async fn finished_promotions_are_neither_looked_at_nor_remembered() {
     assert_eq!(seen.promotions.len(), 1);
     assert_eq!(*asked.borrow(), ["new-uid"]);
 }
+
+/// A policy with one rule, for every Environment.
+fn ruling(rego: &str) -> Value {
+    json!({
+        "apiVersion": "lockmaster.dev/v1alpha1", "kind": "ClusterPromotionPolicy",
+        "metadata": {"name": "all", "uid": "all-uid", "generation": 1},
+        "spec": {"rules": [{"name": "any", "rego": format!("package lockmaster\n{rego}\n")}]},
+    })
+}
+
+/// Caches with one promotion of `checkout-1.0.0`, and a policy with this rule.
+fn ruled(rego: &str) -> Observer {
+    let mut observer = observer(vec![promotion("p")]);
+    observer.sandbox = Arc::new(Sandbox::without_protection());
+    let (policies, mut writer): (_, Writer<Guarded<ClusterPromotionPolicy>>) = store();
+    writer.apply_watcher_event(&Event::Apply(serde_json::from_value(ruling(rego)).unwrap()));
+    let (releases, mut writer): (_, Writer<Guarded<lockmaster_api::Release>>) = store();
+    let release = json!({
+        "apiVersion": "lockmaster.dev/v1alpha1", "kind": "Release",
+        "metadata": {"name": "checkout-1.0.0", "namespace": "shop"},
+        "spec": {
+            "product": "checkout", "version": "1.0.0",
+            "components": [{
+                "image": format!("registry.example/shop/checkout@{}", Digest::of(b"i")),
+            }],
+        },
+    });
+    writer.apply_watcher_event(&Event::Apply(serde_json::from_value(release).unwrap()));
+    let (namespaces, mut writer) = store();
+    let namespace = json!({"metadata": {"name": "shop"}});
+    writer.apply_watcher_event(&Event::Apply(serde_json::from_value(namespace).unwrap()));
+    (observer.stores.policies, observer.stores.releases) = (policies, releases);
+    observer.stores.namespaces = namespaces;
+    observer
+}
+
+#[tokio::test]
+async fn rules_are_asked_about_what_was_seen() {
+    let look = async |rego: &str| {
+        let observer = ruled(rego);
+        let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
+        assert!(seen.facts.rules.is_empty());
+        observer.ask_rules(&mut seen).await;
+        let decision = lockmaster_core::decide::decide(&seen.input());
+        let mut gates = decision.promotions[0].gates.iter();
+        gates.find(|gate| gate.name == "rules").unwrap().clone()
+    };
+    let gate = look("allow if input.release.version == \"1.0.0\"").await;
+    assert_eq!(gate.message, "allowed by any of policy all");
+    let gate = look("allow if input.release.version == \"2.0.0\"").await;
+    assert!(gate.message.contains("no value"), "{}", gate.message);
+    let gate = look("default allow := false\ndeny contains input.component.repository").await;
+    let expect = "denies checkout: registry.example/shop/checkout";
+    assert!(gate.message.contains(expect), "{}", gate.message);
+}
+
+#[tokio::test]
+async fn a_rule_that_cannot_be_read_makes_its_policy_invalid() {
+    let problem = |rego: &str| ruled(rego).policies().remove(0).content.unwrap_err();
+    let expect = "spec.rules[any].rego: line 2, column 9: expecting expression";
+    assert_eq!(problem("allow = = true"), expect);
+    let sends = problem("allow if http.send({})");
+    assert!(
+        sends.contains("line 2, column 10: http.send is refused"),
+        "{sends}"
+    );
+    assert!(ruled("allow := true").policies().remove(0).content.is_ok());
+}

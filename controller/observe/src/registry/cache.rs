@@ -84,7 +84,7 @@ impl Cache {
         self.entries.insert(key, (cached, self.clock));
     }
 
-    fn remove(&mut self, key: &CacheKey) {
+    pub(super) fn remove(&mut self, key: &CacheKey) {
         if let Some((cached, used)) = self.entries.remove(key) {
             self.order.remove(&used);
             self.used = self.used.saturating_sub(size(&cached));

@@ -104,6 +104,17 @@ impl Visit<'_> {
             .map_err(|problem| problem.reading(self.name("the manifest")))
     }
 
+    /// Asks the registry itself for the subject, where that may have come from a mirror.
+    pub(super) async fn confirm(&self) -> Result<(), FetchError> {
+        let read = async {
+            let url = self.url(&format!("manifests/{}", self.image.digest()))?;
+            let request = self.request(url, SUBJECT.accept, SUBJECT.limit, Kind::Manifest);
+            self.inner.transport.confirm(&request).await
+        };
+        read.await
+            .map_err(|problem: Problem| problem.reading(self.name("the manifest")))
+    }
+
     /// The referrers, with their layers that are bundles.
     async fn carriers(&self, all: Vec<Descriptor>) -> Result<Vec<(Place, Vec<Layer>)>, FetchError> {
         let referrers = document::carriers(all);

@@ -2,12 +2,11 @@
 //!
 //! Each list is a hint. One that is too long, or cannot be read, fails the look.
 
-use reqwest::Url;
-
 use super::Reach;
 use super::answer::Outcome;
 use super::discovery::Visit;
 use super::document::{self, ACCEPT_INDEX, Descriptor, Document};
+use super::link::{next_link, same_host};
 use super::problem::{FetchError, Problem};
 
 /// Pages of referrers that are read (`Link`, distribution specification 1.1).
@@ -73,6 +72,7 @@ impl Visit<'_> {
                 .reading(self.name("the referrers")));
             }
             Listed::NotFound { .. } => {
+                self.confirm().await?;
                 self.inner
                     .remember_no_referrers(self.credentials.identity(), self.image);
                 if tag.is_none() {
@@ -141,48 +141,4 @@ pub(super) fn limit_referrers<T>(found: &[T]) -> Result<(), Problem> {
         });
     }
     Ok(())
-}
-
-/// The target of `rel="next"` (RFC 8288).
-fn next_link(header: &str) -> Option<&str> {
-    header.split(',').find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let next = parameters
-            .split(';')
-            .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"));
-        next.then_some(target)
-    })
-}
-
-fn same_host(at: &Url, link: &str) -> Result<Url, Problem> {
-    let next = at.join(link).ok().filter(|next| {
-        next.origin() == at.origin() && next.username().is_empty() && next.password().is_none()
-    });
-    next.ok_or_else(|| Problem::Redirect("the registry's next page is on another host".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_link_is_found_and_stays_on_the_host() {
-        assert_eq!(next_link("</v2/a?n=1>; rel=\"next\""), Some("/v2/a?n=1"));
-        assert_eq!(next_link("<a>; rel=\"prev\", <b>;rel=next"), Some("b"));
-        assert_eq!(next_link("nothing"), None);
-        let at = Url::parse("https://registry.example/v2/a/referrers/x").unwrap();
-        assert_eq!(
-            same_host(&at, "/v2/next").unwrap().as_str(),
-            "https://registry.example/v2/next"
-        );
-        for foreign in [
-            "https://evil.example/v2/next",
-            "http://registry.example/v2/next",
-            "//evil.example/v2",
-            "https://registry.example:444/v2",
-            "https://me:x@registry.example/v2",
-        ] {
-            assert!(same_host(&at, foreign).is_err(), "{foreign}");
-        }
-    }
 }

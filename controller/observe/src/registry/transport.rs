@@ -132,6 +132,26 @@ impl Transport {
         }
     }
 
+    /// Whether the registry itself has an image that a mirror may have sent: only then does its 404
+    /// for a list say anything about the list.
+    pub(super) async fn confirm(&self, request: &Request<'_>) -> Result<(), Problem> {
+        let site = self.sites.site(request.image.registry())?;
+        if site.mirrors.is_empty() {
+            return Ok(());
+        }
+        let length = |answer: Answer| Ok(answer.body.len());
+        match self
+            .ask(&site.origin, request, self.attempts(), None, &length)
+            .await?
+        {
+            Outcome::Missing { .. } => Err(Problem::Missing),
+            Outcome::Found(length) => {
+                request.budget.give_back(length);
+                Ok(())
+            }
+        }
+    }
+
     fn attempts(&self) -> Attempts {
         Attempts::new(self.pause)
     }

@@ -114,6 +114,19 @@ fn what_is_refused_says_what_to_do() {
     );
 }
 
+/// Found by the fuzz target `public_key`.
+#[test]
+fn what_is_said_of_an_unreadable_key_is_short_and_shows_no_line_of_it() {
+    let line = "A".repeat(64);
+    let block = format!(
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END \n{}",
+        [&*line; 40].join("\n")
+    );
+    let problem = parse_key(&block).unwrap_err().to_string();
+    assert!(problem.len() < 400, "{problem}");
+    assert!(!problem.contains('\n'), "{problem}");
+}
+
 #[test]
 fn a_key_under_a_name_that_is_not_its_own_verifies_nothing() {
     let (mut ours, theirs) = (Signer::p256(), Signer::p256());

@@ -97,6 +97,7 @@ fn evidence(arguments: &Init, pem: &str) -> ClusterPromotionPolicy {
         },
         approvals: vec![],
         windows: vec![],
+        rules: vec![],
         uncovered_containers: None,
     };
     // One for the namespace: with one for each product, each would refuse all the others. Another
@@ -116,6 +117,7 @@ fn production(arguments: &Init, windows: Vec<String>) -> ClusterPromotionPolicy 
             min: 1,
         }],
         windows,
+        rules: vec![],
         uncovered_containers: None,
     };
     policy(format!("{}-production", arguments.namespace), spec)

@@ -9,23 +9,35 @@ use lockmaster_core::decide::Input;
 use lockmaster_core::environment::{Environment, Span, Tier};
 use lockmaster_core::evidence::{Anchor, Evidence};
 use lockmaster_core::facts::{Facts, Observed, TrustedRoots};
-use lockmaster_core::gate::{GateReport, Look, evaluate};
+use lockmaster_core::gate::{GateReport, Want, evaluate};
 use lockmaster_core::gates;
 use lockmaster_core::policy::{Match, PolicyContent, PolicyFact};
 use lockmaster_core::promotion::{Action, Memory, Promotion, Request};
 use lockmaster_core::release::{Component, ImageReference, Release, Source, Version};
+use lockmaster_rego::Sandbox;
 
 use crate::args::Verify;
 use crate::failure::Failure;
 
-/// The gates that judge evidence.
-const GATES: [&str; 3] = ["signature", "provenance", "sbom"];
+/// The gates that judge an image by what is attached to it.
+const GATES: [&str; 4] = ["signature", "provenance", "sbom", "rules"];
 
 /// What is judged.
 #[derive(Debug)]
 pub(super) struct Subjects {
     namespace: String,
+    tier: Tier,
     release: Release,
+}
+
+/// What was looked up for it.
+pub(super) struct Seen {
+    /// What authorities rest on.
+    pub(super) trusted_roots: TrustedRoots,
+    /// What is attached to the image, where it was asked for, and to its images.
+    pub(super) evidence: BTreeMap<ImageReference, Observed<Evidence>>,
+    /// When.
+    pub(super) now: Timestamp,
 }
 
 impl Subjects {
@@ -36,11 +48,14 @@ impl Subjects {
         release: Option<Release>,
     ) -> Result<Self, Failure> {
         let compares = arguments.repository.is_some() || release.is_some();
-        let asks = readable(policies).any(|content| !content.policy.evidence.provenance.is_empty());
+        let asks = readable(policies).any(|content| {
+            let policy = &content.policy;
+            !policy.evidence.provenance.is_empty() || !policy.rules.is_empty()
+        });
         if asks && !compares {
             return Err(Failure::usage(
-                "the policy asks for provenance: say what it must name, with --release FILE or \
-                 with --repository, --commit and --version",
+                "the policy asks for provenance or has rules: say which release is meant, with \
+                 --release FILE or with --repository, --commit and --version",
             ));
         }
         let release = match release {
@@ -49,6 +64,7 @@ impl Subjects {
         };
         Ok(Self {
             namespace: namespace(arguments, policies)?,
+            tier: tier(policies),
             release,
         })
     }
@@ -76,18 +92,23 @@ impl Subjects {
         needs(&self.environment(), &self.release, &pairs, roots)
     }
 
-    /// What the evidence gates say, and what must be read before they can say more.
+    /// What these gates say, and what must be read before they can say more. Rules in Rego are asked
+    /// first.
     pub(super) fn gates(
         &self,
         policies: Vec<PolicyFact>,
-        trusted_roots: TrustedRoots,
-        evidence: BTreeMap<ImageReference, Observed<Evidence>>,
-        now: Timestamp,
-    ) -> (Vec<GateReport>, BTreeSet<Look>) {
+        seen: Seen,
+        sandbox: &Sandbox,
+    ) -> (Vec<GateReport>, BTreeSet<Want>) {
+        let Seen {
+            trusted_roots,
+            evidence,
+            now,
+        } = seen;
         let environment = self.environment();
         let promotion = self.promotion();
         let release = self.release.clone();
-        let facts = Facts {
+        let mut facts = Facts {
             cluster: String::new(),
             guard: Observed::Pending,
             namespaces: BTreeMap::from([(self.namespace.clone(), BTreeMap::new())]),
@@ -102,9 +123,21 @@ impl Subjects {
             records_problem: None,
             upstream: BTreeMap::new(),
             upstream_problems: BTreeMap::new(),
+            upstream_concerns: BTreeMap::new(),
+            ran: BTreeMap::new(),
             evidence,
+            rules: BTreeMap::new(),
         };
         let promotions = [promotion];
+        let questions = gates::rule_questions(&Input {
+            promotions: &promotions,
+            environment: &environment,
+            facts: &facts,
+            now,
+        });
+        if !questions.is_empty() {
+            facts.rules = sandbox.ask(questions);
+        }
         let input = Input {
             promotions: &promotions,
             environment: &environment,
@@ -117,7 +150,7 @@ impl Subjects {
             .iter()
             .filter(|gate| GATES.contains(&gate.name()))
             .map(|gate| evaluate(*gate, &case));
-        (reports.collect(), gates::looks(&case))
+        (reports.collect(), gates::wants(&case))
     }
 
     fn environment(&self) -> Environment {
@@ -128,13 +161,15 @@ impl Subjects {
             generation: 1,
             product: self.release.product.clone(),
             stage: String::new(),
-            tier: Tier::Development,
+            tier: self.tier,
             after: Vec::new(),
             targets: Vec::new(),
             deadline: Span::seconds(1),
             automatic_rollback: false,
             pull_secrets: Vec::new(),
             active: None,
+            concerns: vec![],
+            reverify_at: None,
         }
     }
 
@@ -220,6 +255,12 @@ fn of_flags(arguments: &Verify) -> Result<Release, Failure> {
     })
 }
 
+/// The highest tier that the policies are for: what a rule is told, since there is no Environment.
+fn tier(policies: &[PolicyFact]) -> Tier {
+    let tiers = readable(policies).flat_map(|content| &content.policy.matches.tiers);
+    tiers.max().copied().unwrap_or(Tier::Production)
+}
+
 /// The namespace given, or the only one that the policies name.
 fn namespace(arguments: &Verify, policies: &[PolicyFact]) -> Result<String, Failure> {
     if let Some(namespace) = &arguments.namespace {
@@ -232,6 +273,9 @@ fn namespace(arguments: &Verify, policies: &[PolicyFact]) -> Result<String, Fail
     let listed: Vec<_> = listed.into_iter().collect();
     match listed.as_slice() {
         [only] => Ok((*only).clone()),
+        [] => Err(Failure::usage(
+            "the policy's sources name no namespace; say which one counts, with -n",
+        )),
         several => {
             let names: Vec<_> = several.iter().map(|name| name.as_str()).collect();
             Err(Failure::usage(format!(
@@ -244,10 +288,9 @@ fn namespace(arguments: &Verify, policies: &[PolicyFact]) -> Result<String, Fail
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use clap::Parser as _;
     use lockmaster_core::facts::{Cause, Unavailable};
+    use lockmaster_core::gate::Verdict;
     use lockmaster_core::reason::Reason;
 
     use super::super::policy::{self, tests::POLICY};
@@ -272,11 +315,25 @@ mod tests {
     }
 
     fn policies(text: &str) -> Vec<PolicyFact> {
-        policy::parse(text, Path::new("policy.yaml")).unwrap()
+        policy::tests::read(text).unwrap()
     }
 
     fn subjects(arguments: &Verify, text: &str) -> Result<Subjects, String> {
         Subjects::of(arguments, &policies(text), None).map_err(|failure| failure.message)
+    }
+
+    fn gates(
+        subjects: &Subjects,
+        text: &str,
+        evidence: Option<(ImageReference, Observed<Evidence>)>,
+    ) -> Vec<GateReport> {
+        let sandbox = Sandbox::without_protection();
+        let seen = Seen {
+            trusted_roots: TrustedRoots::new(),
+            evidence: evidence.into_iter().collect(),
+            now: Timestamp::UNIX_EPOCH,
+        };
+        subjects.gates(policies(text), seen, &sandbox).0
     }
 
     #[track_caller]
@@ -284,12 +341,7 @@ mod tests {
         let arguments = arguments("registry.example/shop/checkout", &[]);
         let subjects = subjects(&arguments, POLICY).unwrap();
         let evidence = evidence.map(|evidence| (arguments.image.clone(), evidence));
-        let (gates, _) = subjects.gates(
-            policies(POLICY),
-            TrustedRoots::new(),
-            evidence.into_iter().collect(),
-            Timestamp::UNIX_EPOCH,
-        );
+        let gates = gates(&subjects, POLICY, evidence);
         let names: Vec<_> = gates.iter().map(|gate| gate.name.as_str()).collect();
         assert_eq!(names, GATES);
         assert_eq!(gates[0].reason, expect);
@@ -310,6 +362,34 @@ mod tests {
             Some(Observed::Unavailable(down)),
             Reason::RegistryUnavailable,
         );
+    }
+
+    #[test]
+    fn rules_are_asked_about_the_release_that_is_meant() {
+        let rule = "  rules:\n  - name: minor\n    rego: |\n      package lockmaster\n      \
+                    default allow := false\n      allow if startswith(input.release.version, \
+                    \"1.\")\n      deny contains \"no candidate for production\" if {\n        \
+                    input.environment.tier == \"Production\"\n        \
+                    contains(input.release.version, \"-\")\n      }\n";
+        let text = format!("{POLICY}{rule}");
+        let plain = arguments("registry.example/shop/checkout", &[]);
+        let problem = subjects(&plain, &text).unwrap_err();
+        assert!(problem.contains("--release FILE"), "{problem}");
+        let check = |version: &str, verdict, expect: &str| {
+            let version = format!("--version={version}");
+            let words = ["--repository=r", "--commit=c", &version];
+            let arguments = arguments("registry.example/shop/checkout", &words);
+            let evidence = Evidence::new(arguments.image.digest().clone(), vec![]);
+            let evidence = (arguments.image.clone(), Observed::Known(evidence));
+            let subjects = subjects(&arguments, &text).unwrap();
+            let gates = gates(&subjects, &text, Some(evidence));
+            let rules = gates.last().unwrap();
+            assert_eq!(rules.verdict, verdict, "{}", rules.message);
+            assert!(rules.message.contains(expect), "{}", rules.message);
+        };
+        check("1.42.0", Verdict::Pass, "allowed by minor");
+        check("2.0.0", Verdict::Deny, "does not allow checkout");
+        check("1.0.0-rc.1", Verdict::Deny, "no candidate for production");
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Found {
             bundles: bundles
                 .map(|found| found.candidate.judge(&subject, &self.trust))
                 .collect(),
+            withdrawn: [].into(),
             tags: match reach {
                 Reach::Referrers => Observed::Pending,
                 Reach::Tags => Observed::Known(()),

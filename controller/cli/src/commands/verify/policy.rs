@@ -8,7 +8,8 @@ use lockmaster_api::{ClusterPromotionPolicySpec, ReleaseSpec, TrustedRootSpec};
 use lockmaster_core::facts::{TrustedRootFact, TrustedRoots};
 use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
 use lockmaster_core::release::Release;
-use lockmaster_observe::observation::trusted_root_content;
+use lockmaster_observe::observation::{trusted_root_content, unreadable_rules};
+use lockmaster_rego::Sandbox;
 use lockmaster_verify::parse_key;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -45,22 +46,30 @@ struct Head {
 }
 
 /// Reads a file with one or more ClusterPromotionPolicies.
-pub(super) fn parse(text: &str, file: &Path) -> Result<Vec<PolicyFact>, Failure> {
+pub(super) fn parse(
+    text: &str,
+    file: &Path,
+    sandbox: &Sandbox,
+) -> Result<Vec<PolicyFact>, Failure> {
     let manifests: Vec<Manifest<ClusterPromotionPolicySpec>> =
         documents(text, file, "ClusterPromotionPolicy")?;
     let facts: Result<Vec<_>, _> = manifests
         .into_iter()
-        .map(|manifest| fact(manifest, file))
+        .map(|manifest| fact(manifest, file, sandbox))
         .collect();
     let facts = facts?;
     if facts.iter().any(|fact| {
         let content = fact.content.as_ref();
-        content.is_ok_and(|content| content.policy.evidence.asks())
+        content.is_ok_and(|content| {
+            let policy = &content.policy;
+            policy.evidence.asks() || !policy.rules.is_empty()
+        })
     }) {
         return Ok(facts);
     }
     Err(Failure::usage(format!(
-        "{}: spec.evidence asks for nothing, so there is nothing to verify",
+        "{}: spec.evidence asks for nothing and there are no spec.rules, so there is nothing to \
+         verify",
         file.display()
     )))
 }
@@ -154,6 +163,7 @@ fn documents<S: DeserializeOwned>(
 fn fact(
     manifest: Manifest<ClusterPromotionPolicySpec>,
     file: &Path,
+    sandbox: &Sandbox,
 ) -> Result<PolicyFact, Failure> {
     let Manifest {
         metadata: Metadata { name },
@@ -162,7 +172,10 @@ fn fact(
     } = manifest;
     let at = |text: &str| Failure::usage(format!("{}: policy {name}: {text}", file.display()));
     let policy = Policy::from(spec);
-    let problems = policy.contradictions();
+    let mut problems = policy.contradictions();
+    if problems.is_empty() {
+        problems = unreadable_rules(&policy, sandbox);
+    }
     if !problems.is_empty() {
         return Err(at(&problems.join("; ")));
     }
@@ -222,9 +235,18 @@ spec:
       threshold: 1
 ";
 
+    /// Reads a file, its rules without a sandbox.
+    pub(in super::super) fn read(text: &str) -> Result<Vec<PolicyFact>, Failure> {
+        parse(
+            text,
+            Path::new("policy.yaml"),
+            &Sandbox::without_protection(),
+        )
+    }
+
     #[track_caller]
     fn refused(text: &str, expect: &[&str]) {
-        let failure = parse(text, Path::new("policy.yaml")).unwrap_err();
+        let failure = read(text).unwrap_err();
         assert!(failure.message.starts_with("policy.yaml: "), "{failure}");
         assert!(!failure.message.contains('\n'), "{failure}");
         for word in expect {
@@ -234,12 +256,12 @@ spec:
 
     #[test]
     fn a_policy_is_read_with_its_keys() {
-        let facts = parse(POLICY, Path::new("policy.yaml")).unwrap();
+        let facts = read(POLICY).unwrap();
         let content = facts[0].content.as_ref().unwrap();
         assert_eq!(facts[0].name, "baseline");
         assert_eq!(content.keys_of("ci").len(), 1);
         let two = format!("{POLICY}---\n{}", POLICY.replace("baseline", "second"));
-        assert_eq!(parse(&two, Path::new("policy.yaml")).unwrap().len(), 2);
+        assert_eq!(read(&two).unwrap().len(), 2);
     }
 
     #[test]
@@ -265,6 +287,25 @@ spec:
             &POLICY.replace("PUBLIC KEY", "PRIVATE KEY"),
             &["keys[0].pem", "private key"],
         );
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_read_is_named_with_its_place() {
+        let rules = |rego: &str| {
+            format!(
+                "{POLICY}  rules:\n  - name: any\n    rego: |\n      package lockmaster\n      {rego}\n"
+            )
+        };
+        assert!(read(&rules("allow := true")).is_ok());
+        refused(
+            &rules("allow = = true"),
+            &["policy baseline: spec.rules[any].rego: line 2, column 9"],
+        );
+        refused(&rules("allow if http.send({})"), &["http.send is refused"]);
+        let alone = "apiVersion: lockmaster.dev/v1alpha1\nkind: ClusterPromotionPolicy\n\
+                     metadata: {name: p}\nspec: {rules: [{name: a, rego: \"package lockmaster\\n\
+                     allow := true\"}]}\n";
+        assert!(read(alone).is_ok(), "rules alone are something to verify");
     }
 
     #[test]

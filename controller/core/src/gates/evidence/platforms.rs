@@ -3,11 +3,10 @@
 //! What suffices on each image that may run suffices for the index; what suffices on the index does
 //! where the rule takes it. Images are looked at only where the index does not suffice.
 
-use super::Question;
+use super::{Question, beside_tags, pending, seen};
 use crate::case::Case;
 use crate::evidence::{Child, Evidence, Form};
-use crate::facts::{Cause, Observed, Unavailable, trusted_root};
-use crate::gate::{Finding, Look, Verdict};
+use crate::gate::{Finding, Verdict, Want};
 use crate::policy::PolicyContent;
 use crate::reason::Reason;
 use crate::release::ImageReference;
@@ -28,53 +27,31 @@ pub(super) struct Rule<'a, Q> {
 impl<Q: Fn(&Question<'_>) -> Finding> Rule<'_, Q> {
     /// The answer for an image of the release.
     pub(super) fn of(&self, image: &ImageReference) -> Finding {
-        match self.case.facts.evidence.get(image) {
-            Some(Observed::Known(evidence)) => match (self.unusable_root(), &evidence.form) {
-                (Some(problem), _) => Finding::deny(
-                    Reason::TrustedRootInvalid,
-                    format!("policy {} rests on it: {problem}", self.policy),
-                ),
-                (None, Form::Image { .. }) => self.asked(image, evidence),
-                (None, Form::Index { children }) => self.of_index(image, evidence, children),
-                (None, Form::Unfit { problem }) => unfit(image, problem),
-            },
-            Some(Observed::Unavailable(why)) => unavailable(why),
-            Some(Observed::Pending) => pending(image),
-            None => Finding::deny(
-                Reason::SourceNotAllowed,
-                format!(
-                    "{} is not asked for evidence: no policy gives it to product {} in namespace {}",
-                    image.repository(),
-                    self.case.environment.product,
-                    self.case.environment.namespace
-                ),
-            ),
+        let evidence = match seen(self.case, image) {
+            Ok(evidence) => evidence,
+            Err(finding) => return finding,
+        };
+        match (self.about(image, evidence).usable(), &evidence.form) {
+            (Err(finding), _) => finding,
+            (Ok(()), Form::Image { .. }) => self.asked(image, evidence),
+            (Ok(()), Form::Index { children }) => self.of_index(image, evidence, children),
+            (Ok(()), Form::Unfit { problem }) => unfit(image, problem),
         }
     }
 
-    /// What an authority rests on and cannot be used: nothing can be said then.
-    fn unusable_root(&self) -> Option<String> {
-        let mut named = self.content.policy.trusted_roots();
-        named.find_map(|name| trusted_root(&self.case.facts.trusted_roots, name).err())
-    }
-
-    /// What does not suffice says nothing yet while there are tags that were not read.
-    fn asked(&self, image: &ImageReference, evidence: &Evidence) -> Finding {
-        let answer = (self.question)(&Question {
+    fn about<'b>(&'b self, image: &'b ImageReference, evidence: &'b Evidence) -> Question<'b> {
+        Question {
             case: self.case,
             policy: self.policy,
             content: self.content,
             image,
             evidence,
-        });
-        if answer.verdict.is_open() {
-            return answer;
         }
-        match &evidence.tags {
-            Observed::Known(()) => answer,
-            Observed::Unavailable(why) => unavailable(why),
-            Observed::Pending => pending(image).wanting(vec![Look::Tags(image.clone())]),
-        }
+    }
+
+    fn asked(&self, image: &ImageReference, evidence: &Evidence) -> Finding {
+        let answer = (self.question)(&self.about(image, evidence));
+        beside_tags(answer, image, evidence)
     }
 
     /// The index and its images: two ways to satisfy the rule, or only the second one.
@@ -114,15 +91,17 @@ impl<Q: Fn(&Question<'_>) -> Finding> Rule<'_, Q> {
 
     fn of_child(&self, index: &ImageReference, child: &Child) -> Finding {
         let image = index.with_digest(child.digest.clone());
-        match self.case.facts.evidence.get(&image) {
-            Some(Observed::Known(evidence)) => match &evidence.form {
-                Form::Image { .. } => self.asked(&image, evidence),
-                Form::Index { .. } => unfit(index, &format!("it lists {image}, another index")),
-                Form::Unfit { problem } => unfit(&image, problem),
-            },
-            Some(Observed::Unavailable(why)) => unavailable(why),
-            Some(Observed::Pending) => pending(&image),
-            None => pending(&image).wanting(vec![Look::Children(index.clone())]),
+        if !self.case.facts.evidence.contains_key(&image) {
+            return pending(&image).wanting(vec![Want::Children(index.clone())]);
+        }
+        let evidence = match seen(self.case, &image) {
+            Ok(evidence) => evidence,
+            Err(finding) => return finding,
+        };
+        match &evidence.form {
+            Form::Image { .. } => self.asked(&image, evidence),
+            Form::Index { .. } => unfit(index, &format!("it lists {image}, another index")),
+            Form::Unfit { problem } => unfit(&image, problem),
         }
     }
 }
@@ -166,11 +145,6 @@ fn adding(finding: Finding, hint: &str) -> Finding {
     Finding { message, ..finding }
 }
 
-fn pending(image: &ImageReference) -> Finding {
-    let text = format!("asking {} for it", image.registry());
-    Finding::unknown(Reason::EvidencePending, text)
-}
-
 fn unfit(image: &ImageReference, problem: &str) -> Finding {
     Finding::deny(
         Reason::IndexInvalid,
@@ -179,22 +153,4 @@ fn unfit(image: &ImageReference, problem: &str) -> Finding {
              platform once"
         ),
     )
-}
-
-fn unavailable(why: &Unavailable) -> Finding {
-    let Unavailable { cause, message } = why;
-    match cause {
-        Cause::Unreachable | Cause::Forbidden | Cause::Untrustworthy => Finding::unknown(
-            Reason::RegistryUnavailable,
-            format!("{message}; it is asked again by itself"),
-        ),
-        Cause::Missing => Finding::hold(
-            Reason::ArtifactMissing,
-            format!("{message}; push the image, or name the digest that was pushed"),
-        ),
-        Cause::Truncated => Finding::unknown(
-            Reason::EvidenceTruncated,
-            format!("{message}; remove what does not belong there from the registry"),
-        ),
-    }
 }

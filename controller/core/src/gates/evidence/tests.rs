@@ -7,18 +7,18 @@ use crate::decide::decide;
 use crate::evidence::{Content, Evidence};
 use crate::facts::{Cause, Observed, Unavailable};
 use crate::fixtures::{ask, bundles, image, ready, roll_back};
-use crate::gate::Look;
 use crate::gate::Verdict::{Deny, Hold, Pass, Unknown};
-use crate::gates::looks;
+use crate::gate::Want;
 use crate::gates::sbom::Sbom;
 use crate::gates::signature::Signature;
+use crate::gates::wants;
 use crate::reason::Reason;
 use crate::snapshot::Snapshot;
 
 mod indexes;
 
-fn wanted(snapshot: &Snapshot) -> BTreeSet<Look> {
-    looks(&Case::new(&snapshot.promotions[0], &snapshot.input()))
+fn wanted(snapshot: &Snapshot) -> BTreeSet<Want> {
+    wants(&Case::new(&snapshot.promotions[0], &snapshot.input()))
 }
 
 fn evidence(snapshot: &mut Snapshot) -> &mut Evidence {
@@ -51,7 +51,7 @@ fn what_is_missing_is_looked_for_under_tags_before_anybody_is_told() {
     let report = ask(&Sbom, &snapshot);
     let found = (report.verdict, report.reason);
     assert_eq!(found, (Unknown, Reason::EvidencePending));
-    assert_eq!(wanted(&snapshot), [Look::Tags(image("1.42.0"))].into());
+    assert_eq!(wanted(&snapshot), [Want::Tags(image("1.42.0"))].into());
     snapshot.promotions[0].memory.reported = true;
     snapshot.promotions[0].first_seen = snapshot.now;
     let reports = |snapshot: &Snapshot| decide(&snapshot.input()).promotions[0].report;
@@ -91,5 +91,5 @@ fn a_rollback_is_told_of_all_there_is_too() {
     roll_back(&mut snapshot);
     bundles(&mut snapshot).truncate(1);
     evidence(&mut snapshot).tags = Observed::Pending;
-    assert_eq!(wanted(&snapshot), [Look::Tags(image("1.42.0"))].into());
+    assert_eq!(wanted(&snapshot), [Want::Tags(image("1.42.0"))].into());
 }

@@ -144,6 +144,24 @@ async fn while_the_registry_is_down_a_mirror_lists_too() {
 }
 
 #[tokio::test]
+async fn what_only_a_mirror_has_is_not_taken_for_an_image_without_evidence() {
+    let (registry, copy, image, _) = two().await;
+    let client = mirrored(&registry.address, vec![mirror(&copy.address)]);
+    registry.set(&referrers_path(&image), Reply::status(404));
+    let path = subject_path(&image);
+    let honest = registry.reply(&path);
+    registry.set(&path, Reply::status(404));
+    let error = client.fetch(&image, &nobody()).await.unwrap_err();
+    assert_eq!(error.cause(), Cause::Missing, "{error}");
+    registry.set(&path, Reply::status(403));
+    let error = client.fetch(&image, &nobody()).await.unwrap_err();
+    assert_eq!(error.cause(), Cause::Forbidden, "{error}");
+    registry.set(&path, honest);
+    let seen = client.fetch(&image, &nobody()).await.unwrap();
+    assert!(seen.bundles.is_empty(), "there is no list, nor a tag");
+}
+
+#[tokio::test]
 async fn a_refusal_of_the_registry_is_not_asked_of_a_mirror() {
     let (registry, copy, image, _) = two().await;
     registry.set(&referrers_path(&image), Reply::status(403));

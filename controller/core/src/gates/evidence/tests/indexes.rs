@@ -5,8 +5,8 @@ use crate::evidence::{Bundle, Child, Content, Evidence, Form, Verified};
 use crate::facts::{Cause, Observed, Unavailable};
 use crate::fixtures::{ask, bundles, image, key, provenance, ready, sbom, signature, with_policy};
 use crate::gate::Gate;
-use crate::gate::Look;
 use crate::gate::Verdict::{self, Deny, Hold, Pass, Unknown};
+use crate::gate::Want;
 use crate::gates::provenance::Provenance;
 use crate::gates::sbom::Sbom;
 use crate::gates::signature::Signature;
@@ -98,7 +98,7 @@ fn images_are_looked_at_only_where_the_index_does_not_suffice() {
     snapshot.facts.policies = whole.facts.policies;
     let words = ["asking registry.example"];
     says(&Sbom, &snapshot, Unknown, Reason::EvidencePending, &words);
-    let look = Look::Children(image("1.42.0"));
+    let look = Want::Children(image("1.42.0"));
     assert_eq!(wanted(&snapshot), [look].into(), "an SBOM is of one image");
 }
 
@@ -229,7 +229,7 @@ fn nothing_is_known_while_one_of_both_ways_is_not() {
     let mut snapshot = index(&[], &[]);
     evidence(&mut snapshot).tags = Observed::Pending;
     says(&Signature, &snapshot, Unknown, Reason::EvidencePending, &[]);
-    let own = Look::Tags(image("1.42.0"));
+    let own = Want::Tags(image("1.42.0"));
     assert!(wanted(&snapshot).contains(&own));
     let mut half = index(&[], &all());
     let Observed::Known(mut bare) = about(PLATFORMS[1], &[]) else {
@@ -238,7 +238,7 @@ fn nothing_is_known_while_one_of_both_ways_is_not() {
     bare.tags = Observed::Pending;
     arm(&mut half, Observed::Known(bare));
     says(&Signature, &half, Unknown, Reason::EvidencePending, &[]);
-    assert_eq!(wanted(&half), [Look::Tags(child(PLATFORMS[1]))].into());
+    assert_eq!(wanted(&half), [Want::Tags(child(PLATFORMS[1]))].into());
 }
 
 #[test]

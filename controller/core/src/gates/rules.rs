@@ -1,0 +1,510 @@
+//! Does each rule in Rego that a policy states allow the image? (M05)
+
+mod input;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::evidence::{Question, beside_tags, seen};
+use crate::case::Case;
+use crate::decide::Input;
+use crate::evidence::Evidence;
+use crate::gate::{Finding, Gate, Verdict};
+use crate::policy::{PolicyContent, PolicyFact};
+use crate::reason::Reason;
+use crate::release::{Component, Digest, ImageReference, Release};
+use crate::rules::{RuleOutcome, RuleQuestion};
+
+/// What only the clock can change in an answer is looked at again every full hour: rarely enough
+/// that a status that says when does not change all the time.
+const ASK_AGAIN: i64 = 3600;
+/// What gave no answer is asked again sooner.
+const RETRY: i64 = 600;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Rules;
+
+impl Gate for Rules {
+    fn name(&self) -> &'static str {
+        "rules"
+    }
+
+    fn reasons(&self) -> &'static [Reason] {
+        &[
+            Reason::NotRequired,
+            Reason::RulesAllow,
+            Reason::RuleDenied,
+            Reason::RuleUnanswered,
+            Reason::TrustedRootInvalid,
+            Reason::EvidencePending,
+            Reason::ArtifactMissing,
+            Reason::RegistryUnavailable,
+            Reason::EvidenceTruncated,
+            Reason::SourceNotAllowed,
+            Reason::ReleaseNotFound,
+            Reason::ReleaseInvalid,
+        ]
+    }
+
+    fn find(&self, case: &Case<'_>) -> Finding {
+        if ruling(case).next().is_none() {
+            return Finding::not_required("no matching policy has rules in Rego");
+        }
+        if case.release.is_none() {
+            let text = "they are asked once the Release is there";
+            return Finding::hold(Reason::ReleaseNotFound, text);
+        }
+        let mut allowing = Vec::new();
+        let mut findings = Vec::new();
+        for asked in asked(case) {
+            findings.push(match asked {
+                Ok(asked) => {
+                    allowing.push(asked.rule.clone());
+                    asked.finding_of_all(case)
+                }
+                Err(finding) => finding,
+            });
+        }
+        allowing.dedup();
+        match Finding::worst(findings) {
+            None => Finding::deny(Reason::ReleaseInvalid, "the Release has no component"),
+            Some(worst) if worst.verdict == Verdict::Pass => Finding::pass(
+                Reason::RulesAllow,
+                format!("allowed by {}", allowing.join(", ")),
+            ),
+            Some(worst) => worst,
+        }
+    }
+}
+
+/// Everything that the rules of the matching policies are asked, by its key. What is answered goes
+/// into [`crate::facts::Facts::rules`] under the same key.
+#[must_use]
+pub fn questions(input: &Input<'_>) -> BTreeMap<Digest, RuleQuestion> {
+    let mut questions = BTreeMap::new();
+    for promotion in input.promotions {
+        let case = Case::new(promotion, input);
+        for asked in asked(&case).into_iter().flatten() {
+            if let Some(question) = asked.question {
+                questions.insert(question.key(), question);
+            }
+        }
+    }
+    questions
+}
+
+fn ruling<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'a PolicyFact, &'a PolicyContent)> {
+    let policies = case.policies.clone().into_iter();
+    policies.filter(|(_, content)| !content.policy.rules.is_empty())
+}
+
+/// One rule, asked about one component.
+struct Asked<'a> {
+    /// Name of the rule and of its policy.
+    rule: String,
+    component: String,
+    image: &'a ImageReference,
+    evidence: Option<&'a Evidence>,
+    question: Option<RuleQuestion>,
+}
+
+/// Every rule about every component, or why it cannot be asked.
+fn asked<'a>(case: &Case<'a>) -> Vec<Result<Asked<'a>, Finding>> {
+    let mut all = Vec::new();
+    let Some(release) = case.release else {
+        return all;
+    };
+    for component in &release.components {
+        for (fact, content) in ruling(case) {
+            match about(case, &fact.name, content, release, component) {
+                Ok(asked) => all.extend(asked.into_iter().map(Ok)),
+                Err(finding) => all.push(Err(finding)),
+            }
+        }
+    }
+    all
+}
+
+fn about<'a>(
+    case: &Case<'a>,
+    policy: &str,
+    content: &PolicyContent,
+    release: &Release,
+    component: &'a Component,
+) -> Result<Vec<Asked<'a>>, Finding> {
+    let image = &component.image;
+    // A policy without authorities has nothing looked up: no signature could count for it.
+    let nothing = Evidence::new(image.digest().clone(), Vec::new());
+    let known = if content.policy.asks() {
+        Some(seen(case, image)?)
+    } else {
+        None
+    };
+    let evidence = known.unwrap_or(&nothing);
+    let question = Question {
+        case,
+        policy,
+        content,
+        image,
+        evidence,
+    };
+    question.usable()?;
+    let input = input::of(&question, release, component);
+    let rules = content.policy.rules.iter().map(|rule| Asked {
+        rule: format!("{} of policy {policy}", rule.name),
+        component: release.component_name(component).to_owned(),
+        image,
+        evidence: known,
+        question: input.clone().map(|input| RuleQuestion {
+            rego: rule.rego.clone(),
+            input,
+        }),
+    });
+    Ok(rules.collect())
+}
+
+impl Asked<'_> {
+    /// What its answer means, where it was about all that is attached.
+    fn finding_of_all(&self, case: &Case<'_>) -> Finding {
+        let answer = self.finding(case);
+        match self.evidence.filter(|_| answer.verdict == Verdict::Deny) {
+            Some(evidence) => beside_tags(answer, self.image, evidence),
+            None => answer,
+        }
+    }
+
+    /// What its answer means. Everything but a plain yes closes.
+    fn finding(&self, case: &Case<'_>) -> Finding {
+        let Self {
+            rule,
+            component,
+            question,
+            image: _,
+            evidence: _,
+        } = self;
+        let key = question.as_ref().map(RuleQuestion::key);
+        let answer = key.and_then(|key| case.facts.rules.get(&key));
+        let deny = |text: String| {
+            Finding::deny(Reason::RuleDenied, format!("rule {rule} {text}"))
+                .until(next(case.now, ASK_AGAIN))
+        };
+        let unknown = |text: &str| {
+            let text = format!(
+                "rule {rule} has no answer about {component}: {text}; it is asked again by itself"
+            );
+            Finding::unknown(Reason::RuleUnanswered, text).until(next(case.now, RETRY))
+        };
+        match answer {
+            Some(RuleOutcome::Allowed) => {
+                Finding::pass(Reason::RulesAllow, format!("allowed by {rule}"))
+            }
+            Some(RuleOutcome::Denied { messages }) if messages.is_empty() => deny(format!(
+                "does not allow {component}, and does not say why; ask the owners of the policy"
+            )),
+            Some(RuleOutcome::Denied { messages }) => deny(format!(
+                "denies {component}: {}; mend that, or ask the owners of the policy",
+                messages.join("; ")
+            )),
+            Some(RuleOutcome::Undefined) => deny(format!(
+                "gives allow no value for {component}, which is no yes; ask the owners of the \
+                 policy to let it say why, by deny"
+            )),
+            Some(RuleOutcome::Malformed { problem }) => deny(format!(
+                "gives no yes or no about {component}: {problem}; ask the owners of the policy to \
+                 mend it"
+            )),
+            Some(RuleOutcome::Failed { problem }) => deny(format!(
+                "fails on {component}: {problem}; ask the owners of the policy to mend it"
+            )),
+            Some(RuleOutcome::TimedOut) => {
+                unknown("it took too long (if that stays, it must become simpler)")
+            }
+            Some(RuleOutcome::Unavailable { problem }) => unknown(problem),
+            None => unknown("it was not asked yet"),
+        }
+    }
+}
+
+/// The next instant whose seconds are a multiple of these.
+fn next(now: Timestamp, seconds: i64) -> Option<Timestamp> {
+    let second = now.as_second();
+    Timestamp::from_second(second - second.rem_euclid(seconds) + seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Cause, Observed, Unavailable};
+    use crate::fixtures::keyless::rest_on_root;
+    use crate::fixtures::ruled::{answer, ruled};
+    use crate::fixtures::{
+        ask, at, authority, check, image, policy_fact, ready, roll_back, with_policy,
+    };
+    use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+    use crate::policy::{Policy, RegoRule};
+    use crate::snapshot::Snapshot;
+
+    fn answered(snapshot: &mut Snapshot, outcome: RuleOutcome) {
+        ruled(snapshot);
+        answer(snapshot, &outcome);
+    }
+
+    fn denied(messages: &[&str]) -> RuleOutcome {
+        RuleOutcome::Denied {
+            messages: messages.iter().map(|text| (*text).to_owned()).collect(),
+        }
+    }
+
+    fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
+        ruled(snapshot);
+        let message = "GET https://registry.example: 503".into();
+        let why = Observed::Unavailable(Unavailable { cause, message });
+        snapshot.facts.evidence.insert(image("1.42.0"), why);
+    }
+
+    #[test]
+    fn every_reason() {
+        check(
+            &Rules,
+            &[
+                (
+                    |_| {},
+                    NotRequired,
+                    Reason::NotRequired,
+                    "no matching policy",
+                ),
+                (
+                    |s| answered(s, RuleOutcome::Allowed),
+                    Pass,
+                    Reason::RulesAllow,
+                    "allowed by two-builds of policy production",
+                ),
+                (
+                    |s| answered(s, denied(&["only one build", "not on a weekend"])),
+                    Deny,
+                    Reason::RuleDenied,
+                    "denies checkout: only one build; not on a weekend; mend that",
+                ),
+                (
+                    |s| answered(s, denied(&[])),
+                    Deny,
+                    Reason::RuleDenied,
+                    "does not say why",
+                ),
+                (
+                    |s| answered(s, RuleOutcome::Undefined),
+                    Deny,
+                    Reason::RuleDenied,
+                    "no value",
+                ),
+                (
+                    |s| {
+                        let problem = "allow is a string".into();
+                        answered(s, RuleOutcome::Malformed { problem });
+                    },
+                    Deny,
+                    Reason::RuleDenied,
+                    "allow is a string",
+                ),
+                (
+                    |s| {
+                        let problem = "line 3: no such function".into();
+                        answered(s, RuleOutcome::Failed { problem });
+                    },
+                    Deny,
+                    Reason::RuleDenied,
+                    "fails on checkout: line 3",
+                ),
+                (
+                    |s| answered(s, RuleOutcome::TimedOut),
+                    Unknown,
+                    Reason::RuleUnanswered,
+                    "took too long",
+                ),
+                (
+                    |s| {
+                        let problem = "it needs more memory than it may".into();
+                        answered(s, RuleOutcome::Unavailable { problem });
+                    },
+                    Unknown,
+                    Reason::RuleUnanswered,
+                    "more memory",
+                ),
+                (ruled, Unknown, Reason::RuleUnanswered, "not asked yet"),
+                (
+                    |s| {
+                        ruled(s);
+                        s.facts.evidence.insert(image("1.42.0"), Observed::Pending);
+                    },
+                    Unknown,
+                    Reason::EvidencePending,
+                    "asking registry.example",
+                ),
+                (
+                    |s| unavailable(s, Cause::Missing),
+                    Hold,
+                    Reason::ArtifactMissing,
+                    "push",
+                ),
+                (
+                    |s| unavailable(s, Cause::Unreachable),
+                    Unknown,
+                    Reason::RegistryUnavailable,
+                    "503",
+                ),
+                (
+                    |s| unavailable(s, Cause::Truncated),
+                    Unknown,
+                    Reason::EvidenceTruncated,
+                    "remove",
+                ),
+                (
+                    |s| {
+                        rest_on_root(s);
+                        ruled(s);
+                        s.facts.trusted_roots.clear();
+                    },
+                    Deny,
+                    Reason::TrustedRootInvalid,
+                    "policy production rests on it",
+                ),
+                (
+                    |s| {
+                        ruled(s);
+                        s.facts.evidence.clear();
+                    },
+                    Deny,
+                    Reason::SourceNotAllowed,
+                    "no policy gives it",
+                ),
+                (
+                    |s| {
+                        ruled(s);
+                        s.facts.releases.clear();
+                    },
+                    Hold,
+                    Reason::ReleaseNotFound,
+                    "Release",
+                ),
+                (
+                    |s| {
+                        ruled(s);
+                        match s.facts.releases.get_mut("checkout-1.42.0") {
+                            Some(Observed::Known(release)) => release.components.clear(),
+                            other => panic!("{other:?}"),
+                        }
+                    },
+                    Deny,
+                    Reason::ReleaseInvalid,
+                    "no component",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_answer_counts_for_its_own_question_alone() {
+        let mut snapshot = ready();
+        answered(&mut snapshot, RuleOutcome::Allowed);
+        assert_eq!(ask(&Rules, &snapshot).verdict, Pass);
+        let check = |what: &str, change: fn(&mut Snapshot)| {
+            let mut other = snapshot.clone();
+            change(&mut other);
+            let report = ask(&Rules, &other);
+            assert_eq!(report.reason, Reason::RuleUnanswered, "{what}");
+        };
+        check("another rule", |s| {
+            with_policy(s, |policy| policy.rules[0].rego.push('\n'));
+        });
+        check("another instant", |s| s.now = at("2026-11-24T10:01:00Z"));
+        check("another Environment", |s| {
+            s.environment.name = "other".into()
+        });
+        check("other evidence", |s| {
+            crate::fixtures::bundles(s).truncate(2);
+        });
+        check("another action", roll_back);
+    }
+
+    #[test]
+    fn every_rule_must_allow_every_component() {
+        let mut snapshot = ready();
+        ruled(&mut snapshot);
+        with_policy(&mut snapshot, |policy| {
+            let second = RegoRule {
+                name: "second".into(),
+                ..policy.rules[0].clone()
+            };
+            policy.rules.push(RegoRule {
+                rego: "package lockmaster\n".into(),
+                ..second
+            });
+        });
+        if let Some(Observed::Known(release)) = snapshot.facts.releases.get_mut("checkout-1.42.0") {
+            let mut worker = release.components[0].clone();
+            worker.name = Some("worker".into());
+            release.components.push(worker);
+        }
+        answer(&mut snapshot, &RuleOutcome::Allowed);
+        assert_eq!(snapshot.facts.rules.len(), 4, "two rules, two components");
+        let report = ask(&Rules, &snapshot);
+        assert_eq!(report.verdict, Pass, "{}", report.message);
+        for key in snapshot.facts.rules.clone().into_keys() {
+            let mut other = snapshot.clone();
+            other.facts.rules.insert(key, RuleOutcome::Undefined);
+            assert_eq!(ask(&Rules, &other).verdict, Deny);
+        }
+    }
+
+    #[test]
+    fn a_policy_without_authorities_is_asked_without_a_registry() {
+        let mut snapshot = ready();
+        let policy = Policy {
+            rules: vec![RegoRule {
+                name: "any".into(),
+                rego: "package lockmaster".into(),
+            }],
+            ..Policy::default()
+        };
+        assert!(policy.contradictions().is_empty());
+        snapshot.facts.policies = vec![policy_fact("all", policy.clone())];
+        snapshot.facts.evidence.clear();
+        answer(&mut snapshot, &RuleOutcome::Allowed);
+        assert_eq!(ask(&Rules, &snapshot).reason, Reason::RulesAllow);
+        let policy = Policy {
+            authorities: vec![authority("ci")],
+            ..policy
+        };
+        let found = policy.contradictions().join("\n");
+        assert!(found.contains("spec.sources"), "{found}");
+        snapshot.facts.policies = vec![policy_fact("all", policy)];
+        assert_eq!(ask(&Rules, &snapshot).reason, Reason::SourceNotAllowed);
+    }
+
+    #[test]
+    fn a_denial_is_looked_at_again_at_the_full_hour() {
+        let mut snapshot = ready();
+        snapshot.now = at("2026-11-24T10:34:56Z");
+        answered(&mut snapshot, denied(&["no"]));
+        let change = |snapshot: &Snapshot| ask(&Rules, snapshot).next_change;
+        assert_eq!(change(&snapshot), Some(at("2026-11-24T11:00:00Z")));
+        answer(&mut snapshot, &RuleOutcome::TimedOut);
+        assert_eq!(change(&snapshot), Some(at("2026-11-24T10:40:00Z")));
+        answer(&mut snapshot, &RuleOutcome::Allowed);
+        assert_eq!(change(&snapshot), None);
+    }
+
+    #[test]
+    fn a_rollback_is_ruled_too_and_the_rule_knows() {
+        let mut snapshot = ready();
+        ruled(&mut snapshot);
+        roll_back(&mut snapshot);
+        answer(&mut snapshot, &RuleOutcome::Undefined);
+        assert_eq!(ask(&Rules, &snapshot).verdict, Deny);
+        let questions = questions(&snapshot.input());
+        let input = &questions.values().next().unwrap().input;
+        assert!(input.contains("\"action\":\"Rollback\""), "{input}");
+    }
+}

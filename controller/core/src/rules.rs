@@ -1,0 +1,85 @@
+//! Rules that a policy states in Rego: what they are asked, and what they answered.
+//!
+//! Nothing here reads Rego. A question holds the whole rule and all that it may look at, and an
+//! answer is a fact like any other, kept under the hash of its question: it can never answer another
+//! one, and whoever replays the facts gets the same verdict without asking again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{self, Domain};
+use crate::release::Digest;
+
+/// Longest text of one rule, in characters: what the schema counts too.
+pub const REGO_LIMIT: usize = 32 * 1024;
+/// Most rules of one policy.
+pub const RULES_LIMIT: usize = 16;
+/// Most messages of one answer that are kept.
+pub const MESSAGES_LIMIT: usize = 8;
+
+/// One rule, asked about one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleQuestion {
+    /// The rule: a module of Rego v1.
+    pub rego: String,
+    /// All that it may look at, as canonical JSON: `input`.
+    pub input: String,
+}
+
+impl RuleQuestion {
+    /// Names exactly this question: SHA-256 over both texts.
+    #[must_use]
+    pub fn key(&self) -> Digest {
+        let Self { rego, input } = self;
+        // With the length before it nothing can move from one text into the other.
+        let text = format!("{}\n{rego}{input}", rego.len());
+        canonical::hash_text(Domain::RuleQuestion, &text)
+    }
+}
+
+/// What a rule answered. Only [`RuleOutcome::Allowed`] opens anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "answer")]
+pub enum RuleOutcome {
+    /// `allow` is true, and `deny` has nothing to say.
+    Allowed,
+    /// `allow` is false, or `deny` says why not.
+    Denied {
+        /// What `deny` says, sorted and clipped; at most [`MESSAGES_LIMIT`].
+        messages: Vec<String>,
+    },
+    /// `allow` has no value, and `deny` has nothing to say.
+    Undefined,
+    /// `allow` is neither true nor false, or `deny` is no collection of texts.
+    Malformed {
+        /// Which of the two, and what it is instead.
+        problem: String,
+    },
+    /// The rule cannot be read, or what it does is an error.
+    Failed {
+        /// Where and what, clipped.
+        problem: String,
+    },
+    /// There was no answer in time: nothing is known.
+    TimedOut,
+    /// It could not be asked, or asking it ended without an answer: nothing is known.
+    Unavailable {
+        /// What happened.
+        problem: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_moves_from_the_rule_into_the_input() {
+        let question = |rego: &str, input: &str| RuleQuestion {
+            rego: rego.into(),
+            input: input.into(),
+        };
+        assert_eq!(question("a", "b").key(), question("a", "b").key());
+        assert_ne!(question("a", "b").key(), question("ab", "").key());
+        assert_ne!(question("1\na", "b").key(), question("1", "\nab").key());
+    }
+}

@@ -1,0 +1,202 @@
+//! How what runs, and what would be gone back to, stands today: re-verified from what is known now.
+//!
+//! Nothing here rolls anything back. A failed signature or a Revocation takes away what a record
+//! proves to the Environments that come after; evidence that is gone from the registry only alerts.
+
+mod judge;
+mod schedule;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::case::running_record;
+use crate::decide::Input;
+use crate::gate::Want;
+use crate::reason::Reason;
+use crate::record::{Outcome, Record};
+use crate::release::{ComponentDigest, Digest};
+use crate::revocation::{Revoked, of_digest, of_record};
+use crate::time::whole_seconds;
+
+use self::judge::{Standing, judge};
+pub use self::schedule::due;
+
+/// Which of the artifacts that ran with success.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Artifact {
+    /// What runs.
+    Running,
+    /// What would be gone back to.
+    KnownGood,
+}
+
+impl Artifact {
+    /// For a person, at the beginning of a sentence.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Running => "what runs",
+            Self::KnownGood => "what would be gone back to",
+        }
+    }
+}
+
+/// What is held against artifacts that ran here with success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Concern {
+    /// Which artifacts.
+    pub artifact: Artifact,
+    /// Name of the PromotionRecord of their success.
+    pub record: String,
+    /// Hash over their digests.
+    pub artifact_set: Digest,
+    /// Why, as a word.
+    pub reason: Reason,
+    /// Why, for a person; ends with what to do next.
+    pub message: String,
+    /// Whether the record still counts in the Environments that come after.
+    pub eligible: bool,
+    /// Since when.
+    #[schemars(with = "crate::time::Schema")]
+    pub since: Timestamp,
+}
+
+/// The record of success of what runs, where the newest record left something known to be good. What
+/// a failed promotion left behind is nothing that succeeded: then nobody says what runs.
+pub(crate) fn current_record(records: &[Record]) -> Option<&Record> {
+    let newest = records
+        .last()
+        .filter(|newest| !newest.content.left.is_empty())?;
+    running_record(records).filter(|good| {
+        let release = good.content.release.as_ref();
+        release.is_some_and(|release| {
+            let left = &newest.content.left;
+            left.iter().all(|pair| release.components.contains(pair))
+        })
+    })
+}
+
+/// The successes of other artifacts than those that run, newest first.
+fn others<'a>(input: &Input<'a>) -> impl Iterator<Item = &'a Record> {
+    let current = current_record(&input.facts.records);
+    let runs = current.and_then(|record| record.content.release.as_ref());
+    input.facts.records.iter().rev().filter(move |record| {
+        record.content.outcome == Outcome::Succeeded
+            && runs.is_none_or(|release| !record.content.is_about(&release.artifact_set))
+    })
+}
+
+/// The newest success of other artifacts than those that run, unless it was revoked.
+pub(crate) fn last_known_good<'a>(input: &Input<'a>) -> Option<&'a Record> {
+    others(input).find(|record| of_success(input, record).is_none())
+}
+
+/// The Revocation of a record of success: of itself, or of one of its artifacts.
+fn of_success<'a>(input: &Input<'a>, record: &Record) -> Option<Revoked<'a>> {
+    let all = &input.facts.revocations;
+    let namespace = &input.environment.namespace;
+    let components = record.content.release.iter().flat_map(|r| &r.components);
+    let mut digests = components.map(|ComponentDigest { digest, .. }| digest);
+    digests
+        .find_map(|digest| of_digest(all, digest))
+        .or_else(|| of_record(all, namespace, &record.object_name()))
+}
+
+/// What is re-verified: what runs, and what would be gone back to.
+pub fn artifacts<'a>(input: &Input<'a>) -> impl Iterator<Item = (Artifact, &'a Record)> {
+    let current = current_record(&input.facts.records);
+    let current = current.map(|record| (Artifact::Running, record));
+    let good = last_known_good(input).map(|record| (Artifact::KnownGood, record));
+    current.into_iter().chain(good)
+}
+
+/// What must be read before it can be said how these stand.
+#[must_use]
+pub fn wants(input: &Input<'_>) -> BTreeSet<Want> {
+    artifacts(input)
+        .flat_map(|(artifact, record)| judge::wants(input, artifact, record))
+        .collect()
+}
+
+/// What is held against what runs and what would be gone back to. What cannot be judged right now
+/// stands as it did.
+pub(crate) fn concerns(input: &Input<'_>) -> Vec<Concern> {
+    let mut found: Vec<Concern> = artifacts(input)
+        .filter_map(|(artifact, record)| concern(input, artifact, record))
+        .collect();
+    if last_known_good(input).is_none()
+        && let Some((record, revoked)) =
+            others(input).find_map(|record| Some((record, of_success(input, record)?)))
+    {
+        let message = format!(
+            "{} is revoked by {revoked}, and nothing else is left to go back to",
+            record.object_name()
+        );
+        let standing = Standing::Held {
+            reason: Reason::Revoked,
+            message,
+            eligible: false,
+        };
+        found.extend(said(input, Artifact::KnownGood, record, standing));
+    }
+    found
+}
+
+fn concern(input: &Input<'_>, artifact: Artifact, record: &Record) -> Option<Concern> {
+    let standing = match of_success(input, record) {
+        Some(revoked) => Standing::Held {
+            reason: Reason::Revoked,
+            message: format!(
+                "{} is revoked by {revoked}; nothing is rolled back by itself: promote another \
+                 version, or go back",
+                artifact.words()
+            ),
+            eligible: false,
+        },
+        None => judge(input, artifact, record),
+    };
+    said(input, artifact, record, standing)
+}
+
+/// The concern that a standing is, with the instant since when it is the same.
+fn said(
+    input: &Input<'_>,
+    artifact: Artifact,
+    record: &Record,
+    standing: Standing,
+) -> Option<Concern> {
+    let artifact_set = &record.content.release.as_ref()?.artifact_set;
+    let before = input
+        .environment
+        .concerns
+        .iter()
+        .find(|before| before.artifact == artifact && before.artifact_set == *artifact_set);
+    match standing {
+        Standing::Good => None,
+        Standing::Unknown => before.cloned(),
+        Standing::Held {
+            reason,
+            message,
+            eligible,
+        } => Some(Concern {
+            artifact,
+            record: record.object_name(),
+            artifact_set: artifact_set.clone(),
+            reason,
+            message,
+            eligible,
+            since: before
+                .filter(|before| before.reason == reason)
+                .map_or_else(|| whole_seconds(input.now), |before| before.since),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

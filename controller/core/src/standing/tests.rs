@@ -1,0 +1,372 @@
+//! What ran with success, judged again: each way in which it can stand differently today.
+
+use super::*;
+use crate::decide::decide;
+use crate::evidence::{Bundle, Content, Evidence};
+use crate::facts::{Cause, Look, Observed, Ran, Unavailable};
+use crate::fixtures::revoked::{revocation, revoke_digest};
+use crate::fixtures::{
+    at, digest, image, key, provenance, ready, release, sbom, signature, with_policy,
+};
+use crate::gate::GateReport;
+use crate::revocation::{RevokedRecord, RevokedSigner};
+use crate::snapshot::Snapshot;
+use crate::world::World;
+
+/// Production in which 1.42.0 was promoted with everything that is asked for, after 1.41.3; all of
+/// it is still known.
+fn ran() -> Snapshot {
+    let mut world = World::new(ready());
+    world.settle();
+    world.run();
+    let mut snapshot = world.now;
+    snapshot.promotions.clear();
+    for (record, version) in [("000002", "1.42.0"), ("000001", "1.41.3")] {
+        let look = Look {
+            at: Some(at("2026-11-24T10:00:00Z")),
+            problem: None,
+        };
+        let ran = Ran {
+            release: release(version),
+            looks: [(image(version), look)].into(),
+        };
+        let all = &mut snapshot.facts.ran;
+        all.insert(format!("checkout-prod-{record}"), ran);
+        let bundles = vec![signature(version), provenance(version), sbom(version)];
+        attach(&mut snapshot, version, bundles);
+    }
+    assert_eq!(concerns(&snapshot.input()), []);
+    snapshot
+}
+
+fn attach(snapshot: &mut Snapshot, version: &str, bundles: Vec<Bundle>) {
+    let evidence = Evidence::new(digest(version), bundles);
+    let known = Observed::Known(evidence);
+    snapshot.facts.evidence.insert(image(version), known);
+}
+
+fn evidence(snapshot: &mut Snapshot) -> &mut Evidence {
+    match snapshot.facts.evidence.get_mut(&image("1.42.0")) {
+        Some(Observed::Known(evidence)) => evidence,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is held against what runs after that.
+#[track_caller]
+fn held(spoil: impl FnOnce(&mut Snapshot)) -> Concern {
+    let mut snapshot = ran();
+    spoil(&mut snapshot);
+    let mut found = concerns(&snapshot.input());
+    found.retain(|concern| concern.artifact == Artifact::Running);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let concern = found.remove(0);
+    assert_eq!(concern.record, "checkout-prod-000002");
+    concern
+}
+
+#[track_caller]
+fn check(spoil: impl FnOnce(&mut Snapshot), reason: Reason, eligible: bool, text: &str) {
+    let concern = held(spoil);
+    assert_eq!(
+        (concern.reason, concern.eligible),
+        (reason, eligible),
+        "{}",
+        concern.message
+    );
+    assert!(concern.message.contains(text), "{}", concern.message);
+}
+
+fn disclosed(snapshot: &mut Snapshot) {
+    let signer = RevokedSigner {
+        key: Some(key("ci").to_string()),
+        identity: None,
+        from: at("2026-11-24T00:00:00Z"),
+    };
+    let fact = revocation("disclosed", |content| content.signers = vec![signer]);
+    snapshot.facts.revocations.push(fact);
+}
+
+#[test]
+fn what_was_revoked_counts_no_longer_downstream() {
+    let text = "what runs is revoked by Revocation bad-build";
+    check(|s| revoke_digest(s, "1.42.0"), Reason::Revoked, false, text);
+    let record = |s: &mut Snapshot| {
+        let record = RevokedRecord {
+            namespace: "shop".into(),
+            name: "checkout-prod-000002".into(),
+        };
+        let fact = revocation("record", |content| content.records = vec![record]);
+        s.facts.revocations.push(fact);
+    };
+    check(record, Reason::Revoked, false, "Revocation record");
+    let bundle = |s: &mut Snapshot| {
+        let bundle = Digest::of(b"signature of 1.42.0");
+        let fact = revocation("bundle", |content| content.bundles = vec![bundle]);
+        s.facts.revocations.push(fact);
+    };
+    check(bundle, Reason::Revoked, false, "gate signature rested on");
+    // Signed again, nothing is wrong.
+    let mut snapshot = ran();
+    bundle(&mut snapshot);
+    let mut again = signature("1.42.0");
+    again.digest = Digest::of(b"another signature");
+    evidence(&mut snapshot).bundles.push(again);
+    assert_eq!(concerns(&snapshot.input()), []);
+}
+
+#[test]
+fn a_disclosed_key_counts_before_anything_was_looked_at_again() {
+    let mut snapshot = ran();
+    disclosed(&mut snapshot);
+    let before = concerns(&snapshot.input());
+    assert_eq!(before[0].reason, Reason::Revoked);
+    // After a restart nothing is known but the record.
+    snapshot
+        .facts
+        .evidence
+        .insert(image("1.42.0"), Observed::Pending);
+    let found = concerns(&snapshot.input());
+    assert_eq!(
+        (found[0].reason, found[0].eligible),
+        (Reason::Revoked, false)
+    );
+}
+
+#[test]
+fn a_signature_that_fails_today_counts_no_longer_downstream() {
+    let foreign = |s: &mut Snapshot| {
+        let bundle = &mut evidence(s).bundles[0];
+        bundle.verified_by.clear();
+        bundle.key_hint = Some(key("eve"));
+    };
+    check(
+        foreign,
+        Reason::SignerNotTrusted,
+        false,
+        "gate signature would not pass now",
+    );
+    let valid = |s: &mut Snapshot| {
+        let until = Some(at("2026-11-24T00:00:00Z"));
+        with_policy(s, |policy| {
+            policy.authorities[0].keys[0].valid_until = until
+        });
+    };
+    check(valid, Reason::SignerNotTrusted, false, "was valid until");
+    let builder = |s: &mut Snapshot| {
+        with_policy(s, |policy| {
+            policy.evidence.provenance[0].builders = vec!["https://another.example".into()];
+        });
+    };
+    check(builder, Reason::BuilderNotTrusted, false, "gate provenance");
+}
+
+#[test]
+fn absence_after_presence_only_alerts() {
+    let rest = "the registry lists the bundle";
+    // Remembered: the gates still pass.
+    let remembered = |s: &mut Snapshot| {
+        let bundle = evidence(s).bundles[0].digest.clone();
+        evidence(s).withdrawn.insert(bundle);
+    };
+    check(remembered, Reason::EvidenceWithdrawn, true, rest);
+    // After a restart only the record tells that it was there.
+    let forgotten = |s: &mut Snapshot| drop(evidence(s).bundles.remove(0));
+    check(
+        forgotten,
+        Reason::EvidenceWithdrawn,
+        true,
+        "gate signature rests",
+    );
+    let all = |s: &mut Snapshot| evidence(s).bundles.clear();
+    check(all, Reason::EvidenceWithdrawn, true, rest);
+    // A revocation says more.
+    let both = |s: &mut Snapshot| {
+        evidence(s).bundles.clear();
+        disclosed(s);
+    };
+    check(both, Reason::Revoked, false, "rested on what is revoked");
+    // Another one that does as well is enough.
+    let mut snapshot = ran();
+    let mut other = signature("1.42.0");
+    other.digest = Digest::of(b"another signature");
+    evidence(&mut snapshot).bundles[0] = other;
+    assert_eq!(concerns(&snapshot.input()), []);
+}
+
+#[test]
+fn what_was_never_there_is_no_word_against_it() {
+    let mut snapshot = ran();
+    let gates = &mut snapshot.facts.records[1].content.gates;
+    for gate in gates.iter_mut().filter(|gate| gate.name == "sbom") {
+        gate.evidence.clear();
+    }
+    evidence(&mut snapshot)
+        .bundles
+        .retain(|bundle| !matches!(bundle.content, Content::Sbom(_)));
+    let found = concerns(&snapshot.input());
+    assert_eq!(
+        (found[0].reason, found[0].eligible),
+        (Reason::SbomMissing, true)
+    );
+}
+
+#[test]
+fn an_image_that_is_gone_is_said() {
+    let gone = |s: &mut Snapshot| {
+        let ran = s.facts.ran.get_mut("checkout-prod-000002").unwrap();
+        for look in ran.looks.values_mut() {
+            look.problem = Some(Unavailable {
+                cause: Cause::Missing,
+                message: "404".into(),
+            });
+        }
+    };
+    check(
+        gone,
+        Reason::ArtifactMissing,
+        true,
+        "cannot be pulled again; push it again",
+    );
+}
+
+#[test]
+fn what_cannot_be_judged_stands_as_it_did() {
+    let mut snapshot = ran();
+    evidence(&mut snapshot).bundles.clear();
+    let before = concerns(&snapshot.input());
+    snapshot.environment.concerns.clone_from(&before);
+    let still = |snapshot: &Snapshot| {
+        let mut later = snapshot.clone();
+        later.now = at("2026-11-25T10:00:00Z");
+        assert_eq!(concerns(&later.input()), before);
+    };
+    still(&snapshot);
+    let mut unknown = snapshot.clone();
+    unknown
+        .facts
+        .evidence
+        .insert(image("1.42.0"), Observed::Pending);
+    still(&unknown);
+    let mut unread = snapshot.clone();
+    let mut fact = revocation("typo", |_| {});
+    fact.content = Err("unknown field".into());
+    unread.facts.revocations.push(fact);
+    still(&unread);
+    let mut unlooked = snapshot.clone();
+    unlooked.facts.ran.clear();
+    still(&unlooked);
+    // What is good again is said no more, and what is bad in another way is new.
+    let bundles = vec![signature("1.42.0"), provenance("1.42.0"), sbom("1.42.0")];
+    attach(&mut snapshot, "1.42.0", bundles);
+    assert_eq!(concerns(&snapshot.input()), []);
+    revoke_digest(&mut snapshot, "1.42.0");
+    snapshot.now = at("2026-11-25T10:00:00Z");
+    let found = concerns(&snapshot.input());
+    assert_eq!(found[0].since, at("2026-11-25T10:00:00Z"));
+}
+
+#[test]
+fn what_would_be_gone_back_to_is_judged_too() {
+    let mut snapshot = ran();
+    let why = Unavailable {
+        cause: Cause::Missing,
+        message: "404".into(),
+    };
+    let ran = snapshot.facts.ran.get_mut("checkout-prod-000001").unwrap();
+    ran.looks.get_mut(&image("1.41.3")).unwrap().problem = Some(why);
+    let found = concerns(&snapshot.input());
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].artifact, found[0].reason),
+        (Artifact::KnownGood, Reason::ArtifactMissing)
+    );
+    // A revoked one is no way back; where it was the only one, that is said.
+    revoke_digest(&mut snapshot, "1.41.3");
+    let decision = decide(&snapshot.input());
+    assert_eq!(decision.last_known_good, None);
+    let found = decision.concerns;
+    assert_eq!(
+        (found[0].artifact, found[0].reason),
+        (Artifact::KnownGood, Reason::Revoked)
+    );
+    assert!(
+        found[0].message.contains("nothing else is left"),
+        "{}",
+        found[0].message
+    );
+}
+
+#[test]
+fn without_the_release_its_source_is_not_asked_for() {
+    let mut snapshot = ran();
+    let ran = snapshot.facts.ran.get_mut("checkout-prod-000002").unwrap();
+    ran.release.source = None;
+    assert_eq!(concerns(&snapshot.input()), []);
+    evidence(&mut snapshot).bundles[0].verified_by.clear();
+    assert_eq!(
+        concerns(&snapshot.input())[0].reason,
+        Reason::SignatureInvalid
+    );
+}
+
+#[test]
+fn the_status_says_how_both_stand() {
+    let mut snapshot = ran();
+    let conditions = |snapshot: &Snapshot| {
+        let decision = decide(&snapshot.input());
+        let before = crate::status::EnvironmentStatus::default();
+        let status = crate::status::environment_status(&before, 1, &decision, None, snapshot.now);
+        assert_eq!(status.concerns, decision.concerns);
+        let all = status.conditions.into_iter();
+        all.map(|one| format!("{} {:?} {}", one.kind, one.status, one.reason))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        conditions(&snapshot),
+        [
+            "Ready True Accepted",
+            "ArtifactVerified True NotRevoked",
+            "RollbackReady True NotRevoked"
+        ]
+    );
+    evidence(&mut snapshot).bundles.clear();
+    revoke_digest(&mut snapshot, "1.41.3");
+    assert_eq!(
+        conditions(&snapshot),
+        [
+            "Ready True Accepted",
+            "ArtifactVerified False EvidenceWithdrawn",
+            "RollbackReady False Revoked"
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_eligible_any_more_proves_nothing_to_what_comes_after() {
+    let ask = |eligible: bool, version: &str| -> GateReport {
+        let mut snapshot = ready();
+        let concern = Concern {
+            artifact: Artifact::Running,
+            record: "checkout-staging-000001".into(),
+            artifact_set: release(version).artifact_set().unwrap(),
+            reason: Reason::SignatureInvalid,
+            message: "it does not verify".into(),
+            eligible,
+            since: at("2026-11-24T09:00:00Z"),
+        };
+        let all = &mut snapshot.facts.upstream_concerns;
+        all.insert("checkout-staging".into(), vec![concern]);
+        let gates = decide(&snapshot.input()).promotions.remove(0).gates;
+        gates
+            .into_iter()
+            .find(|gate| gate.name == "upstream")
+            .unwrap()
+    };
+    let refused = ask(false, "1.42.0");
+    assert_eq!(refused.reason, Reason::Revoked);
+    let text = "says SignatureInvalid since 2026-11-24T09:00:00Z: it does not verify";
+    assert!(refused.message.contains(text), "{}", refused.message);
+    assert_eq!(ask(true, "1.42.0").reason, Reason::SameArtifactsVerified);
+    assert_eq!(ask(false, "1.41.3").reason, Reason::SameArtifactsVerified);
+}

@@ -1,0 +1,7 @@
+//! The target `public_key` for `cargo fuzz`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| lockmaster_fuzz::public_key(bytes));

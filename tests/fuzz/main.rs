@@ -1,0 +1,150 @@
+//! The fuzz targets of `controller/verify/fuzz`, each over a corpus and over changes of it, for a
+//! bounded time.
+//!
+//! `LOCKMASTER_FUZZ_SECONDS` lengthens what each target gets; `cargo fuzz` looks deeper. Here an input
+//! fails that panics, takes more than a second of CPU or holds more memory than [`watch::MEMORY`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use libtest_mimic::{Arguments, Failed, Trial};
+use lockmaster_tests::progress::say;
+use peak_alloc::PeakAlloc;
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+
+mod changes;
+mod inputs;
+#[expect(
+    unreachable_pub,
+    reason = "it is a library for the binaries of `cargo fuzz`, and a module here"
+)]
+#[path = "../../controller/verify/fuzz/src/lib.rs"]
+mod targets;
+mod watch;
+
+use targets::Target;
+use watch::{Most, Watch};
+
+/// Counts what is allocated; it is the reason for a binary of its own.
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// Sets how long each target is fed with changed inputs.
+const SECONDS: &str = "LOCKMASTER_FUZZ_SECONDS";
+
+/// What it is otherwise: all targets together stay well below a minute.
+const SHORT: Duration = Duration::from_millis(700);
+
+/// Changed inputs between two looks at the time.
+const BATCH: u32 = 64;
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = Arguments::from_args();
+    // Memory is that of the whole process.
+    arguments.test_threads = Some(1);
+    let time = match std::env::var(SECONDS) {
+        Ok(text) => Duration::from_secs(text.parse().with_context(|| format!("{SECONDS}={text}"))?),
+        Err(_) => SHORT,
+    };
+    let watch: &Watch = Box::leak(Box::new(Watch::start()));
+    let mut trials = vec![Trial::test("every_target_has_its_binary", || {
+        every_target_has_its_binary().map_err(failed)
+    })];
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    trials.extend(targets::ALL.iter().map(|target| {
+        let asked = Arc::clone(&asked);
+        Trial::test(target.name, move || {
+            let inputs = fuzz(target, watch, time).map_err(failed)?;
+            asked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(inputs);
+            Ok(())
+        })
+    }));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let asked = asked
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .join("\n");
+    if !asked.is_empty() {
+        say(&asked);
+    }
+    conclusion.exit_if_failed();
+    Ok(())
+}
+
+/// Asks the target, and says how many inputs it was given.
+fn fuzz(target: &Target, watch: &Watch, time: Duration) -> anyhow::Result<String> {
+    watch.most();
+    let seeds = inputs::seeds(target)?;
+    ensure!(
+        !seeds.is_empty(),
+        "{} has nothing to begin with",
+        target.name
+    );
+    let large = inputs::large(&seeds);
+    for input in inputs::ALWAYS
+        .iter()
+        .copied()
+        .chain(seeds.iter().chain(&large).map(Vec::as_slice))
+    {
+        watch.run(target, input)?;
+    }
+    let (start, mut asked) = (Instant::now(), 0_u32);
+    while start.elapsed() < time {
+        // Anew each time: it counts its cases over all runs.
+        let mut runner = TestRunner::new(Config {
+            cases: BATCH,
+            failure_persistence: None,
+            max_shrink_time: 20_000,
+            ..Config::default()
+        });
+        let outcome = runner.run(&changes::of(&seeds), |input| {
+            let outcome = watch.run(target, &input);
+            outcome.map_err(|error| TestCaseError::fail(format!("{error:#}")))
+        });
+        match outcome {
+            Ok(()) => {}
+            // The input stands in the reason.
+            Err(TestError::Fail(reason, _)) => bail!("{reason}"),
+            Err(TestError::Abort(reason)) => bail!("given up: {reason}"),
+        }
+        asked += BATCH;
+    }
+    let fixed = inputs::ALWAYS.len() + seeds.len() + large.len();
+    let Most { cpu, memory } = watch.most();
+    Ok(format!(
+        "{}: {fixed} inputs and {asked} changes, at most {cpu:.1?} and {} KiB",
+        target.name,
+        memory >> 10
+    ))
+}
+
+/// A target that `cargo fuzz` cannot find is not fuzzed.
+fn every_target_has_its_binary() -> anyhow::Result<()> {
+    let folder = inputs::repository().join("controller/verify/fuzz");
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml"))?;
+    let binaries = manifest.matches("[[bin]]").count();
+    ensure!(
+        binaries == targets::ALL.len(),
+        "{binaries} binaries are listed"
+    );
+    for Target { name, .. } in targets::ALL {
+        let path = format!("fuzz_targets/{name}.rs");
+        let listed = format!("name = \"{name}\"\npath = \"{path}\"");
+        ensure!(manifest.contains(&listed), "{name} is not listed");
+        let source = std::fs::read_to_string(folder.join(path))?;
+        ensure!(source.contains("fuzz_target!"), "{name} is no target");
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "this is the signature that map_err wants"
+)]
+fn failed(error: anyhow::Error) -> Failed {
+    format!("{error:#}").into()
+}
