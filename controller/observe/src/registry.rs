@@ -307,7 +307,9 @@ impl Inner {
             reach,
             budget: self.shares.budget(&lane),
         };
-        let Ok(found) = tokio::time::timeout(self.deadline, visit.discover()).await else {
+        // Boxed: it is large, and part of every future around it.
+        let discovery = Box::pin(visit.discover());
+        let Ok(found) = tokio::time::timeout(self.deadline, discovery).await else {
             let seconds = self.deadline.as_secs();
             let problem = if visit.budget.is_waiting() {
                 Problem::Memory(seconds)

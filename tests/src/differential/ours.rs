@@ -118,12 +118,14 @@ impl Lockmaster {
             evidence.insert(asked.image.clone(), seen.clone());
             let input = snapshot.input();
             let promotion = input.promotions.first().context("nothing is promoted")?;
-            for want in gates::wants(&case::Case::new(promotion, &input)) {
-                match want {
-                    Want::Tags(image) => self.store.read_tags(&image, &asker()),
-                    Want::Children(index) => bail!("{index} is an index"),
+            let wants = gates::wants(&case::Case::new(promotion, &input));
+            match wants.into_iter().next() {
+                Some(Want::Tags(image)) => {
+                    self.store.read_tags(&image, &asker());
+                    return Ok(Observed::Pending);
                 }
-                return Ok(Observed::Pending);
+                Some(Want::Children(index)) => bail!("{index} is an index"),
+                None => {}
             }
         }
         Ok(seen)

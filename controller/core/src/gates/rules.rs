@@ -243,6 +243,8 @@ mod tests {
         ask, at, authority, check, image, policy_fact, ready, roll_back, with_policy,
     };
     use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+    use crate::gate::Want;
+    use crate::gates;
     use crate::policy::{Policy, RegoRule};
     use crate::snapshot::Snapshot;
 
@@ -262,6 +264,24 @@ mod tests {
         let message = "GET https://registry.example: 503".into();
         let why = Observed::Unavailable(Unavailable { cause, message });
         snapshot.facts.evidence.insert(image("1.42.0"), why);
+    }
+
+    #[test]
+    fn a_denial_is_told_once_all_that_is_attached_was_read() {
+        let wants = |snapshot: &Snapshot| {
+            gates::wants(&Case::new(&snapshot.promotions[0], &snapshot.input()))
+        };
+        let mut snapshot = ready();
+        answered(&mut snapshot, denied(&["only one build"]));
+        match snapshot.facts.evidence.get_mut(&image("1.42.0")) {
+            Some(Observed::Known(evidence)) => evidence.tags = Observed::Pending,
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(ask(&Rules, &snapshot).reason, Reason::EvidencePending);
+        assert_eq!(wants(&snapshot), [Want::Tags(image("1.42.0"))].into());
+        answer(&mut snapshot, &RuleOutcome::Allowed);
+        assert_eq!(ask(&Rules, &snapshot).verdict, Pass);
+        assert!(wants(&snapshot).is_empty());
     }
 
     #[test]

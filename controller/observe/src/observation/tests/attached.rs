@@ -24,6 +24,15 @@ struct Bench {
 
 impl Bench {
     fn new(registry: LyingRegistry, image: &ImageReference, evidence: &Value) -> Self {
+        Self::with_rules(registry, image, evidence, &json!([]))
+    }
+
+    fn with_rules(
+        registry: LyingRegistry,
+        image: &ImageReference,
+        evidence: &Value,
+        rules: &Value,
+    ) -> Self {
         let signer = Signer::new();
         let (wake, woken) = unbounded_channel();
         let store = EvidenceStore::new(
@@ -50,6 +59,7 @@ impl Bench {
                     "predicateTypes": [COSIGN_SIGN, CYCLONEDX],
                 }],
                 "evidence": evidence,
+                "rules": rules,
             },
         });
         let namespace = json!({"metadata": {"name": "shop"}});
@@ -60,7 +70,8 @@ impl Bench {
             namespaces: stored(vec![namespace]),
             ..empty()
         };
-        let observer = over(stores, store);
+        let mut observer = over(stores, store);
+        observer.sandbox = Arc::new(Sandbox::without_protection());
         Self {
             registry,
             signer,
@@ -78,7 +89,8 @@ impl Bench {
     async fn settle(&mut self, gate: &str) -> (Observation, GateReport) {
         let environment = held_by("p", "p-uid");
         for _ in 0..10 {
-            let seen = observe(&self.observer, &environment, &|_| {});
+            let mut seen = observe(&self.observer, &environment, &|_| {});
+            self.observer.ask_rules(&mut seen).await;
             let report = asked(&seen, gate);
             if report.reason != Reason::EvidencePending {
                 return (seen, report);
@@ -260,4 +272,26 @@ async fn a_bill_of_materials_is_asked_of_each_image() {
         !asked.contains(&fallback_path(&image)),
         "it would not count"
     );
+}
+
+#[tokio::test]
+async fn a_rule_that_denies_is_told_of_what_lies_under_tags_first() {
+    let registry = LyingRegistry::start().await;
+    let image = registry.image();
+    registry.referrers(&image, &[]);
+    let rego = "package lockmaster\ndefault allow := false\nallow if count(input.evidence) == 1\n";
+    let rules = json!([{"name": "one", "rego": rego}]);
+    let mut bench = Bench::with_rules(registry, &image, &json!({}), &rules);
+    let list = lying::index(&[bench.sign(&image)]);
+    let path = fallback_path(&image);
+    bench.registry.set(&path, Reply::ok(INDEX, list));
+    let (_, report) = bench.settle("rules").await;
+    assert_eq!(report.reason, Reason::RulesAllow, "{}", report.message);
+    // Where there is nothing, the denial is told.
+    let registry = LyingRegistry::start().await;
+    let image = registry.image();
+    registry.referrers(&image, &[]);
+    let mut bench = Bench::with_rules(registry, &image, &json!({}), &rules);
+    let (_, report) = bench.settle("rules").await;
+    assert_eq!(report.reason, Reason::RuleDenied, "{}", report.message);
 }
