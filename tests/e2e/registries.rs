@@ -20,11 +20,91 @@ use crate::beds::Beds;
 pub(crate) fn tests(beds: &Beds) -> Vec<Trial> {
     vec![
         beds.shared("registries::the_fallback_tag_is_read", fallback),
+        beds.shared("registries::older_formats_are_read", older_formats),
+        beds.shared("registries::each_platform_of_an_index", index),
         beds.exclusive(
             "registries::a_private_one_is_read_with_pull_secrets",
             private,
         ),
     ]
+}
+
+/// What cosign attaches in its older formats, in a registry whose referrers API answers, with
+/// nothing, and in one without it: the gates say the same as of bundles.
+async fn older_formats(bed: &Bed) -> anyhow::Result<()> {
+    let shop = Shop::open(bed, "older", &Rules::default()).await?;
+    for (version, registry) in [("1.0.0", &bed.registry), ("1.1.0", &bed.fallback)] {
+        let path = shop.repository();
+        let image = Image::push(&bed.tools, registry, &path, version).await?;
+        let (keys, cosign) = (&bed.keys, &bed.cosign);
+        cosign.sign(&image, &keys.release, Format::Legacy).await?;
+        let says = Provenance::new(REPOSITORY, version, COMMIT, BUILDER).predicate();
+        let bill = cyclonedx("checkout", 7);
+        for (kind, predicate) in [("slsaprovenance1", &says), ("cyclonedx", &bill)] {
+            cosign
+                .attest(&image, &keys.ci, kind, predicate, Format::Legacy)
+                .await?;
+        }
+        shop.apply(&[shop.release(version, &image)]).await?;
+        shop.promote_with_success(version, "dev").await?;
+        let status = shop.promote_with_success(version, "staging").await?;
+        all_valid(&status)?;
+    }
+    // Signed by somebody else, in the same format.
+    let image = shop.image("stranger").await?;
+    let key = &bed.keys.stranger;
+    bed.cosign.sign(&image, key, Format::Legacy).await?;
+    shop.apply(&[shop.release("1.2.0", &image)]).await?;
+    let name = shop.promote("1.2.0", "staging").await?;
+    refused(&shop, &name, Reason::SignatureInvalid, "does not verify").await
+}
+
+/// An index is signed as a whole; each of its images needs a bill of materials of its own.
+async fn index(bed: &Bed) -> anyhow::Result<()> {
+    let shop = Shop::open(bed, "index", &Rules::default()).await?;
+    let (tools, registry) = (&bed.tools, &bed.registry);
+    let platforms = ["linux/amd64", "linux/arm64"];
+    let (index, images) =
+        Image::push_index(tools, registry, &shop.repository(), "index", &platforms).await?;
+    shop.prove(&index, "1.0.0").await?;
+    shop.attest_sbom(&images[0]).await?;
+    shop.apply(&[shop.release("1.0.0", &index)]).await?;
+    shop.promote_with_success("1.0.0", "dev").await?;
+    let name = shop.promote("1.0.0", "staging").await?;
+    let words = "linux/arm64: policy";
+    refused(&shop, &name, Reason::SbomMissing, words).await?;
+    shop.attest_sbom(&images[1]).await?;
+    let status = shop.wait_for(&name, State::Succeeded).await?;
+    all_valid(&status)?;
+    let runs = shop.image_of("staging").await?;
+    ensure!(runs == index.reference(), "staging runs {runs}");
+    Ok(())
+}
+
+/// Waits until a gate refuses for this reason, in these words.
+async fn refused(shop: &Shop<'_>, name: &str, reason: Reason, words: &str) -> anyhow::Result<()> {
+    let is_said = |status: &PromotionStatus| {
+        let mut gates = status.gates.iter();
+        let said = |gate: &lockmaster_core::gate::GateReport| {
+            gate.reason == reason && gate.message.contains(words)
+        };
+        status.state == State::Blocked && gates.any(said)
+    };
+    shop.wait(name, is_said).await?;
+    Ok(())
+}
+
+fn all_valid(status: &PromotionStatus) -> anyhow::Result<()> {
+    for name in ["signature", "provenance", "sbom"] {
+        let mut gates = status.gates.iter();
+        let valid = gates.any(|gate| gate.name == name && gate.reason == Reason::EvidenceValid);
+        ensure!(
+            valid,
+            "expected gate {name} to find valid evidence, saw {:?}",
+            status.gates
+        );
+    }
+    Ok(())
 }
 
 /// What nobody may ever see again.
@@ -176,16 +256,7 @@ async fn fallback(bed: &Bed) -> anyhow::Result<()> {
     shop.apply(&[shop.release("1.0.0", &image)]).await?;
     shop.promote_with_success("1.0.0", "dev").await?;
     let status = shop.promote_with_success("1.0.0", "staging").await?;
-    for name in ["signature", "provenance", "sbom"] {
-        let valid = |gate: &&lockmaster_core::gate::GateReport| {
-            gate.name == name && gate.reason == Reason::EvidenceValid
-        };
-        ensure!(
-            status.gates.iter().any(|gate| valid(&gate)),
-            "expected gate {name} to find valid evidence, saw {:?}",
-            status.gates
-        );
-    }
+    all_valid(&status)?;
     let runs = shop.image_of("staging").await?;
     ensure!(runs == image.reference(), "staging runs {runs}");
     // Without anything attached there is no such tag, and that is no error of the registry.

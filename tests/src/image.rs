@@ -56,6 +56,44 @@ impl Image {
             let config = account.write_docker_config(&registry.address(), directory.path())?;
             command.env("DOCKER_CONFIG", config);
         }
+        Self::made(command, repository).await
+    }
+
+    /// Makes an index of images for these platforms (`linux/amd64`), each with the marker and its
+    /// platform in it; also returns these, in the same order.
+    pub async fn push_index(
+        tools: &Tools,
+        registry: &Registry,
+        path: &str,
+        marker: &str,
+        platforms: &[&str],
+    ) -> anyhow::Result<(Self, Vec<Self>)> {
+        let mut images = Vec::new();
+        for platform in platforms {
+            let name = format!("{marker}-{}", platform.replace('/', "-"));
+            let plain = Self::push(tools, registry, path, &name).await?;
+            let mut command = tokio::process::Command::new(tools.program("crane"));
+            let tag = format!("{}:{name}", plain.repository);
+            command.args(["mutate", &plain.reference(), "--set-platform", platform]);
+            command.args(["--tag", &tag]);
+            images.push(Self::made(command, plain.repository).await?);
+        }
+        let repository = format!("{}/{path}", registry.address());
+        let mut command = tokio::process::Command::new(tools.program("crane"));
+        command.args([
+            "index",
+            "append",
+            "--tag",
+            &format!("{repository}:{marker}"),
+        ]);
+        for image in &images {
+            command.args(["--manifest", &image.reference()]);
+        }
+        Ok((Self::made(command, repository).await?, images))
+    }
+
+    /// What crane made: it prints the reference.
+    async fn made(command: tokio::process::Command, repository: String) -> anyhow::Result<Self> {
         let output = run(command, None)
             .await?
             .required("push an image with crane")?;

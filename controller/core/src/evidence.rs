@@ -20,6 +20,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Observed;
 use crate::release::Digest;
 
 pub use license::denied_by;
@@ -83,12 +84,99 @@ pub struct PublicKey {
 pub struct Evidence {
     /// The digest all of it was looked up for; its manifest was fetched and hashes to it.
     pub subject: Digest,
+    /// What the digest is of.
+    #[serde(default, skip_serializing_if = "Form::is_plain")]
+    pub form: Form,
     /// What was found, in the registry's order.
     pub bundles: Vec<Bundle>,
     /// Bundles among these that the registry listed once, and not any more when it was asked last.
     /// Facts stay facts: they are kept for what runs and what would be gone back to.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub withdrawn: BTreeSet<Digest>,
+    /// Whether the tags were read too, under which registries without a referrers API and older
+    /// tools keep what is attached. Where they were not, what is missing may lie there: they are
+    /// read only while something is missing.
+    #[serde(default = "were_read", skip_serializing_if = "are_known")]
+    pub tags: Observed<()>,
+}
+
+impl Evidence {
+    /// What was found, when everything was read.
+    #[must_use]
+    pub fn new(subject: Digest, bundles: Vec<Bundle>) -> Self {
+        Self {
+            subject,
+            form: Form::default(),
+            bundles,
+            withdrawn: BTreeSet::new(),
+            tags: were_read(),
+        }
+    }
+}
+
+/// What a digest is of. Read from bytes that hash to it, so that it never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Form {
+    /// One image.
+    Image {
+        /// Digest of its configuration, by which some runtimes name it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        config: Option<Digest>,
+    },
+    /// An index: one image for each of several platforms.
+    Index {
+        /// Those that may run, in the index's order: at least one, at most [`CHILDREN_LIMIT`], each
+        /// digest and each platform once.
+        children: Vec<Child>,
+    },
+    /// An index that nobody can judge.
+    Unfit {
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Images of one index that may run. The largest public ones have a dozen.
+pub const CHILDREN_LIMIT: usize = 32;
+
+/// The image of an index for one platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Child {
+    /// For people: `linux/arm64/v8`.
+    pub platform: String,
+    /// Its manifest.
+    pub digest: Digest,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::Image { config: None }
+    }
+}
+
+impl Form {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The images of an index; none of anything else.
+    #[must_use]
+    pub fn children(&self) -> &[Child] {
+        match self {
+            Self::Index { children } => children,
+            Self::Image { .. } | Self::Unfit { .. } => &[],
+        }
+    }
+}
+
+fn were_read() -> Observed<()> {
+    Observed::Known(())
+}
+
+fn are_known(tags: &Observed<()>) -> bool {
+    tags.known().is_some()
 }
 
 /// In which format a signature was attached.

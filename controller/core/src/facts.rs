@@ -1,11 +1,11 @@
 //! What was seen, and what could not be seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Evidence, RootText};
+use crate::evidence::{Evidence, Form, RootText};
 use crate::policy::PolicyFact;
 use crate::record::Record;
 use crate::release::{Digest, ImageReference, Release};
@@ -266,6 +266,43 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// What evidence was looked up for on behalf of an image: itself and, where it is an index whose
+    /// images were looked at, those.
+    pub fn looked_up(&self, image: &ImageReference) -> Vec<ImageReference> {
+        let index = self.evidence.get(image).and_then(Observed::known);
+        let children = index.map_or(&[][..], |index| index.form.children());
+        let children = children
+            .iter()
+            .map(|child| image.with_digest(child.digest.clone()))
+            .filter(|child| self.evidence.contains_key(child));
+        std::iter::once(image.clone()).chain(children).collect()
+    }
+
+    /// The digests under which a node may say that it runs an image: its own; where it is an index,
+    /// that of any of its images that may run, since the node's platform may not be readable; and
+    /// that of the configuration of either, by which some runtimes name it. Each follows from bytes
+    /// that hash to the digest promoted, or to one that those list.
+    #[must_use]
+    pub fn runs_as<'a>(&'a self, image: &'a ImageReference) -> BTreeSet<&'a Digest> {
+        let form = |digest: &Digest| {
+            let evidence = self.evidence.get(&image.with_digest(digest.clone()))?;
+            Some(&evidence.known()?.form)
+        };
+        let own = form(image.digest());
+        let children = own.map_or(&[][..], Form::children);
+        let manifests = children.iter().map(|child| &child.digest);
+        let manifests: BTreeSet<_> = manifests.chain([image.digest()]).collect();
+        let configs = manifests.iter().filter_map(|digest| match form(digest)? {
+            Form::Image { config } => config.as_ref(),
+            Form::Index { .. } | Form::Unfit { .. } => None,
+        });
+        configs
+            .collect::<BTreeSet<_>>()
+            .union(&manifests)
+            .copied()
+            .collect()
+    }
+
     /// The newest record of the Environment.
     #[must_use]
     pub fn newest_record(&self) -> Option<&Record> {

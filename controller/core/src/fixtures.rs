@@ -4,12 +4,16 @@
 // The workspace tests include this file by its path too.
 #[path = "fixtures/keyless.rs"]
 pub(crate) mod keyless;
+#[path = "fixtures/policies.rs"]
+pub(crate) mod policies;
 #[path = "fixtures/revoked.rs"]
 pub(crate) mod revoked;
 #[path = "fixtures/ruled.rs"]
 pub(crate) mod ruled;
 #[path = "fixtures/statements.rs"]
 pub(crate) mod statements;
+
+pub(crate) use policies::{policy_fact, with_policy};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +33,8 @@ use lockmaster_core::facts::{Container, Facts, Guard, Observed, Pod, WindowFact,
 use lockmaster_core::gate::{self, Gate, GateReport, Verdict};
 use lockmaster_core::plan::PublishedPlan;
 use lockmaster_core::policy::{
-    ApprovalRule, Authority, EvidenceRules, KeyText, Match, Policy, PolicyContent, PolicyFact,
-    ProvenanceRule, SbomRule, SignatureRule, SourceRule,
+    ApprovalRule, Authority, EvidenceRules, IndexEvidence, KeyText, Match, Policy, ProvenanceRule,
+    SbomRule, SignatureRule, SourceRule,
 };
 use lockmaster_core::promotion::{
     Action, Memory, Promotion, PromotionReference, REQUESTED_BY_ANNOTATION, ReleaseReference,
@@ -291,6 +295,7 @@ pub(crate) fn policy() -> Policy {
             release: None,
             vulnerabilities: Some(statements::vulnerabilities()),
             attestations: vec![statements::checks_rule()],
+            index_evidence: IndexEvidence::Refuse,
         },
         approvals: vec![ApprovalRule {
             role: "release-manager".into(),
@@ -302,39 +307,15 @@ pub(crate) fn policy() -> Policy {
     }
 }
 
-/// The policy as it was seen. Each authority has the keys that [`key`] names.
-pub(crate) fn policy_fact(name: &str, policy: Policy) -> PolicyFact {
-    let names = policy
-        .authorities
-        .iter()
-        .map(|authority| authority.name.clone());
-    let keys = names.map(|name| (name.clone(), vec![key(&name)])).collect();
-    let digest = policy.digest().unwrap();
-    let content = PolicyContent {
-        policy,
-        digest,
-        keys,
-    };
-    PolicyFact {
-        name: name.into(),
-        uid: format!("{name}-uid"),
-        generation: 1,
-        content: Ok(content),
-    }
-}
-
-/// Changes the first policy.
-pub(crate) fn with_policy(snapshot: &mut Snapshot, change: impl FnOnce(&mut Policy)) {
-    let fact = snapshot.facts.policies[0].clone();
-    let mut policy = fact.content.unwrap().policy;
-    change(&mut policy);
-    snapshot.facts.policies[0] = policy_fact(&fact.name, policy);
-}
-
 /// What is attached to the release that is promoted.
 pub(crate) fn bundles(snapshot: &mut Snapshot) -> &mut Vec<Bundle> {
+    &mut evidence(snapshot).bundles
+}
+
+/// What is known of the image.
+pub(crate) fn evidence(snapshot: &mut Snapshot) -> &mut Evidence {
     match snapshot.facts.evidence.get_mut(&image("1.42.0")) {
-        Some(Observed::Known(evidence)) => &mut evidence.bundles,
+        Some(Observed::Known(evidence)) => evidence,
         other => panic!("no evidence: {other:?}"),
     }
 }
@@ -414,11 +395,7 @@ pub(crate) fn ready() -> Snapshot {
         content: Ok(serde_json::from_value::<Calendar>(calendar).unwrap()),
     };
     facts.windows = BTreeMap::from([("business-hours".to_owned(), window)]);
-    let evidence = Evidence {
-        subject: digest("1.42.0"),
-        bundles: attached("1.42.0"),
-        withdrawn: BTreeSet::new(),
-    };
+    let evidence = Evidence::new(digest("1.42.0"), attached("1.42.0"));
     facts.evidence = BTreeMap::from([(image("1.42.0"), Observed::Known(evidence))]);
     let staging = upstream_record(&snapshot, "1.42.0", Outcome::Succeeded);
     snapshot.facts.upstream = BTreeMap::from([("checkout-staging".to_owned(), vec![staging])]);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::case::Case;
 use crate::promotion::Action;
 use crate::reason::Reason;
-use crate::release::Digest;
+use crate::release::{Digest, ImageReference};
 
 /// The answer of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -99,6 +99,16 @@ pub struct GateReport {
     pub evidence: Vec<EvidenceReference>,
 }
 
+/// What was not read yet and may change an answer: without it a gate would take for absent what
+/// lies in another place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Want {
+    /// The images of this index, and what is attached to each of them.
+    Children(ImageReference),
+    /// The tags beside this image, or this image of an index.
+    Tags(ImageReference),
+}
+
 /// What a gate finds, before its name is put on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -112,6 +122,8 @@ pub struct Finding {
     pub next_change: Option<Timestamp>,
     /// What it rests on.
     pub evidence: Vec<EvidenceReference>,
+    /// What must be read before it can say more.
+    pub wants: Vec<Want>,
 }
 
 impl Finding {
@@ -123,6 +135,7 @@ impl Finding {
             message,
             next_change: None,
             evidence: Vec::new(),
+            wants: Vec::new(),
         }
     }
 
@@ -165,16 +178,17 @@ impl Finding {
             message,
             next_change: _,
             evidence,
+            wants,
         } = self;
-        match verdict {
+        let told = match verdict {
             Verdict::Pass | Verdict::NotRequired => {
                 Self::not_required(format!("a rollback need not pass it; it would: {message}"))
             }
             Verdict::Hold | Verdict::Deny | Verdict::Unknown => Self::not_required(format!(
                 "a rollback need not pass it; it would not: {reason}: {message}"
             )),
-        }
-        .resting_on(evidence)
+        };
+        told.resting_on(evidence).wanting(wants)
     }
 
     /// The same, with the instant at which the clock may change it.
@@ -191,21 +205,27 @@ impl Finding {
         self
     }
 
+    /// The same, with what must be read before it can say more.
+    #[must_use]
+    pub fn wanting(mut self, wants: Vec<Want>) -> Self {
+        self.wants = wants;
+        self
+    }
+
     /// The worst of several findings: each matching policy must be satisfied by itself. The
-    /// evidence of all of them is kept; of two equally bad the first one speaks.
+    /// evidence and the wishes of all of them are kept; of two equally bad the first one speaks.
     #[must_use]
     pub fn worst(findings: Vec<Self>) -> Option<Self> {
-        let evidence = findings
-            .iter()
-            .flat_map(|finding| finding.evidence.clone())
-            .collect();
+        let all = findings.iter();
+        let evidence = all.clone().flat_map(|f| f.evidence.clone()).collect();
+        let wants = all.flat_map(|finding| finding.wants.clone()).collect();
         findings
             .into_iter()
             .reduce(|worst, finding| {
                 let worse = finding.verdict.severity() > worst.verdict.severity();
                 if worse { finding } else { worst }
             })
-            .map(|worst| worst.resting_on(evidence))
+            .map(|worst| worst.resting_on(evidence).wanting(wants))
     }
 }
 
@@ -241,6 +261,7 @@ pub fn evaluate(gate: &dyn Gate, case: &Case<'_>) -> GateReport {
         message,
         next_change,
         evidence,
+        wants: _,
     } = answer(gate, case);
     GateReport {
         name: gate.name().to_owned(),

@@ -14,7 +14,10 @@ mod upstream;
 mod vulnerabilities;
 mod window;
 
-use crate::gate::Gate;
+use std::collections::BTreeSet;
+
+use crate::case::Case;
+use crate::gate::{Gate, Want};
 use crate::reason::Reason;
 
 /// Every gate. A new gate is one file and one line here.
@@ -51,6 +54,19 @@ pub const ARTIFACT: [&str; 6] = [
     "revocation",
 ];
 
+/// Every gate that looks at what is attached: those of [`evidence()`], and the rules in Rego.
+pub fn looking() -> impl Iterator<Item = &'static dyn Gate> {
+    let all = ALL.iter().copied();
+    all.filter(|gate| gate.reasons().contains(&Reason::EvidencePending))
+}
+
+/// What must be read before these gates can say more of this case; nothing where all of them are
+/// open, or where all was read and something is missing all the same.
+#[must_use]
+pub fn wants(case: &Case<'_>) -> BTreeSet<Want> {
+    looking().flat_map(|gate| gate.find(case).wants).collect()
+}
+
 pub use approval::latches;
 pub use rules::questions as rule_questions;
 pub use window::{in_force as window_in_force, is_open as window_open};
@@ -62,7 +78,16 @@ mod tests {
     #[test]
     fn what_runs_is_asked_of_every_gate_that_judges_evidence() {
         let names: Vec<_> = evidence().map(Gate::name).collect();
-        assert_eq!(names, ["signature", "provenance", "sbom"]);
+        let expected = [
+            "signature",
+            "provenance",
+            "sbom",
+            "vulnerabilities",
+            "attestations",
+        ];
+        assert_eq!(names, expected);
+        let names: Vec<_> = looking().map(Gate::name).collect();
+        assert_eq!(names, [&expected[..], &["rules"]].concat());
     }
 
     #[test]

@@ -12,14 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, Domain};
 use crate::environment::Tier;
-use crate::evidence::{KeyId, SbomFormat};
+use crate::evidence::KeyId;
 use crate::release::{Digest, ImageReference};
 
 pub use age::{Age, AgeError};
 pub use authority::{Authority, ClaimRule, KeyText, Keyless, Legacy};
 pub use evidence::{
-    AttestationRule, ChangeRule, CheckRule, DatabaseTime, NotApplicableRule, ReleaseRule,
-    SummaryRule, UnpinnedWorkflows, VerifierRule, VexRule, VulnerabilityRule,
+    AttestationRule, ChangeRule, CheckRule, DatabaseTime, EvidenceRules, IndexEvidence,
+    NotApplicableRule, ReleaseRule, SbomRule, SummaryRule, UnpinnedWorkflows, VerifierRule,
+    VexRule, VulnerabilityRule,
 };
 
 /// The word in `windows` that stands for "at any time".
@@ -191,77 +192,6 @@ pub struct ProvenanceRule {
     /// is named by a branch instead of a tag or commit. Left out: Refuse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpinned_workflows: Option<UnpinnedWorkflows>,
-}
-
-/// Which bill of materials is accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SbomRule {
-    /// Authorities that may have signed it.
-    #[schemars(length(min = 1, max = 8), inner(length(max = 63)))]
-    pub authorities: Vec<String>,
-    /// Formats that are accepted; both when left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 2))]
-    pub formats: Vec<SbomFormat>,
-    /// Least number of packages or components it must list; 1 when left out, so an empty one
-    /// never counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub min_components: Option<u64>,
-    /// Licences that no component may be under: SPDX identifiers, in any case, exactly or as a pattern
-    /// where `*` stands for any characters, such as AGPL-*. Of `A OR B` both must be denied, and one
-    /// with an exception is denied like the same without. NOASSERTION stands for none at all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
-    pub denied_licenses: Vec<String>,
-}
-
-/// Evidence that must be attached to the digest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct EvidenceRules {
-    /// Signature of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signatures: Option<SignatureRule>,
-    /// Build provenance; any one of the entries must be met.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
-    pub provenance: Vec<ProvenanceRule>,
-    /// Bill of materials.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sbom: Option<SbomRule>,
-    /// Who may name the tag of a release; left out, provenance must have been made for the tag.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub release: Option<ReleaseRule>,
-    /// Vulnerability scans.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vulnerabilities: Option<VulnerabilityRule>,
-    /// Further statements; every one of the entries must be met.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    pub attestations: Vec<AttestationRule>,
-}
-
-impl EvidenceRules {
-    /// Whether anything must be looked up in a registry.
-    #[must_use]
-    pub fn asks(&self) -> bool {
-        let Self {
-            signatures,
-            provenance,
-            sbom,
-            // Asks for nothing by itself.
-            release: _,
-            vulnerabilities,
-            attestations,
-        } = self;
-        signatures.is_some()
-            || !provenance.is_empty()
-            || sbom.is_some()
-            || vulnerabilities.is_some()
-            || !attestations.is_empty()
-    }
 }
 
 /// A rule in Rego, for what no field of a policy can say.

@@ -107,6 +107,8 @@ reasons! {
     TrustedRootInvalid,
     /// The registry does not have the artifact.
     ArtifactMissing,
+    /// The image index cannot be judged: it lists another index, a platform or digest twice, more than 32 images or none that may run: publish an index of plain images.
+    IndexInvalid,
     /// The registry could not be reached or did not answer properly; it is asked again.
     RegistryUnavailable,
     /// A size or count limit was passed before all evidence was seen, so nothing can be concluded.

@@ -6,12 +6,15 @@
 mod judge;
 mod schedule;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::case::running_record;
 use crate::decide::Input;
+use crate::gate::Want;
 use crate::reason::Reason;
 use crate::record::{Outcome, Record};
 use crate::release::{ComponentDigest, Digest};
@@ -111,6 +114,14 @@ pub fn artifacts<'a>(input: &Input<'a>) -> impl Iterator<Item = (Artifact, &'a R
     let current = current.map(|record| (Artifact::Running, record));
     let good = last_known_good(input).map(|record| (Artifact::KnownGood, record));
     current.into_iter().chain(good)
+}
+
+/// What must be read before it can be said how these stand.
+#[must_use]
+pub fn wants(input: &Input<'_>) -> BTreeSet<Want> {
+    artifacts(input)
+        .flat_map(|(artifact, record)| judge::wants(input, artifact, record))
+        .collect()
 }
 
 /// What is held against what runs and what would be gone back to. What cannot be judged right now

@@ -9,7 +9,7 @@ mod entry;
 mod reader;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,8 +24,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use crate::pull_secrets::PullSecrets;
-use crate::registry::{Artifact, Credentials, RegistryClient};
-use entry::{Entry, JudgeError, Judged};
+use crate::registry::{Artifact, Credentials, Reach, RegistryClient};
+use entry::{Entry, JudgeError, Seen, Wanted};
 pub use reader::Asker;
 use reader::{Key, Reader};
 
@@ -123,7 +123,7 @@ impl EvidenceStore {
 
     /// What is known about `image` to who asks, with the signatures under `anchors`. Never waits. Must
     /// be called on a Tokio runtime: what is not known yet is fetched or judged in the background,
-    /// and the image named on the channel when that is done.
+    /// and the image named on the channel when that is done, and each index that lists it.
     ///
     /// Who asks must be allowed to by a policy's sources: without pull secrets of its own, the
     /// operator's logins are used for it.
@@ -188,6 +188,20 @@ impl EvidenceStore {
         entry.run(task, true);
     }
 
+    /// The pass found that what is known about `image` would not satisfy a gate, and its tags were
+    /// not read yet: they are read now, and with every later look.
+    pub fn read_tags(&self, image: &ImageReference, asker: &Asker) {
+        let mut entries = self.inner.lock();
+        let key = Key::new(image, asker);
+        let Some(entry) = entries.get_mut(&key) else {
+            return;
+        };
+        if entry.reach_for_tags() {
+            let task = self.spawn(key, asker, Work::ReadAgain(Duration::ZERO));
+            entry.run(task, false);
+        }
+    }
+
     /// What is known about `image`, which runs or would be gone back to, and how the last look ended.
     /// Nothing is fetched for this. From now on what was seen of the image is kept, though the
     /// registry list it no longer.
@@ -218,16 +232,30 @@ impl EvidenceStore {
         entry.run(task, false);
     }
 
-    /// Forgets the images that are not in `keep`, and ends what is planned or running for them.
+    /// Forgets the images that are neither in `keep` nor listed by an index in it, and ends what is
+    /// planned or running for them.
     pub fn forget(&self, keep: &BTreeSet<ImageReference>) {
         let mut entries = self.inner.lock();
-        entries.retain(|key, entry| keep.contains(&key.image) && !entry.is_abandoned());
+        let kept = entries.iter().filter(|(key, _)| keep.contains(&key.image));
+        let children: BTreeSet<_> = kept.flat_map(children_of).collect();
+        entries.retain(|key, entry| {
+            let named = keep.contains(&key.image) || children.contains(&key.image);
+            named && !entry.is_abandoned()
+        });
     }
 
     fn spawn(&self, key: Key, asker: &Asker, work: Work) -> AbortHandle {
         let (inner, namespace) = (Arc::clone(&self.inner), asker.namespace.clone());
         tokio::spawn(async move { inner.work(key, &namespace, work).await }).abort_handle()
     }
+}
+
+/// The images of an index.
+fn children_of((index, entry): (&Key, &Entry)) -> Vec<ImageReference> {
+    let children = entry.children().iter();
+    children
+        .map(|child| index.image.with_digest(child.digest.clone()))
+        .collect()
 }
 
 /// Why a task runs.
@@ -252,18 +280,26 @@ impl Inner {
         if let Work::ReadAgain(delay) = work {
             tokio::time::sleep(delay).await;
         }
-        let asked = |entry: &Entry| (entry.facts(), entry.asked());
-        let Some((known, anchors)) = self.lock().get(&key).map(asked) else {
+        let Some(wanted) = self.lock().get(&key).map(Entry::wanted) else {
             return;
         };
-        let seen = self
-            .look(&key, namespace, work, known, anchors.clone())
-            .await;
-        if let Some(entry) = self.lock().get_mut(&key) {
+        let anchors = wanted.anchors.clone();
+        let seen = self.look(&key, namespace, work, wanted).await;
+        let mut entries = self.lock();
+        if let Some(entry) = entries.get_mut(&key) {
             entry.finish(seen, &anchors);
         }
-        // Nobody listens only when the operator is ending.
-        let _ = self.wake.send(key.image);
+        // Who waits for an image of an index knows only the index.
+        let indexes = entries.iter().filter(|(_, entry)| {
+            let mut children = entry.children().iter();
+            children.any(|child| child.digest == *key.image.digest())
+        });
+        let indexes: BTreeSet<_> = indexes.map(|(index, _)| index.image.clone()).collect();
+        drop(entries);
+        for known in indexes.into_iter().chain([key.image]) {
+            // Nobody listens only when the operator is ending.
+            let _ = self.wake.send(known);
+        }
     }
 
     async fn look(
@@ -271,30 +307,35 @@ impl Inner {
         key: &Key,
         namespace: &str,
         work: Work,
-        known: Vec<Judged>,
-        anchors: Vec<Anchor>,
-    ) -> Result<Vec<Judged>, Unavailable> {
+        wanted: Wanted,
+    ) -> Result<Seen, Unavailable> {
+        let Wanted {
+            known,
+            anchors,
+            reach,
+        } = wanted;
         let image = &key.image;
         let credentials = self.reader.credentials(key, namespace, false).await?;
-        let cached = match work {
-            Work::Complete if !known.is_empty() => {
-                let digests: Vec<_> = known.iter().map(|one| one.bundle.digest.clone()).collect();
-                self.reader
-                    .client
-                    .read_cached(image, &credentials, &digests)
-                    .map(Arc::new)
+        let cached = match (work, &known) {
+            (Work::Complete, Some(known)) if !known.judged.is_empty() => {
+                let client = &self.reader.client;
+                let cached = client.read_cached(image, &credentials, &known.places);
+                // It reaches no further than the look that brought it.
+                cached.map(|artifact| (Arc::new(artifact), known.reach))
             }
-            Work::Complete | Work::ReadAgain(_) => None,
-            Work::ReadWhole => {
+            (Work::Complete | Work::ReadAgain(_), _) => None,
+            (Work::ReadWhole, _) => {
                 self.reader.client.forget_manifest(image, &credentials);
                 None
             }
         };
         let is_listed = cached.is_none();
-        let artifact = match cached {
-            Some(artifact) => artifact,
-            None => self.fetch(key, credentials).await?,
+        let (artifact, reach) = match cached {
+            Some(cached) => cached,
+            None => (self.fetch(key, credentials, reach).await?, reach),
         };
+        let known = known.map(|seen| seen.judged).unwrap_or_default();
+        let (form, places) = (artifact.form.clone(), artifact.places.clone());
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
         // cannot be ended from outside.
@@ -313,7 +354,12 @@ impl Inner {
                 for one in judged.iter_mut().filter(|_| is_listed) {
                     one.withdrawn = false;
                 }
-                Ok(judged)
+                Ok(Seen {
+                    form,
+                    judged,
+                    places,
+                    reach,
+                })
             }
             Ok(Err(error @ JudgeError::Manifest)) => {
                 Err(failed(Cause::Untrustworthy, &error.to_string()))
@@ -329,9 +375,10 @@ impl Inner {
         &self,
         key: &Key,
         credentials: Credentials,
+        reach: Reach,
     ) -> Result<Arc<Artifact>, Unavailable> {
         let start = Instant::now();
-        let fetched = self.reader.fetch(key, credentials).await;
+        let fetched = self.reader.fetch(key, credentials, reach).await;
         let outcome = match &fetched {
             Ok(_) => FetchOutcome::Fetched,
             Err(unavailable) => FetchOutcome::Failed(unavailable.cause),

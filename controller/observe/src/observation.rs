@@ -1,5 +1,7 @@
 //! One look at an Environment and everything its promotions depend on.
 
+pub(crate) mod attached;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,14 +9,13 @@ use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use lockmaster_api::{ClusterPromotionPolicy, Environment, Promotion, TrustedRoot, convert};
-use lockmaster_core::case::{matching, needs};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::WorkloadReference;
 use lockmaster_core::facts::{
     Cause, Facts, Guard, Observed, TrustedRootFact, TrustedRoots, Unavailable, WindowFact,
 };
 use lockmaster_core::policy::PolicyFact;
-use lockmaster_core::release::{ImageReference, Release};
+use lockmaster_core::release::Release;
 use lockmaster_core::{environment, gates, promotion};
 use lockmaster_rego::Sandbox;
 
@@ -23,7 +24,7 @@ pub use crate::rules::{
     unreadable_rules, window_fact,
 };
 
-use crate::evidence::{Asker, EvidenceStore};
+use crate::evidence::EvidenceStore;
 use crate::records::Chains;
 use crate::rules::{concerns, revocations};
 use crate::stores::{Guarded, Stores};
@@ -130,7 +131,7 @@ impl Observer {
         } = self.promotions(&environment, first_seen);
         let mut facts = self.rules(&environment, guard);
         let workload_versions = self.add_world(&mut facts, &environment, &promotions);
-        facts.evidence = self.evidence(&environment, &facts);
+        self.add_evidence(&mut facts, &environment, &promotions, now);
         self.add_ran(&mut facts, &environment, now);
         Ok(Observation {
             environment,
@@ -361,20 +362,6 @@ impl Observer {
                 Some((name.to_owned(), fact.as_ref().clone()))
             })
             .collect()
-    }
-
-    fn evidence(
-        &self,
-        environment: &environment::Environment,
-        facts: &Facts,
-    ) -> BTreeMap<ImageReference, Observed<lockmaster_core::evidence::Evidence>> {
-        let tier = environment.effective_tier(&facts.namespaces);
-        let policies = matching(environment, facts, tier);
-        let releases = facts.releases.values().filter_map(Observed::known);
-        let needs = releases
-            .flat_map(|release| needs(environment, release, &policies, &facts.trusted_roots));
-        // What is needed is what the policies' sources give to this namespace, and no more.
-        self.evidence.read_all(&Asker::of(environment), needs)
     }
 }
 

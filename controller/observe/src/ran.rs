@@ -7,17 +7,62 @@ use jiff::Timestamp;
 use lockmaster_core::case::{matching, needs};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::Environment;
+use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Facts, Observed, Ran};
+use lockmaster_core::gate::Want;
 use lockmaster_core::record::Record;
-use lockmaster_core::release::{Component, Release};
-use lockmaster_core::standing::artifacts;
+use lockmaster_core::release::{Component, ImageReference, Release};
+use lockmaster_core::standing::{self, artifacts};
 
 use crate::evidence::Asker;
 use crate::observation::Observer;
+use crate::observation::attached::{Anchors, ROUNDS, children};
 
 impl Observer {
-    /// Adds what is known of these artifacts to facts that have the rules and the records.
+    /// Adds what is known of these artifacts to facts that have the rules and the records. The images
+    /// of an index have their turns like any other, where the gates need them.
     pub(crate) fn add_ran(&self, facts: &mut Facts, environment: &Environment, now: Timestamp) {
+        let anchors = self.add_records(facts, environment, now);
+        let asker = Asker::of(environment);
+        for _ in 0..ROUNDS {
+            let wants = standing::wants(&Input {
+                promotions: &[],
+                environment,
+                facts,
+                now,
+            });
+            for want in wants {
+                match want {
+                    Want::Tags(image) => self.evidence.read_tags(&image, &asker),
+                    Want::Children(index) => {
+                        let anchors = anchors.get(&index).map_or(&[][..], Vec::as_slice);
+                        self.peek_children(facts, &index, &asker, anchors);
+                    }
+                }
+            }
+        }
+    }
+
+    fn peek_children(
+        &self,
+        facts: &mut Facts,
+        index: &ImageReference,
+        asker: &Asker,
+        anchors: &[Anchor],
+    ) {
+        for image in children(facts, index) {
+            let (seen, look) = self.evidence.peek(&image, asker, anchors);
+            facts.evidence.entry(image.clone()).or_insert(seen);
+            let ran = facts.ran.values_mut();
+            for ran in ran.filter(|ran| ran.looks.contains_key(index)) {
+                ran.looks.insert(image.clone(), look.clone());
+            }
+        }
+    }
+
+    /// Returns what each image is judged under.
+    fn add_records(&self, facts: &mut Facts, environment: &Environment, now: Timestamp) -> Anchors {
+        let mut judged_under = Anchors::new();
         let input = Input {
             promotions: &[],
             environment,
@@ -40,11 +85,13 @@ impl Observer {
                 let (seen, look) = self.evidence.peek(&image, &asker, &anchors);
                 // Where a promotion asks for the same image, that was looked at already.
                 facts.evidence.entry(image.clone()).or_insert(seen);
-                looks.insert(image, look);
+                looks.insert(image.clone(), look);
+                judged_under.entry(image).or_default().extend(anchors);
             }
             let ran = Ran { release, looks };
             facts.ran.insert(record.object_name(), ran);
         }
+        judged_under
     }
 
     /// The Release that a record is about or, where that is gone, as much of it as the record tells.

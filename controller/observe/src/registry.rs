@@ -2,13 +2,14 @@
 //!
 //! The registry is hostile storage. What comes back is hashed here, and nothing is believed but
 //! hashes; signatures are judged elsewhere. A cold image with a signature, a provenance and an SBOM
-//! costs exactly 8 requests. [`RegistryClient::fetch`] is the only way in.
+//! costs exactly 8 requests. [`RegistryClient::look`] is the only way in.
 
 mod address;
 mod answer;
 mod breaker;
 mod bucket;
 mod cache;
+mod carriers;
 mod challenge;
 mod config;
 mod credentials;
@@ -18,7 +19,9 @@ mod document;
 mod endpoint;
 #[doc(hidden)]
 pub mod fuzzing;
+mod index;
 mod link;
+mod listing;
 mod own;
 mod problem;
 mod retry;
@@ -37,12 +40,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache::{Cache, CacheKey, Cached, Collection};
+use carriers::Layer;
+pub use carriers::{CandidateBundle, Place};
 pub use config::{Config, ConfigError, Limits, Mirror, RegistriesFile, Registry};
 pub use credentials::{CredentialIdentity, Credentials, PullSecret};
 use discovery::{Found, Visit};
 pub use docker_config::{DockerConfig, DockerConfigError};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
 use shares::{Held, Lane, Shares};
@@ -93,24 +99,30 @@ pub enum SetupError {
     Config(#[from] ConfigError),
 }
 
+/// How much of what may be attached to an image is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// What the registry lists as referrers: all there is, for today's tools. Where it has no such
+    /// API, the fallback tag in its place.
+    #[default]
+    Referrers,
+    /// The tags too: where the referrers did not suffice.
+    Tags,
+}
+
 /// What a registry holds about one image; everything in it hashes to its digest.
 #[derive(Debug, Clone)]
 pub struct Artifact {
     /// The image's manifest or index, byte for byte.
     pub manifest: Arc<Vec<u8>>,
-    /// What may be Sigstore bundles about it, in the registry's order, each once.
+    /// What it is: one image, or an index of several.
+    pub form: Form,
+    /// Which manifests carried something.
+    pub places: Vec<Place>,
+    /// What may be evidence about it, in the registry's order, each once.
     pub bundles: Vec<CandidateBundle>,
     /// The memory for it, which others may have when this is dropped.
     _held: Held,
-}
-
-/// Bytes that a registry lists as a Sigstore bundle. Nothing has been verified but their hash.
-#[derive(Debug, Clone)]
-pub struct CandidateBundle {
-    /// Digest of the bytes.
-    pub digest: Digest,
-    /// The bytes.
-    pub bytes: Arc<Vec<u8>>,
 }
 
 /// Reads registries. Clones share connections, cache and flights.
@@ -120,7 +132,7 @@ pub struct RegistryClient {
 }
 
 type Flight = BoxFuture<'static, Result<Arc<Artifact>, FetchError>>;
-type FlightKey = (CredentialIdentity, ImageReference);
+type FlightKey = (CredentialIdentity, ImageReference, Reach);
 
 struct Inner {
     transport: Transport,
@@ -167,32 +179,45 @@ impl RegistryClient {
         }
     }
 
-    /// Reads the image's manifest and everything attached to it. Callers that ask for the same
-    /// image with the same credentials meanwhile get the same answer from the same requests.
-    pub async fn fetch(
+    /// Reads the image's manifest and what is attached to it, as far as `reach` says. Callers that
+    /// ask for the same with the same credentials meanwhile get the same answer from the same
+    /// requests.
+    pub async fn look(
         &self,
         image: &ImageReference,
         credentials: &Credentials,
+        reach: Reach,
     ) -> Result<Arc<Artifact>, FetchError> {
-        let fetched = self.flight(credentials, image).await;
+        let fetched = self.flight(credentials, image, reach).await;
         match &fetched {
             // Who began the flight has used up his share; that is nobody else's trouble.
             Err(FetchError {
                 problem: Problem::Share { namespace, .. },
                 ..
-            }) if namespace != credentials.namespace() => self.flight(credentials, image).await,
+            }) if namespace != credentials.namespace() => {
+                self.flight(credentials, image, reach).await
+            }
             Ok(_) | Err(_) => fetched,
         }
     }
 
-    /// The image's manifest and these bundles, when all of them were read with these credentials,
-    /// are still in memory and may be held there for longer. No requests.
+    #[cfg(test)]
+    async fn fetch(
+        &self,
+        image: &ImageReference,
+        credentials: &Credentials,
+    ) -> Result<Arc<Artifact>, FetchError> {
+        self.look(image, credentials, Reach::Referrers).await
+    }
+
+    /// The image's manifest and what these places carry, when all of it was read with these
+    /// credentials, is still in memory and may be held there for longer. No requests.
     #[must_use]
     pub fn read_cached(
         &self,
         image: &ImageReference,
         credentials: &Credentials,
-        bundles: &[Digest],
+        places: &[Place],
     ) -> Option<Artifact> {
         let lane = self.inner.lane(image);
         let budget = self.inner.shares.budget(&lane);
@@ -203,19 +228,26 @@ impl RegistryClient {
                 collection,
                 digest: digest.clone(),
             };
-            let bytes = self.inner.read_cache(&key)?.bytes;
-            budget.try_take(bytes.len()).then_some(bytes)
+            let cached = self.inner.read_cache(&key)?;
+            budget.try_take(cached.bytes.len()).then_some(cached)
         };
         let manifest = read(Collection::Manifests, image.digest())?;
-        let bundle = |digest: &Digest| {
-            Some(CandidateBundle {
-                digest: digest.clone(),
-                bytes: read(Collection::Blobs, digest)?,
-            })
+        let form = index::form_of(&manifest).ok()?;
+        let layers = places.iter().map(|place| {
+            let carrier = read(Collection::Manifests, &place.manifest)?;
+            place.layers(&carrier).ok()
+        });
+        let layers = layers.collect::<Option<Vec<_>>>()?;
+        let layers = carriers::within_limits(layers.into_iter().flatten()).ok()?;
+        let bundle = |layer: Layer| {
+            let bytes = read(Collection::Blobs, &layer.digest)?.bytes;
+            Some(layer.holding(bytes))
         };
-        let bundles = bundles.iter().map(bundle).collect::<Option<_>>()?;
+        let bundles = layers.into_iter().map(bundle).collect::<Option<_>>()?;
         Some(Artifact {
-            manifest,
+            manifest: manifest.bytes,
+            form,
+            places: places.to_vec(),
             bundles,
             _held: budget.into_held(),
         })
@@ -233,9 +265,14 @@ impl RegistryClient {
         lock(&self.inner.cache).remove(&key);
     }
 
-    fn flight(&self, credentials: &Credentials, image: &ImageReference) -> Shared<Flight> {
+    fn flight(
+        &self,
+        credentials: &Credentials,
+        image: &ImageReference,
+        reach: Reach,
+    ) -> Shared<Flight> {
         let mut flights = lock(&self.inner.flights);
-        let key = (credentials.identity().clone(), image.clone());
+        let key = (credentials.identity().clone(), image.clone(), reach);
         if let Some(running) = flights.get(&key).and_then(WeakShared::upgrade) {
             return running;
         }
@@ -243,7 +280,7 @@ impl RegistryClient {
         let (inner, image) = (Arc::clone(&self.inner), image.clone());
         let credentials = credentials.clone();
         let flight: Shared<Flight> =
-            async move { inner.fetch(&credentials, &image).await.map(Arc::new) }
+            async move { inner.fetch(&credentials, &image, reach).await.map(Arc::new) }
                 .boxed()
                 .shared();
         if let Some(weak) = flight.downgrade() {
@@ -258,6 +295,7 @@ impl Inner {
         &self,
         credentials: &Credentials,
         image: &ImageReference,
+        reach: Reach,
     ) -> Result<Artifact, FetchError> {
         let lane = self.lane(image);
         // Waiting for a turn does not count as the registry's time.
@@ -266,9 +304,12 @@ impl Inner {
             inner: self,
             image,
             credentials,
+            reach,
             budget: self.shares.budget(&lane),
         };
-        let Ok(found) = tokio::time::timeout(self.deadline, visit.discover()).await else {
+        // Boxed: it is large, and part of every future around it.
+        let discovery = Box::pin(visit.discover());
+        let Ok(found) = tokio::time::timeout(self.deadline, discovery).await else {
             let seconds = self.deadline.as_secs();
             let problem = if visit.budget.is_waiting() {
                 Problem::Memory(seconds)
@@ -277,9 +318,16 @@ impl Inner {
             };
             return Err(problem.reading(format!("the evidence of {image}")));
         };
-        let Found { manifest, bundles } = found?;
+        let Found {
+            manifest,
+            form,
+            places,
+            bundles,
+        } = found?;
         Ok(Artifact {
             manifest,
+            form,
+            places,
             bundles,
             _held: visit.budget.into_held(),
         })

@@ -127,9 +127,11 @@ pub fn pod(object: Pod) -> SeenPod {
     }
 }
 
-/// The digest a node says a container runs: the end of its imageID.
+/// The digest a node says a container runs: the end of its imageID, `registry/path@sha256:…`, or
+/// `sha256:…` where the runtime names the configuration, to which cri-dockerd adds `docker://`.
 fn running(status: &ContainerStatus) -> Option<(String, Digest)> {
     let digest = status.image_id.rsplit('@').next()?;
+    let digest = digest.strip_prefix("docker://").unwrap_or(digest);
     Some((status.name.clone(), Digest::parse(digest).ok()?))
 }
 
@@ -289,6 +291,29 @@ mod tests {
             seen.pod.trouble.as_deref(),
             Some("container app is waiting: CrashLoopBackOff")
         );
+    }
+
+    #[test]
+    fn every_way_to_name_an_image_is_read() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let reads = |image_id: &str| {
+            let status = ContainerStatus {
+                image_id: image_id.to_owned(),
+                ..ContainerStatus::default()
+            };
+            running(&status).map(|(_, digest)| digest.to_string())
+        };
+        for image_id in [
+            format!("r.example/a@{digest}"),
+            format!("docker-pullable://r.example/a@{digest}"),
+            format!("docker://{digest}"),
+            digest.clone(),
+        ] {
+            assert_eq!(reads(&image_id), Some(digest.clone()), "{image_id}");
+        }
+        for image_id in ["", "r.example/a:tag", "sha256:ab", "http://sha256:ab"] {
+            assert_eq!(reads(image_id), None, "{image_id}");
+        }
     }
 
     #[test]

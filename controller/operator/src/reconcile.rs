@@ -158,13 +158,13 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
             .metrics
             .gates(&seen.environment.stage, &progress.gates);
         let unmet = progress.gates.iter().any(|gate| {
-            let judges = gates::evidence().any(|judging| judging.name() == gate.name);
-            judges && !gate.verdict.is_open()
+            let looks = gates::looking().any(|looking| looking.name() == gate.name);
+            looks && !gate.verdict.is_open()
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
-            for component in &release.components {
-                let evidence = &context.observer.evidence;
-                evidence.insufficient(&component.image, &asker);
+            let components = release.components.iter();
+            for image in components.flat_map(|one| seen.facts.looked_up(&one.image)) {
+                context.observer.evidence.insufficient(&image, &asker);
             }
         }
     }

@@ -176,6 +176,21 @@ fn media_type(text: &str, versions: Versions) -> Result<MediaType, String> {
 }
 
 impl Opened {
+    /// An older signature, read as a bundle of version 0.1.
+    pub(crate) fn older(
+        signed: Signed,
+        material: Result<VerificationMaterial, String>,
+        has_certificate: bool,
+    ) -> Self {
+        Self {
+            key_hint: None,
+            signed,
+            media_type: MediaType::Bundle0_1,
+            material,
+            has_certificate,
+        }
+    }
+
     /// Under what of `trust` it verifies. `over` is what a message signature is checked over; an
     /// envelope names its subjects itself, and any one of them serves to look at its proofs.
     pub(crate) fn verify(self, over: Over<'_>, trust: &Trust) -> Proven {

@@ -75,7 +75,7 @@ pub fn judge(subject: &Subject<'_>, bytes: &[u8], trust: &Trust) -> Bundle {
     }
 }
 
-fn judge_opened(
+pub(crate) fn judge_opened(
     subject: &Subject<'_>,
     opened: Opened,
     trust: &Trust,

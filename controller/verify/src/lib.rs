@@ -5,14 +5,16 @@
 //! these bytes verifies. [`judge()`] says what a Sigstore bundle holds and under which of the given
 //! keys and trusted roots ([`Trust`]) it verifies; whether that satisfies a policy is decided by the gates, from these facts.
 //!
-//! Read in this order: [`judge()`], `bundle` (the envelope), `statement` (in-toto) and, by predicate
+//! Read in this order: [`judge()`], `bundle` (the envelope), `legacy` (older formats), `statement` (in-toto) and, by predicate
 //! type, `provenance`, `sbom`, `scan`, `vex`, `verdict` and `pipeline` (our own); [`key`] (which
 //! public keys are accepted), [`document`] (limits before parsing).
 
 mod bundle;
+mod candidate;
 pub mod document;
 mod judge;
 pub mod key;
+mod legacy;
 mod pipeline;
 mod predicate;
 mod provenance;
@@ -25,6 +27,7 @@ mod verdict;
 mod vex;
 
 pub use bundle::BUNDLE_LIMIT;
+pub use candidate::{Annotations, Candidate, judged_annotations};
 pub use judge::{Detached, Subject, judge, judge_detached};
 pub use key::{KeyError, parse_key};
 pub use trust::Trust;

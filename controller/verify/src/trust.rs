@@ -65,6 +65,11 @@ impl Trust {
         self.keys.get(key)?.problem()
     }
 
+    /// The same of any key, for signatures that do not say which key made them.
+    pub(crate) fn any_key_problem(&self) -> Option<&'static str> {
+        self.keys.values().find_map(Verifier::problem)
+    }
+
     pub(crate) fn ready(&self) -> impl Iterator<Item = Ready<'_>> {
         self.anchors.iter().filter_map(|anchor| {
             let key = anchor.key.as_ref().map(|key| self.keys.get(key));

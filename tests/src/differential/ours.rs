@@ -1,12 +1,12 @@
 //! What Lockmaster says: the operator's evidence store reads the registry, and the gates judge.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, anyhow, bail};
 use lockmaster_core::decide::Input;
 use lockmaster_core::evidence::{Evidence, RootText};
 use lockmaster_core::facts::{Cause, Observed, TrustedRootFact};
-use lockmaster_core::gate::Verdict;
+use lockmaster_core::gate::{Verdict, Want};
 use lockmaster_core::policy::Policy;
 use lockmaster_core::release::ImageReference;
 use lockmaster_core::snapshot::Snapshot;
@@ -97,14 +97,12 @@ impl Lockmaster {
         })
     }
 
-    /// What is known by now; nothing is looked at for a policy that is invalid.
+    /// What is known by now, as the operator looks: the tags too, where that does not suffice. Nothing
+    /// is looked at for a policy that is invalid.
     fn read(&self, asked: &Asked) -> anyhow::Result<Observed<Evidence>> {
         let Ok(snapshot) = &asked.snapshot else {
-            return Ok(Observed::Known(Evidence {
-                subject: asked.image.digest().clone(),
-                bundles: Vec::new(),
-                withdrawn: BTreeSet::new(),
-            }));
+            let subject = asked.image.digest().clone();
+            return Ok(Observed::Known(Evidence::new(subject, Vec::new())));
         };
         let input = snapshot.input();
         let promotion = input.promotions.first().context("nothing is promoted")?;
@@ -113,7 +111,24 @@ impl Lockmaster {
         let roots = &snapshot.facts.trusted_roots;
         let needs = case::needs(case.environment, release, &case.policies, roots);
         let anchors = needs.get(&asked.image).context("nothing is needed")?;
-        Ok(self.store.read(&asked.image, &asker(), anchors))
+        let seen = self.store.read(&asked.image, &asker(), anchors);
+        if let Observed::Known(_) = &seen {
+            let mut snapshot = snapshot.clone();
+            let evidence = &mut snapshot.facts.evidence;
+            evidence.insert(asked.image.clone(), seen.clone());
+            let input = snapshot.input();
+            let promotion = input.promotions.first().context("nothing is promoted")?;
+            let wants = gates::wants(&case::Case::new(promotion, &input));
+            match wants.into_iter().next() {
+                Some(Want::Tags(image)) => {
+                    self.store.read_tags(&image, &asker());
+                    return Ok(Observed::Pending);
+                }
+                Some(Want::Children(index)) => bail!("{index} is an index"),
+                None => {}
+            }
+        }
+        Ok(seen)
     }
 }
 

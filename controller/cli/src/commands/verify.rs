@@ -2,25 +2,23 @@
 //! those of the operator.
 
 mod case;
+mod found;
 mod policy;
 
 use jiff::Timestamp;
-use lockmaster_core::evidence::{Anchor, Evidence};
-use lockmaster_core::facts::{Cause, Observed, TrustedRoots, Unavailable};
-use lockmaster_core::gate::{GateReport, Verdict};
+use lockmaster_core::facts::{Observed, TrustedRoots};
+use lockmaster_core::gate::{GateReport, Verdict, Want};
 use lockmaster_core::reason::Reason;
-use lockmaster_core::release::{ImageReference, parse_registry_address};
-use lockmaster_observe::registry::{
-    Config, Credentials, FetchError, Problem, Registry, RegistryClient,
-};
+use lockmaster_core::release::ImageReference;
+use lockmaster_observe::registry::Reach;
 use lockmaster_rego::Sandbox;
-use lockmaster_verify::{Subject, Trust, judge};
 use serde::Serialize;
 
 use self::case::{Seen, Subjects};
+use self::found::Found;
 use super::read_file;
 use crate::args::Verify;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
 use crate::output::{self, API_VERSION, Style};
 
 /// Runs it.
@@ -38,18 +36,30 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
     let subjects = Subjects::of(&arguments, &policies, release)?;
     let needs = subjects.needs(&policies, &roots);
     let anchors = needs.get(&arguments.image);
-    let evidence = match anchors {
-        None => None,
-        Some(anchors) => Some(fetch(&arguments, anchors).await?),
+    let mut found = Found::new(&arguments, anchors.map_or(&[][..], Vec::as_slice))?;
+    if anchors.is_some() {
+        found.read(&arguments.image, Reach::Referrers).await?;
+    }
+    let now = Timestamp::now();
+    let gates = loop {
+        let seen = Seen {
+            trusted_roots: roots.clone(),
+            evidence: found.evidence.clone(),
+            now,
+        };
+        let (gates, wants) = subjects.gates(policies.clone(), seen, &sandbox);
+        if wants.is_empty() {
+            break gates;
+        }
+        for want in wants {
+            match want {
+                Want::Tags(image) => found.read(&image, Reach::Tags).await?,
+                Want::Children(index) => found.read_children(&index).await?,
+            }
+        }
     };
-    let bundles = evidence.as_ref().and_then(Observed::known);
-    let bundles = bundles.map_or(0, |evidence| evidence.bundles.len());
-    let seen = Seen {
-        trusted_roots: roots,
-        evidence,
-        now: Timestamp::now(),
-    };
-    let gates = subjects.gates(policies.clone(), seen, &sandbox);
+    let known = found.evidence.values().filter_map(Observed::known);
+    let bundles = known.map(|evidence| evidence.bundles.len()).sum();
     let exit = exit_of(&gates);
     let names = policies.iter().map(|fact| fact.name.clone());
     let view = View {
@@ -73,51 +83,6 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
         output::note(&hint);
     }
     Ok(exit)
-}
-
-/// Reads what is attached to the image and judges each piece under every anchor.
-async fn fetch(arguments: &Verify, anchors: &[Anchor]) -> anyhow::Result<Observed<Evidence>> {
-    let plain = arguments.plain_http_registry.iter();
-    let client = RegistryClient::new(&Config {
-        registries: plain.map(|host| Registry::plain_http(host)).collect(),
-        user_agent: concat!("kubectl-promote/", env!("CARGO_PKG_VERSION")).to_owned(),
-    })?;
-    let image = &arguments.image;
-    let nobody = Credentials::anonymous("");
-    let artifact = match client.fetch(image, &nobody).await {
-        Ok(artifact) => artifact,
-        Err(error) if error.cause() == Cause::Missing => {
-            return Ok(Observed::Unavailable(Unavailable::from(error)));
-        }
-        // Nothing is known then, so there is nothing to judge.
-        Err(error) => return Err(unreadable(&error, image).into()),
-    };
-    let digest = image.digest();
-    let Some(subject) = Subject::new(digest, &artifact.manifest) else {
-        // The client compares it as well; said here once more, because all below rests on it.
-        let text = format!("the registry's manifest is not that of {digest}");
-        return Err(Failure::new(Exit::EvidenceInvalid, text).into());
-    };
-    let trust = Trust::new(anchors);
-    let bundles = artifact.bundles.iter();
-    Ok(Observed::Known(Evidence {
-        subject: digest.clone(),
-        bundles: bundles.map(|b| judge(&subject, &b.bytes, &trust)).collect(),
-        withdrawn: [].into(),
-    }))
-}
-
-fn unreadable(error: &FetchError, image: &ImageReference) -> Failure {
-    let private = matches!(error.problem, Problem::Address(_));
-    let listed = parse_registry_address(image.registry());
-    let mend = match (private, listed) {
-        (false, _) => String::new(),
-        (true, Ok(registry)) => format!("; if it is yours: --plain-http-registry {registry}"),
-        (true, Err(_)) => "; if it is yours, name it with its port, and list that with \
-                           --plain-http-registry HOST:PORT"
-            .to_owned(),
-    };
-    Failure::usage(format!("{error}{mend}"))
 }
 
 /// What is shown, as JSON and YAML have it.

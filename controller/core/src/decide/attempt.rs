@@ -178,7 +178,7 @@ impl Attempt<'_> {
     /// Every workload carries the image: it is watched until it is healthy, or too late.
     fn landed(&self) -> Step {
         let (input, claim) = (self.input, self.claim);
-        match trouble(&self.seen, &claim.intent.targets) {
+        match trouble(self.input.facts, &self.seen, &claim.intent.targets) {
             None if !self.aborting => Step::change(finished(input, claim)),
             _ if self.aborting => {
                 let text = "aborted".to_owned();

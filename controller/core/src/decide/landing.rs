@@ -159,12 +159,16 @@ fn foreign(target: &IntentTarget, container: &Container) -> Landing<'static> {
 }
 
 /// What is not healthy yet, or nothing.
-pub(super) fn trouble(seen: &[Landing<'_>], targets: &[IntentTarget]) -> Option<String> {
+pub(super) fn trouble(
+    facts: &Facts,
+    seen: &[Landing<'_>],
+    targets: &[IntentTarget],
+) -> Option<String> {
     let mut pairs = seen.iter().zip(targets);
     pairs.find_map(|(landing, target)| {
         landing.landed().map_or_else(
             || Some(format!("{} has not taken the image yet", target.workload)),
-            |workload| unhealthy(workload, target),
+            |workload| unhealthy(facts, workload, target),
         )
     })
 }
@@ -193,7 +197,7 @@ pub(super) fn hidden<'a>(seen: &'a [Landing<'_>]) -> Option<&'a str> {
 
 /// Judged on the newest generation only: what its controller has seen, pods on the new digest, and
 /// readiness.
-fn unhealthy(workload: &Workload, target: &IntentTarget) -> Option<String> {
+fn unhealthy(facts: &Facts, workload: &Workload, target: &IntentTarget) -> Option<String> {
     let name = &target.workload;
     if !workload.observed {
         return Some(format!(
@@ -207,8 +211,10 @@ fn unhealthy(workload: &Workload, target: &IntentTarget) -> Option<String> {
         total,
         ..
     } = workload;
+    let names = facts.runs_as(&target.to);
     let runs = |pod: &&crate::facts::Pod| {
-        pod.ready && pod.running.get(&target.container) == Some(target.to.digest())
+        let running = pod.running.get(&target.container);
+        pod.ready && running.is_some_and(|digest| names.contains(digest))
     };
     let ready = workload.pods.iter().filter(runs).count();
     if *replicas == 0 {

@@ -9,6 +9,7 @@ use crate::snapshot::Snapshot;
 use crate::status::State;
 use crate::world::World;
 
+mod indexes;
 mod old;
 mod revoked;
 mod rights;

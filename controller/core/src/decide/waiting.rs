@@ -379,11 +379,13 @@ fn queued(input: &Input<'_>, waiting: &[&Promotion], promotion: &Promotion) -> S
 pub(super) fn is_pending(case: &Case<'_>) -> bool {
     let evidence = case
         .images()
-        .any(|image| matches!(case.facts.evidence.get(image), Some(Observed::Pending)));
+        .flat_map(|image| case.facts.looked_up(image))
+        .any(|image| matches!(case.facts.evidence.get(&image), Some(Observed::Pending)));
     let workloads = case
         .facts
         .workloads
         .iter()
         .any(|seen| matches!(seen, Observed::Pending));
-    evidence || workloads || matches!(case.facts.guard, Observed::Pending)
+    let guard = matches!(case.facts.guard, Observed::Pending);
+    evidence || workloads || guard || !gates::wants(case).is_empty()
 }

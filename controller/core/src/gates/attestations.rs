@@ -38,6 +38,7 @@ impl Gate for Attestations {
             Reason::SignatureInvalid,
             Reason::TrustedRootInvalid,
             Reason::ArtifactMissing,
+            Reason::IndexInvalid,
             Reason::RegistryUnavailable,
             Reason::EvidenceTruncated,
             Reason::SourceNotAllowed,
@@ -61,6 +62,9 @@ impl Gate for Attestations {
 
 /// Every entry must be met by itself.
 fn all<'a>(question: &Question<'a>, rules: &'a [AttestationRule]) -> Finding {
+    if let Err(unread) = question.all_read() {
+        return unread;
+    }
     let findings = rules.iter().map(|rule| Entry { question, rule }.find());
     together(findings.collect(), |messages| messages.join("; "))
 }

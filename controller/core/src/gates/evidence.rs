@@ -3,18 +3,20 @@
 mod age;
 #[cfg(test)]
 mod past_bugs;
+mod platforms;
 mod signer;
 mod tagged;
 
 use crate::case::Case;
 use crate::evidence::{Bundle, Evidence};
-use crate::facts::{Cause, Observed, Unavailable};
-use crate::gate::{EvidenceReference, Finding};
-use crate::policy::PolicyContent;
+use crate::facts::{Cause, Observed, Unavailable, trusted_root};
+use crate::gate::{EvidenceReference, Finding, Want};
+use crate::policy::{IndexEvidence, PolicyContent};
 use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
 
 pub(super) use age::{Freshness, earlier, is_future};
+use platforms::Rule;
 pub(super) use signer::{Diagnosis, Signature};
 
 /// One policy's question about one image.
@@ -26,10 +28,34 @@ pub(super) struct Question<'a> {
     pub(super) evidence: &'a Evidence,
 }
 
-/// Asks `question` of every image under every policy that `asks`, and gives the worst answer.
+/// Asks `question` of every image under every policy that `asks`, and gives the worst answer. Of an
+/// index: what suffices on it, or on each of its images.
 pub(super) fn ask_all(
     case: &Case<'_>,
     asks: impl Fn(&PolicyContent) -> bool,
+    question: impl Fn(&Question<'_>) -> Finding,
+) -> Finding {
+    ask(case, asks, |_| true, question)
+}
+
+/// The same, for what tells what is in an image: what suffices on each image of an index, and on the
+/// index only where the policy says so.
+pub(super) fn ask_each_image(
+    case: &Case<'_>,
+    asks: impl Fn(&PolicyContent) -> bool,
+    question: impl Fn(&Question<'_>) -> Finding,
+) -> Finding {
+    let accepts = |content: &PolicyContent| match content.policy.evidence.index_evidence {
+        IndexEvidence::Accept => true,
+        IndexEvidence::Refuse => false,
+    };
+    ask(case, asks, accepts, question)
+}
+
+fn ask(
+    case: &Case<'_>,
+    asks: impl Fn(&PolicyContent) -> bool,
+    on_index: impl Fn(&PolicyContent) -> bool,
     question: impl Fn(&Question<'_>) -> Finding,
 ) -> Finding {
     let asking: Vec<_> = case
@@ -49,22 +75,14 @@ pub(super) fn ask_all(
     let mut findings = Vec::new();
     for image in case.images() {
         for (fact, content) in &asking {
-            findings.push(match seen(case, image) {
-                Ok(evidence) => {
-                    let asked = Question {
-                        case,
-                        policy: &fact.name,
-                        content,
-                        image,
-                        evidence,
-                    };
-                    match asked.usable() {
-                        Ok(()) => question(&asked),
-                        Err(finding) => finding,
-                    }
-                }
-                Err(finding) => finding,
-            });
+            let rule = Rule {
+                case,
+                policy: &fact.name,
+                content,
+                on_index: on_index(content),
+                question: &question,
+            };
+            findings.push(rule.of(image));
         }
     }
     Finding::worst(findings)
@@ -76,10 +94,7 @@ pub(super) fn seen<'a>(case: &Case<'a>, image: &ImageReference) -> Result<&'a Ev
     match case.facts.evidence.get(image) {
         Some(Observed::Known(evidence)) => Ok(evidence),
         Some(Observed::Unavailable(why)) => Err(unavailable(why)),
-        Some(Observed::Pending) => {
-            let text = format!("asking {} for it", image.registry());
-            Err(Finding::unknown(Reason::EvidencePending, text))
-        }
+        Some(Observed::Pending) => Err(pending(image)),
         None => Err(Finding::deny(
             Reason::SourceNotAllowed,
             format!(
@@ -90,6 +105,27 @@ pub(super) fn seen<'a>(case: &Case<'a>, image: &ImageReference) -> Result<&'a Ev
                 case.environment.namespace
             ),
         )),
+    }
+}
+
+fn pending(image: &ImageReference) -> Finding {
+    let text = format!("asking {} for it", image.registry());
+    Finding::unknown(Reason::EvidencePending, text)
+}
+
+/// What does not suffice says nothing yet while there are tags beside the image that were not read.
+pub(super) fn beside_tags(answer: Finding, image: &ImageReference, evidence: &Evidence) -> Finding {
+    if answer.verdict.is_open() {
+        return answer;
+    }
+    tags_read(image, evidence).err().unwrap_or(answer)
+}
+
+fn tags_read(image: &ImageReference, evidence: &Evidence) -> Result<(), Finding> {
+    match &evidence.tags {
+        Observed::Known(()) => Ok(()),
+        Observed::Unavailable(why) => Err(unavailable(why)),
+        Observed::Pending => Err(pending(image).wanting(vec![Want::Tags(image.clone())])),
     }
 }
 
@@ -119,12 +155,21 @@ impl Question<'_> {
 
     /// Whether everything that the policy trusts could be read.
     pub(super) fn usable(&self) -> Result<(), Finding> {
-        self.unusable_root().map_or(Ok(()), |problem| {
+        let facts = &self.case.facts;
+        let mut named = self.content.policy.trusted_roots();
+        let unusable = named.find_map(|name| trusted_root(&facts.trusted_roots, name).err());
+        unusable.map_or(Ok(()), |problem| {
             Err(Finding::deny(
                 Reason::TrustedRootInvalid,
                 format!("policy {} rests on it: {problem}", self.policy),
             ))
         })
+    }
+
+    /// Whether nothing is left unread that may speak against the image: a report, a failed check. What
+    /// one statement alone satisfies need not ask.
+    pub(super) fn all_read(&self) -> Result<(), Finding> {
+        tags_read(self.image, self.evidence)
     }
 
     /// Whether the bundle's own hint names a key of one of the authorities, or names none: then a
@@ -186,3 +231,6 @@ impl Question<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,7 @@ impl Gate for Provenance {
             Reason::SignatureInvalid,
             Reason::TrustedRootInvalid,
             Reason::ArtifactMissing,
+            Reason::IndexInvalid,
             Reason::RegistryUnavailable,
             Reason::EvidenceTruncated,
             Reason::ReleaseNotFound,

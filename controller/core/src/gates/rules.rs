@@ -2,7 +2,7 @@
 
 mod input;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -134,16 +134,13 @@ fn about(
 ) -> Result<Vec<Asked>, Finding> {
     let image = &component.image;
     // A policy without authorities has nothing looked up: no signature could count for it.
-    let nothing = Evidence {
-        subject: image.digest().clone(),
-        bundles: Vec::new(),
-        withdrawn: BTreeSet::new(),
-    };
-    let evidence = if content.policy.asks() {
-        seen(case, image)?
+    let nothing = Evidence::new(image.digest().clone(), Vec::new());
+    let known = if content.policy.asks() {
+        Some(seen(case, image)?)
     } else {
-        &nothing
+        None
     };
+    let evidence = known.unwrap_or(&nothing);
     let question = Question {
         case,
         policy,
@@ -152,6 +149,9 @@ fn about(
         evidence,
     };
     question.usable()?;
+    if known.is_some() {
+        question.all_read()?;
+    }
     let input = input::of(&question, release, component);
     let rules = content.policy.rules.iter().map(|rule| Asked {
         rule: format!("{} of policy {policy}", rule.name),
@@ -226,11 +226,14 @@ mod tests {
     use super::*;
     use crate::facts::{Cause, Observed, Unavailable};
     use crate::fixtures::keyless::rest_on_root;
+    use crate::fixtures::policies::without_statements;
     use crate::fixtures::ruled::{answer, ruled};
     use crate::fixtures::{
         ask, at, authority, check, image, policy_fact, ready, roll_back, with_policy,
     };
     use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+    use crate::gate::Want;
+    use crate::gates;
     use crate::policy::{Policy, RegoRule};
     use crate::snapshot::Snapshot;
 
@@ -250,6 +253,27 @@ mod tests {
         let message = "GET https://registry.example: 503".into();
         let why = Observed::Unavailable(Unavailable { cause, message });
         snapshot.facts.evidence.insert(image("1.42.0"), why);
+    }
+
+    #[test]
+    fn a_rule_is_asked_once_all_that_is_attached_was_read() {
+        let wants = |snapshot: &Snapshot| {
+            gates::wants(&Case::new(&snapshot.promotions[0], &snapshot.input()))
+        };
+        let mut snapshot = ready();
+        without_statements(&mut snapshot);
+        answered(&mut snapshot, denied(&["only one build"]));
+        match snapshot.facts.evidence.get_mut(&image("1.42.0")) {
+            Some(Observed::Known(evidence)) => evidence.tags = Observed::Pending,
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(ask(&Rules, &snapshot).reason, Reason::EvidencePending);
+        assert_eq!(wants(&snapshot), [Want::Tags(image("1.42.0"))].into());
+        assert!(super::questions(&snapshot.input()).is_empty());
+        crate::fixtures::evidence(&mut snapshot).tags = Observed::Known(());
+        answer(&mut snapshot, &RuleOutcome::Allowed);
+        assert_eq!(ask(&Rules, &snapshot).verdict, Pass);
+        assert!(wants(&snapshot).is_empty());
     }
 
     #[test]

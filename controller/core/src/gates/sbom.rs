@@ -1,6 +1,6 @@
 //! Is there a bill of materials for exactly this digest, by somebody who may say so? (M14, M15)
 
-use super::evidence::{Diagnosis, Question, ask_all};
+use super::evidence::{Diagnosis, Question, ask_each_image};
 use crate::case::Case;
 use crate::evidence::{Bundle, Content, Sbom as Bill, SbomFormat, denied_by};
 use crate::gate::{Finding, Gate};
@@ -27,6 +27,7 @@ impl Gate for Sbom {
             Reason::SbomInvalid,
             Reason::SignatureInvalid,
             Reason::ArtifactMissing,
+            Reason::IndexInvalid,
             Reason::TrustedRootInvalid,
             Reason::RegistryUnavailable,
             Reason::EvidenceTruncated,
@@ -41,7 +42,7 @@ impl Gate for Sbom {
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
-        ask_all(
+        ask_each_image(
             case,
             |content| content.policy.evidence.sbom.is_some(),
             |question| match &question.content.policy.evidence.sbom {
@@ -188,7 +189,7 @@ fn denied(rule: &SbomRule, bill: &Bill) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{CYCLONEDX, SPDX};
+    use crate::evidence::{CYCLONEDX, Form, SPDX};
     use crate::facts::{Cause, Observed, Unavailable};
     use crate::fixtures::keyless::rest_on_root;
     use crate::fixtures::{ask, bundles, check, image, key, ready, roll_back, sbom, with_policy};
@@ -324,6 +325,18 @@ mod tests {
                     Unknown,
                     Reason::EvidenceTruncated,
                     "remove",
+                ),
+                (
+                    |s| match s.facts.evidence.get_mut(&image("1.42.0")) {
+                        Some(Observed::Known(evidence)) => {
+                            let problem = "it lists another index".into();
+                            evidence.form = Form::Unfit { problem };
+                        }
+                        other => panic!("{other:?}"),
+                    },
+                    Deny,
+                    Reason::IndexInvalid,
+                    "publish an index of plain images",
                 ),
                 (
                     |s| {

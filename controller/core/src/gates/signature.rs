@@ -27,6 +27,7 @@ impl Gate for Signature {
             Reason::SignatureInvalid,
             Reason::TrustedRootInvalid,
             Reason::ArtifactMissing,
+            Reason::IndexInvalid,
             Reason::RegistryUnavailable,
             Reason::EvidenceTruncated,
             Reason::SourceNotAllowed,
@@ -224,7 +225,7 @@ fn nothing_signed(question: &Question<'_>, needs: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Evidence, Verified};
+    use crate::evidence::{Evidence, Form, Verified};
     use crate::facts::{Cause, Observed, Unavailable};
     use crate::fixtures::keyless::rest_on_root;
     use crate::fixtures::{
@@ -328,6 +329,18 @@ mod tests {
                     "remove what does not belong there",
                 ),
                 (
+                    |s| match s.facts.evidence.get_mut(&image("1.42.0")) {
+                        Some(Observed::Known(evidence)) => {
+                            let problem = "it lists another index".into();
+                            evidence.form = Form::Unfit { problem };
+                        }
+                        other => panic!("{other:?}"),
+                    },
+                    Deny,
+                    Reason::IndexInvalid,
+                    "publish an index of plain images",
+                ),
+                (
                     |s| {
                         rest_on_root(s);
                         s.facts.trusted_roots.clear();
@@ -416,11 +429,7 @@ mod tests {
         assert_eq!(ask(&Signature, &snapshot).reason, Reason::SignerNotTrusted);
         let mut snapshot = ready();
         let other = Digest::of(b"other");
-        let evidence = Evidence {
-            subject: other.clone(),
-            bundles: vec![signature("1.42.0")],
-            withdrawn: [].into(),
-        };
+        let evidence = Evidence::new(other.clone(), vec![signature("1.42.0")]);
         let known = Observed::Known(evidence);
         snapshot.facts.evidence.insert(image("1.42.0"), known);
         let report = ask(&Signature, &snapshot);

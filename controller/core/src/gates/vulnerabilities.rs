@@ -7,7 +7,7 @@ mod tests;
 use jiff::Timestamp;
 
 use self::excuses::Excuses;
-use super::evidence::{Freshness, Question, Signature, ask_all, earlier};
+use super::evidence::{Freshness, Question, Signature, ask_each_image, earlier};
 use crate::case::Case;
 use crate::evidence::{Bundle, COSIGN_VULN, Content, Finding as Found, Scan, Severity};
 use crate::gate::{EvidenceReference, Finding, Gate};
@@ -39,6 +39,7 @@ impl Gate for Vulnerabilities {
             Reason::SignatureInvalid,
             Reason::TrustedRootInvalid,
             Reason::ArtifactMissing,
+            Reason::IndexInvalid,
             Reason::RegistryUnavailable,
             Reason::EvidenceTruncated,
             Reason::SourceNotAllowed,
@@ -52,7 +53,7 @@ impl Gate for Vulnerabilities {
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
-        ask_all(
+        ask_each_image(
             case,
             |content| content.policy.evidence.vulnerabilities.is_some(),
             |question| match &question.content.policy.evidence.vulnerabilities {
@@ -81,6 +82,9 @@ struct Fresh<'a> {
 
 /// Every fresh report must be harmless by itself, so that the worst one decides.
 fn scanned(question: &Question<'_>, rule: &VulnerabilityRule) -> Finding {
+    if let Err(unread) = question.all_read() {
+        return unread;
+    }
     let (mut fresh, mut stale, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
     for bundle in &question.evidence.bundles {
         match report(question, rule, bundle) {

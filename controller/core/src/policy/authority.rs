@@ -117,8 +117,7 @@ pub struct Authority {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_transparency_log: bool,
     /// What is done with signatures in the formats from before the Sigstore bundle (cosign before
-    /// version 3). Left out: Accept for keys, Refuse for `keyless`. Such signatures are not looked
-    /// up in registries yet.
+    /// version 3). Left out: Accept for keys, Refuse for `keyless`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub legacy: Option<Legacy>,
     /// Predicate types that it may sign, as exact URIs. Signing the image itself is

@@ -119,6 +119,7 @@ impl Policy {
             release,
             vulnerabilities,
             attestations,
+            index_evidence: _,
         } = &self.evidence;
         let vulnerabilities = vulnerabilities.iter().flat_map(|rule| {
             let vex = rule.vex.iter().flat_map(|vex| &vex.authorities);

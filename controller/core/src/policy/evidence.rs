@@ -1,10 +1,101 @@
-//! What a policy may ask of scans, verification summaries, checks and other statements.
+//! What a policy may ask of what is attached to a digest.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Age;
-use crate::evidence::Severity;
+use super::{Age, ProvenanceRule, SignatureRule};
+use crate::evidence::{SbomFormat, Severity};
+
+/// Which bill of materials is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SbomRule {
+    /// Authorities that may have signed it.
+    #[schemars(length(min = 1, max = 8), inner(length(max = 63)))]
+    pub authorities: Vec<String>,
+    /// Formats that are accepted; both when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    pub formats: Vec<SbomFormat>,
+    /// Least number of packages or components it must list; 1 when left out, so an empty one
+    /// never counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_components: Option<u64>,
+    /// Licences that no component may be under: SPDX identifiers, in any case, exactly or as a pattern
+    /// where `*` stands for any characters, such as AGPL-*. Of `A OR B` both must be denied, and one
+    /// with an exception is denied like the same without. NOASSERTION stands for none at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    pub denied_licenses: Vec<String>,
+}
+
+/// Evidence that must be attached to the digest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EvidenceRules {
+    /// Signature of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<SignatureRule>,
+    /// Build provenance; any one of the entries must be met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub provenance: Vec<ProvenanceRule>,
+    /// Bill of materials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<SbomRule>,
+    /// Who may name the tag of a release; left out, provenance must have been made for the tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseRule>,
+    /// Vulnerability scans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vulnerabilities: Option<VulnerabilityRule>,
+    /// Further statements; every one of the entries must be met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub attestations: Vec<AttestationRule>,
+    /// Whether a bill of materials or a scan that is attached to an image index counts for its
+    /// images; `Refuse` when left out: each image that may run needs its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub index_evidence: IndexEvidence,
+}
+
+/// Whether what says what is in an image counts when it is attached to an index of several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IndexEvidence {
+    /// Each image of the index needs its own: no two of them hold the same.
+    #[default]
+    Refuse,
+    /// One for the index is enough.
+    Accept,
+}
+
+/// What is left out of a stored policy, so that a field that came later changes no digest.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl EvidenceRules {
+    /// Whether anything must be looked up in a registry.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        let Self {
+            signatures,
+            provenance,
+            sbom,
+            // Asks for nothing by itself.
+            release: _,
+            vulnerabilities,
+            attestations,
+            index_evidence: _,
+        } = self;
+        signatures.is_some()
+            || !provenance.is_empty()
+            || sbom.is_some()
+            || vulnerabilities.is_some()
+            || !attestations.is_empty()
+    }
+}
 
 /// Whose statements say which tag belongs to which digests, where the provenance itself names a
 /// branch: images are built first and tagged when they are released (M09 to M11).

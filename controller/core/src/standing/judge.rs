@@ -6,7 +6,7 @@ use crate::case::{Case, matching};
 use crate::decide::Input;
 use crate::evidence::Evidence;
 use crate::facts::{Cause, Observed, Ran};
-use crate::gate::{EvidenceReference, GateReport, Verdict, evaluate};
+use crate::gate::{EvidenceReference, GateReport, Verdict, Want, evaluate};
 use crate::gates;
 use crate::promotion::{Action, Memory, Promotion, Request};
 use crate::reason::Reason;
@@ -86,6 +86,20 @@ pub(super) fn judge(input: &Input<'_>, artifact: Artifact, record: &Record) -> S
             }
         })
         .unwrap_or(Standing::Good)
+}
+
+/// What must be read before it can be said how these stand.
+pub(super) fn wants(input: &Input<'_>, artifact: Artifact, record: &Record) -> BTreeSet<Want> {
+    let ran = input.facts.ran.get(&record.object_name());
+    ran.map_or_else(BTreeSet::new, |ran| {
+        let today = Today {
+            input,
+            artifact,
+            record,
+            ran,
+        };
+        gates::wants(&today.case(&today.promotion()))
+    })
 }
 
 struct Today<'a> {

@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::decide::decide;
-use crate::evidence::{Bundle, Content, Evidence, Severity};
+use crate::evidence::{Bundle, Child, Content, Evidence, Form, Severity};
 use crate::facts::{Cause, Look, Observed, Ran, Unavailable};
+use crate::fixtures::policies::without_statements;
 use crate::fixtures::revoked::{revocation, revoke_digest};
 use crate::fixtures::statements::{finding, scan};
-use crate::fixtures::{at, attached, digest, image, key, ready, release, signature, with_policy};
+use crate::fixtures::{
+    at, attached, digest, evidence, image, key, ready, release, sbom, signature, with_policy,
+};
 use crate::gate::GateReport;
 use crate::revocation::{RevokedRecord, RevokedSigner};
 use crate::snapshot::Snapshot;
@@ -39,20 +42,9 @@ fn ran() -> Snapshot {
 }
 
 fn attach(snapshot: &mut Snapshot, version: &str, bundles: Vec<Bundle>) {
-    let evidence = Evidence {
-        subject: digest(version),
-        bundles,
-        withdrawn: [].into(),
-    };
+    let evidence = Evidence::new(digest(version), bundles);
     let known = Observed::Known(evidence);
     snapshot.facts.evidence.insert(image(version), known);
-}
-
-fn evidence(snapshot: &mut Snapshot) -> &mut Evidence {
-    match snapshot.facts.evidence.get_mut(&image("1.42.0")) {
-        Some(Observed::Known(evidence)) => evidence,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// What is held against what runs after that.
@@ -391,4 +383,63 @@ fn what_is_not_eligible_any_more_proves_nothing_to_what_comes_after() {
     assert!(refused.message.contains(text), "{}", refused.message);
     assert_eq!(ask(true, "1.42.0").reason, Reason::SameArtifactsVerified);
     assert_eq!(ask(false, "1.41.3").reason, Reason::SameArtifactsVerified);
+}
+
+/// What runs is an index, and this is known of one image of it.
+fn index(seen: Option<Observed<Evidence>>, look: Look) -> Snapshot {
+    let mut snapshot = ran();
+    without_statements(&mut snapshot);
+    let child = Digest::of(b"linux/arm64");
+    let own = evidence(&mut snapshot);
+    own.form = Form::Index {
+        children: vec![Child {
+            platform: "linux/arm64".into(),
+            digest: child.clone(),
+        }],
+    };
+    let image = image("1.42.0").with_digest(child);
+    if let Some(seen) = seen {
+        snapshot.facts.evidence.insert(image.clone(), seen);
+        let ran = snapshot.facts.ran.get_mut("checkout-prod-000002").unwrap();
+        ran.looks.insert(image, look);
+    }
+    snapshot
+}
+
+#[test]
+fn images_of_an_index_that_runs_have_turns_of_their_own() {
+    let snapshot = index(None, Look::default());
+    let children = Want::Children(image("1.42.0"));
+    assert_eq!(wants(&snapshot.input()), [children].into());
+    assert_eq!(concerns(&snapshot.input()), [], "nobody can tell yet");
+    let waiting = index(Some(Observed::Pending), Look::default());
+    assert_eq!(wants(&waiting.input()), [].into());
+    assert_eq!(concerns(&waiting.input()), []);
+
+    let child = Digest::of(b"linux/arm64");
+    let mut bill = sbom("1.42.0");
+    bill.subjects = vec![child.clone()];
+    let known = Evidence::new(child.clone(), vec![bill]);
+    let good = index(Some(Observed::Known(known.clone())), Look::default());
+    assert_eq!(concerns(&good.input()), []);
+    let mut bare = known.clone();
+    bare.bundles.clear();
+    let mut unread = bare.clone();
+    unread.tags = Observed::Pending;
+    let unread = index(Some(Observed::Known(unread)), Look::default());
+    let tags = Want::Tags(image("1.42.0").with_digest(child));
+    assert_eq!(wants(&unread.input()), [tags].into());
+    assert_eq!(concerns(&unread.input()), []);
+    let found = concerns(&index(Some(Observed::Known(bare)), Look::default()).input());
+    assert_eq!(found[0].reason, Reason::SbomMissing, "{found:?}");
+    assert!(found[0].message.contains("linux/arm64"), "{found:?}");
+    let gone = Look {
+        at: None,
+        problem: Some(Unavailable {
+            cause: Cause::Missing,
+            message: "404".into(),
+        }),
+    };
+    let found = concerns(&index(Some(Observed::Known(known)), gone).input());
+    assert_eq!(found[0].reason, Reason::ArtifactMissing, "{found:?}");
 }

@@ -4,20 +4,42 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use lockmaster_core::evidence::{Anchor, AnchorId, Bundle, Evidence};
+use lockmaster_core::evidence::{Anchor, AnchorId, Bundle, Child, Evidence, Form};
 use lockmaster_core::facts::{Look, Observed, Unavailable};
 use lockmaster_core::release::Digest;
-use lockmaster_verify::{Subject, Trust, judge};
+use lockmaster_verify::{Subject, Trust};
 
-use crate::registry::Artifact;
+use crate::registry::{Artifact, Place, Reach};
 
 /// A bundle's facts, and the anchors that were tried: `verified_by` says nothing of any other.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Judged {
+    /// Names it among what is attached to the image.
+    pub(super) id: Digest,
     pub(super) bundle: Bundle,
     pub(super) tried: BTreeSet<AnchorId>,
     /// The registry listed it once, and not any more when it was asked last.
     pub(super) withdrawn: bool,
+}
+
+/// What a look that succeeded found, and where it looked.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Seen {
+    pub(super) form: Form,
+    pub(super) judged: Vec<Judged>,
+    /// Where the bytes may still be in memory.
+    pub(super) places: Vec<Place>,
+    pub(super) reach: Reach,
+}
+
+/// What the next look needs.
+pub(super) struct Wanted {
+    /// What is known already.
+    pub(super) known: Option<Seen>,
+    /// All anchors asked about.
+    pub(super) anchors: Vec<Anchor>,
+    /// How far it goes.
+    pub(super) reach: Reach,
 }
 
 /// The last look failed.
@@ -31,10 +53,12 @@ struct Failure {
 #[derive(Default)]
 pub(super) struct Entry {
     /// Everything that is attached, as the last look that succeeded found it.
-    facts: Option<Vec<Judged>>,
+    facts: Option<Seen>,
     /// Why the last look failed, if it did.
     failure: Option<Failure>,
     asked: BTreeMap<AnchorId, Anchor>,
+    /// How far the next look goes; never less far than the last one.
+    reach: Reach,
     asked_at: Option<Instant>,
     running: Option<Running>,
     delay: Option<Duration>,
@@ -43,6 +67,9 @@ pub(super) struct Entry {
     /// When it was verified again last.
     verified_at: Option<Timestamp>,
 }
+
+/// Manifests that are remembered of one image: what one look finds, and as much of what is gone.
+const PLACES_LIMIT: usize = 256;
 
 /// Who has not asked for this long asks no more, or asks with other pull secrets.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
@@ -75,6 +102,23 @@ impl Entry {
         }
     }
 
+    /// What the next look needs.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            known: self.facts.clone(),
+            anchors: self.asked.values().cloned().collect(),
+            reach: self.reach,
+        }
+    }
+
+    /// Lets this and all later looks read the tags; says whether one is to be made for that now.
+    pub(super) fn reach_for_tags(&mut self) -> bool {
+        let read = self.facts.as_ref().map(|seen| seen.reach);
+        let under_way = self.reach == Reach::Tags && self.is_completing();
+        self.reach = Reach::Tags;
+        read != Some(Reach::Tags) && !under_way
+    }
+
     /// Whether nobody asks for it any more, and nothing is planned.
     pub(super) fn is_abandoned(&self) -> bool {
         let after = if self.kept {
@@ -84,10 +128,6 @@ impl Entry {
         };
         let lately = |at: Instant| at.elapsed() < after;
         self.running.is_none() && !self.asked_at.is_some_and(lately)
-    }
-
-    pub(super) fn asked(&self) -> Vec<Anchor> {
-        self.asked.values().cloned().collect()
     }
 
     /// Lets facts stay when the registry lists them no longer.
@@ -113,8 +153,9 @@ impl Entry {
         self.facts.is_some() || self.failure.is_some()
     }
 
-    pub(super) fn facts(&self) -> Vec<Judged> {
-        self.facts.clone().unwrap_or_default()
+    /// The images of this index, as far as it was looked at.
+    pub(super) fn children(&self) -> &[Child] {
+        self.facts.as_ref().map_or(&[], |seen| seen.form.children())
     }
 
     /// Whether a look is running or planned.
@@ -139,13 +180,14 @@ impl Entry {
     /// What is known with respect to `anchors`. Pending, which asks for a look at once, until every
     /// bundle was tried with all of them, or a look that would have done so failed.
     pub(super) fn read(&self, subject: &Digest, anchors: &[Anchor]) -> Observed<Evidence> {
-        let facts = match (&self.facts, &self.failure) {
+        let seen = match (&self.facts, &self.failure) {
             (None, None) => return Observed::Pending,
             (None, Some(failure)) => return failure.observed(),
             // Absence is no fact, and stays unknown until a look succeeds.
-            (Some(facts), Some(failure)) if facts.is_empty() => return failure.observed(),
-            (Some(facts), _) => facts,
+            (Some(seen), Some(failure)) if seen.judged.is_empty() => return failure.observed(),
+            (Some(seen), _) => seen,
         };
+        let facts = &seen.judged;
         let wanted: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
         let is_tried = |id: &AnchorId| facts.iter().all(|one| one.tried.contains(id));
         let mut untried = wanted.iter().filter(|id| !is_tried(id)).peekable();
@@ -171,13 +213,24 @@ impl Entry {
         });
         Observed::Known(Evidence {
             subject: subject.clone(),
+            form: seen.form.clone(),
             bundles: bundles.collect(),
+            tags: self.tags(seen.reach),
             withdrawn,
         })
     }
 
+    /// Whether what lies under tags is known too, where the last good look went as far as `seen`.
+    fn tags(&self, seen: Reach) -> Observed<()> {
+        match (seen, self.reach, &self.failure) {
+            (Reach::Tags, _, _) => Observed::Known(()),
+            (Reach::Referrers, Reach::Tags, Some(failure)) => failure.observed(),
+            (Reach::Referrers, _, _) => Observed::Pending,
+        }
+    }
+
     /// Takes in what a look under `anchors` brought. Facts stay facts: a failure is kept beside them.
-    pub(super) fn finish(&mut self, seen: Result<Vec<Judged>, Unavailable>, anchors: &[Anchor]) {
+    pub(super) fn finish(&mut self, seen: Result<Seen, Unavailable>, anchors: &[Anchor]) {
         self.running = None;
         match seen {
             Err(unavailable) => {
@@ -187,30 +240,40 @@ impl Entry {
                     anchors,
                 });
             }
-            Ok(mut facts) => {
-                facts.extend(self.withdrawn_since(&facts, anchors));
-                if self.facts.as_deref().map(digests) != Some(digests(&facts)) {
+            Ok(mut seen) => {
+                self.keep_withdrawn(&mut seen, anchors);
+                if self.facts.as_ref().map(digests) != Some(digests(&seen)) {
                     // Something was pushed, and more may follow soon.
                     self.delay = None;
                 }
-                (self.facts, self.failure) = (Some(facts), None);
+                (self.facts, self.failure) = (Some(seen), None);
             }
         }
     }
 
-    /// What is known of this image and was not listed now. Its bytes may be gone, so that under
-    /// anchors that were not asked about before it counts as not verifying.
-    fn withdrawn_since(&self, listed: &[Judged], anchors: &[Anchor]) -> Vec<Judged> {
-        let known = self.facts.iter().flatten().filter(|_| self.kept);
-        let listed = digests(listed);
-        let lost = known.filter(|one| !listed.contains(&one.bundle.digest));
-        lost.map(|one| {
+    /// Adds what is known of this image and was not listed now. Its bytes may be gone, so that under
+    /// anchors that were not asked about before it counts as not verifying, unless they are in memory.
+    fn keep_withdrawn(&self, seen: &mut Seen, anchors: &[Anchor]) {
+        let Some(before) = self.facts.as_ref().filter(|_| self.kept) else {
+            return;
+        };
+        let listed: BTreeSet<Digest> = seen.judged.iter().map(|one| one.id.clone()).collect();
+        let known = before.judged.iter();
+        let lost: Vec<_> = known.filter(|one| !listed.contains(&one.id)).collect();
+        if lost.is_empty() {
+            return;
+        }
+        for one in lost {
             let mut one = one.clone();
             one.tried.extend(anchors.iter().map(Anchor::id));
             one.withdrawn = true;
-            one
-        })
-        .collect()
+            seen.judged.push(one);
+        }
+        for place in &before.places {
+            if seen.places.len() < PLACES_LIMIT && !seen.places.contains(place) {
+                seen.places.push(place.clone());
+            }
+        }
     }
 
     /// The next delay: twice the last one, up to the longest, and up to an eighth more, so that
@@ -236,8 +299,8 @@ impl Failure {
     }
 }
 
-fn digests(facts: &[Judged]) -> BTreeSet<&Digest> {
-    facts.iter().map(|one| &one.bundle.digest).collect()
+fn digests(seen: &Seen) -> BTreeSet<&Digest> {
+    seen.judged.iter().map(|one| &one.id).collect()
 }
 
 /// Why what is attached was not judged.
@@ -262,10 +325,8 @@ pub(super) fn judge_all(
 ) -> Result<Vec<Judged>, JudgeError> {
     let start = Instant::now();
     let subject = Subject::new(digest, &artifact.manifest).ok_or(JudgeError::Manifest)?;
-    let mut known: BTreeMap<Digest, Judged> = known
-        .into_iter()
-        .map(|one| (one.bundle.digest.clone(), one))
-        .collect();
+    let mut known: BTreeMap<Digest, Judged> =
+        known.into_iter().map(|one| (one.id.clone(), one)).collect();
     let wanted: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
     // Nearly always all bundles were tried under the same anchors, so that each is read once.
     let mut trusts: BTreeMap<Vec<AnchorId>, Trust> = BTreeMap::new();
@@ -273,7 +334,7 @@ pub(super) fn judge_all(
         if start.elapsed() >= limit {
             return Err(JudgeError::Deadline(limit));
         }
-        let before = known.remove(&candidate.digest);
+        let before = known.remove(&candidate.id);
         let withdrawn = before.as_ref().is_some_and(|one| one.withdrawn);
         let tried = before
             .as_ref()
@@ -291,7 +352,7 @@ pub(super) fn judge_all(
         let mut bundle = match before {
             Some(one) if untried.is_empty() => one.bundle,
             Some(one) => {
-                let mut bundle = judge(&subject, &candidate.bytes, trust);
+                let mut bundle = candidate.candidate.judge(&subject, trust);
                 if bundle.subjects.is_empty() {
                     // A message signature names its subject only under a key that verifies it.
                     bundle.subjects = one.bundle.subjects;
@@ -300,11 +361,12 @@ pub(super) fn judge_all(
                 bundle.failures.extend(one.bundle.failures);
                 bundle
             }
-            None => judge(&subject, &candidate.bytes, trust),
+            None => candidate.candidate.judge(&subject, trust),
         };
         // It was read anew, unless everything was tried before.
         bundle.forget_unproven();
         Ok(Judged {
+            id: candidate.id.clone(),
             bundle,
             tried: all,
             withdrawn,

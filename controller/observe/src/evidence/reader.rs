@@ -7,7 +7,9 @@ use lockmaster_core::facts::Unavailable;
 use lockmaster_core::release::ImageReference;
 
 use crate::pull_secrets::PullSecrets;
-use crate::registry::{Artifact, Credentials, DockerConfig, FetchError, Problem, RegistryClient};
+use crate::registry::{
+    Artifact, Credentials, DockerConfig, FetchError, Problem, Reach, RegistryClient,
+};
 
 /// Who asks for evidence: a namespace, and the pull secrets that its Environment names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,14 +83,15 @@ impl Reader {
         &self,
         key: &Key,
         credentials: Credentials,
+        reach: Reach,
     ) -> Result<Arc<Artifact>, Unavailable> {
-        let mut fetched = self.client.fetch(&key.image, &credentials).await;
+        let mut fetched = self.client.look(&key.image, &credentials, reach).await;
         let mut used = credentials;
         if fetched.as_ref().err().is_some_and(is_refusal) {
             let namespace = used.namespace().to_owned();
             let fresh = self.credentials(key, &namespace, true).await?;
             if fresh.identity() != used.identity() {
-                fetched = self.client.fetch(&key.image, &fresh).await;
+                fetched = self.client.look(&key.image, &fresh, reach).await;
                 used = fresh;
             }
         }

@@ -12,32 +12,38 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use lockmaster_core::evidence::{Anchor, COSIGN_SIGN, Content, Evidence, PublicKey, Verified};
+use lockmaster_core::evidence::{
+    Anchor, COSIGN_SIGN, Content, Evidence, Form, PublicKey, Verified,
+};
 use lockmaster_core::facts::{Cause, Look, Observed, Unavailable};
 use lockmaster_core::release::ImageReference;
 use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-mod again;
-
+use super::entry::Seen;
 use super::{Asker, EvidenceStore, FetchOutcome, LIMITS, Limits, Reader};
 use crate::pull_secrets::PullSecrets;
 use crate::pull_secrets::tests::api_server;
+use crate::registry::Reach;
 use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
+
+mod again;
+mod reach;
 
 /// What a signature by the anchor's key shows.
 fn by(anchor: &Anchor) -> Verified {
     Verified::by_key(anchor.id().key.unwrap())
 }
 
-struct Signer {
+/// A key, and what it signs.
+pub(crate) struct Signer {
     pair: EcdsaKeyPair,
-    key: PublicKey,
+    pub(crate) key: PublicKey,
 }
 
 impl Signer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
         let text = STANDARD.encode(spki.as_ref());
@@ -49,7 +55,7 @@ impl Signer {
     }
 
     /// A cosign sign statement about the image, in a bundle.
-    fn sign(&self, image: &ImageReference) -> Vec<u8> {
+    pub(crate) fn sign(&self, image: &ImageReference) -> Vec<u8> {
         self.attest(image, COSIGN_SIGN)
     }
 
@@ -485,6 +491,16 @@ async fn forgotten_images_are_not_read_again() {
     assert!(bench.woken.try_recv().is_err());
 }
 
+/// A look that found nothing.
+fn nothing() -> Seen {
+    Seen {
+        form: Form::default(),
+        judged: Vec::new(),
+        places: Vec::new(),
+        reach: Reach::Referrers,
+    }
+}
+
 #[tokio::test]
 async fn delays_double_up_to_the_longest_and_start_anew_after_a_change() {
     let mut entry = super::Entry::default();
@@ -496,13 +512,13 @@ async fn delays_double_up_to_the_longest_and_start_anew_after_a_change() {
     assert_eq!(seconds, [10, 20, 40, 80, 160, 320, 600, 600]);
     let spread = lockmaster_core::release::Digest::from_sha256(&[255; 32]);
     assert_eq!(entry.next_delay(delays, &spread).as_secs(), 675);
-    entry.finish(Ok(Vec::new()), &[]);
+    entry.finish(Ok(nothing()), &[]);
     assert_eq!(entry.next_delay(delays, &digest).as_secs(), 10);
     let failed = Unavailable {
         cause: Cause::Unreachable,
         message: String::new(),
     };
     entry.finish(Err(failed), &[]);
-    entry.finish(Ok(Vec::new()), &[]);
+    entry.finish(Ok(nothing()), &[]);
     assert_eq!(entry.next_delay(delays, &digest).as_secs(), 20);
 }

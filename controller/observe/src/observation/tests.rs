@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
+use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
@@ -17,15 +18,40 @@ use super::*;
 use crate::pull_secrets::PullSecrets;
 use crate::registry::{Config, RegistryClient};
 
+mod attached;
+
 /// Caches with these Promotions and nothing else.
 fn observer(promotions: Vec<Value>) -> Observer {
-    let (promotion_store, mut writer): (_, Writer<Guarded<Promotion>>) = store();
-    for object in promotions {
+    let stores = Stores {
+        promotions: stored(promotions),
+        ..empty()
+    };
+    let config = Config {
+        registries: Vec::new(),
+        user_agent: "lockmaster/test".into(),
+    };
+    let registry = RegistryClient::new(&config).unwrap();
+    let (secrets, wake) = (PullSecrets::new(silent()), unbounded_channel().0);
+    let evidence = EvidenceStore::new(registry, secrets, wake, Box::new(|_, _| {}));
+    over(stores, evidence)
+}
+
+/// A cache with these objects.
+fn stored<K>(objects: Vec<Value>) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
+{
+    let (cache, mut writer): (_, Writer<K>) = store();
+    for object in objects {
         writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
     }
-    let stores = Stores {
+    cache
+}
+
+fn empty() -> Stores {
+    Stores {
         environments: store().0,
-        promotions: promotion_store,
+        promotions: store().0,
         releases: store().0,
         records: store().0,
         policies: store().0,
@@ -33,19 +59,20 @@ fn observer(promotions: Vec<Value>) -> Observer {
         trusted_roots: store().0,
         revocations: store().0,
         namespaces: store().0,
-    };
-    let silent = tower::service_fn(|_: Request<Body>| {
+    }
+}
+
+/// An API server that never answers.
+fn silent() -> Client {
+    let never = tower::service_fn(|_: Request<Body>| {
         std::future::pending::<Result<Response<Body>, Infallible>>()
     });
-    let silent = Client::new(silent, "default");
-    let workloads = Workloads::new(silent.clone(), unbounded_channel().0);
-    let config = Config {
-        registries: Vec::new(),
-        user_agent: "lockmaster/test".into(),
-    };
-    let registry = RegistryClient::new(&config).unwrap();
-    let (secrets, wake) = (PullSecrets::new(silent), unbounded_channel().0);
-    let evidence = EvidenceStore::new(registry, secrets, wake, Box::new(|_, _| {}));
+    Client::new(never, "default")
+}
+
+/// An observer that sees no workload.
+fn over(stores: Stores, evidence: EvidenceStore) -> Observer {
+    let workloads = Workloads::new(silent(), unbounded_channel().0);
     Observer::new(stores, Arc::new(workloads), Arc::new(evidence))
 }
 

@@ -1,67 +1,50 @@
-//! What is attached to one image: the subject, its referrers, their manifests, their bundles.
+//! What is attached to one image: the subject, the lists of what refers to it, their manifests, their
+//! bundles.
 //!
 //! Everything that lists is a hint; only what hashes to its digest is passed on, and only
 //! signatures count later. Parts that are not there any more are left out; a part that cannot be
 //! read, or passes a limit, fails the whole, so that nothing is hidden by what stands beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use lockmaster_core::evidence::{Carrier, Form};
 use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_verify::BUNDLE_LIMIT;
 use reqwest::Url;
 
 use super::answer::{Answer, Outcome};
 use super::cache::{CacheKey, Cached, Collection};
+use super::carriers::{self, CandidateBundle, Layer, Place};
 use super::document::{
-    self, ACCEPT_INDEX, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, Document, MANIFEST_LIMIT,
+    self, ACCEPT_LEGACY, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, MANIFEST_LIMIT,
 };
-use super::link::{next_link, same_host};
+use super::index;
+use super::listing::limit_referrers;
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
 use super::transport::{Kind, Request};
-use super::{CandidateBundle, Credentials, Inner};
-
-/// Pages of referrers that are read (`Link`, distribution specification 1.1).
-const PAGE_LIMIT: usize = 5;
-
-/// Referrers that are looked at (CVE-2023-46737, CVE-2024-45395: endless attachments).
-const REFERRER_LIMIT: usize = 128;
-
-/// Bundles of one predicate annotation that are read. The annotation is not signed, so that this
-/// keeps an honest pipeline that signs too often from crowding out the rest, and nobody else.
-const BUNDLES_PER_KIND_LIMIT: usize = 32;
-
-/// Bundles that are read, whatever they are annotated with.
-const BUNDLE_COUNT_LIMIT: usize = 128;
+use super::{Credentials, Inner, Reach};
 
 /// Requests in flight for one image at a time.
 const PARALLEL: usize = 16;
-
-/// The code of a repository that does not exist, as opposed to an API that does not.
-const NAME_UNKNOWN: &str = "NAME_UNKNOWN";
 
 /// One look at one image.
 pub(super) struct Visit<'a> {
     pub(super) inner: &'a Inner,
     pub(super) image: &'a ImageReference,
     pub(super) credentials: &'a Credentials,
+    pub(super) reach: Reach,
     pub(super) budget: Budget,
 }
 
 /// What is there.
 pub(super) struct Found {
     pub(super) manifest: Arc<Vec<u8>>,
+    pub(super) form: Form,
+    pub(super) places: Vec<Place>,
     pub(super) bundles: Vec<CandidateBundle>,
-}
-
-enum Listed {
-    Referrers(Vec<Descriptor>),
-    /// 404, which may mean that there is no such API.
-    NotFound {
-        code: String,
-    },
 }
 
 /// What the two kinds of content by digest differ in.
@@ -88,38 +71,32 @@ const BLOB: Part = Part {
 };
 
 impl Visit<'_> {
-    /// Three steps, each in parallel: subject and list; manifests; bundles.
+    /// Three steps, each in parallel: subject and lists; manifests; bundles.
     pub(super) async fn discover(&self) -> Result<Found, FetchError> {
-        let (subject, listed) = tokio::join!(self.subject(), self.list());
-        let subject = subject?;
-        let descriptors = match listed? {
-            Listed::Referrers(descriptors) => descriptors,
-            Listed::NotFound { code } if code == NAME_UNKNOWN => {
-                return Err(Problem::Document(format!(
-                    "the registry answers {NAME_UNKNOWN} for a repository it has"
-                ))
-                .reading(self.name("the referrers")));
-            }
-            Listed::NotFound { .. } => {
-                self.confirm().await?;
-                self.inner
-                    .remember_no_referrers(self.credentials.identity(), self.image);
-                self.fallback().await?
-            }
-        };
-        let layers = self.carriers(descriptors).await?;
+        let (subject, lists, older) =
+            tokio::join!(self.subject(), self.lists(), self.older_formats());
+        let (manifest, form) = subject?;
+        let descriptors = self.listed(lists).await?;
+        let mut carriers = self.carriers(descriptors).await?;
+        carriers.extend(older?);
+        carriers.retain(|(_, layers)| !layers.is_empty());
+        let (places, layers): (Vec<_>, Vec<_>) = carriers.into_iter().unzip();
+        let layers = carriers::within_limits(layers.into_iter().flatten())
+            .map_err(|problem| problem.reading(self.name("what is attached")))?;
         let bundles = self.bundles(layers).await?;
         Ok(Found {
-            manifest: subject,
+            manifest,
+            form,
+            places,
             bundles,
         })
     }
 
-    async fn subject(&self) -> Result<Arc<Vec<u8>>, FetchError> {
+    async fn subject(&self) -> Result<(Arc<Vec<u8>>, Form), FetchError> {
         let digest = self.image.digest();
         let read = |cached: &Cached| {
-            document::read(&cached.bytes, cached.content_type.as_deref())?;
-            Ok(Arc::clone(&cached.bytes))
+            let form = index::form_of(cached)?;
+            Ok((Arc::clone(&cached.bytes), form))
         };
         self.by_digest(&SUBJECT, digest, None, read)
             .await
@@ -128,7 +105,7 @@ impl Visit<'_> {
     }
 
     /// Asks the registry itself for the subject, where that may have come from a mirror.
-    async fn confirm(&self) -> Result<(), FetchError> {
+    pub(super) async fn confirm(&self) -> Result<(), FetchError> {
         let read = async {
             let url = self.url(&format!("manifests/{}", self.image.digest()))?;
             let request = self.request(url, SUBJECT.accept, SUBJECT.limit, Kind::Manifest);
@@ -138,95 +115,112 @@ impl Visit<'_> {
             .map_err(|problem: Problem| problem.reading(self.name("the manifest")))
     }
 
-    async fn list(&self) -> Result<Listed, FetchError> {
-        if self
-            .inner
-            .knows_no_referrers(self.credentials.identity(), self.image)
-        {
-            return self.fallback().await.map(Listed::Referrers);
-        }
-        self.referrers()
-            .await
-            .map_err(|problem| problem.reading(self.name("the referrers")))
-    }
-
-    async fn referrers(&self) -> Result<Listed, Problem> {
-        let mut descriptors = Vec::new();
-        let mut url = self.url(&format!("referrers/{}", self.image.digest()))?;
-        for page in 0..PAGE_LIMIT {
-            let answer = match self.list_at(url).await? {
-                Outcome::Found(answer) => answer,
-                Outcome::Missing { code } if page == 0 => return Ok(Listed::NotFound { code }),
-                Outcome::Missing { .. } => return Err(Problem::Missing),
-            };
-            descriptors.extend(index(&answer.body, answer.content_type.as_deref())?);
-            limit_referrers(&descriptors)?;
-            match answer.link.as_deref().and_then(next_link) {
-                None => return Ok(Listed::Referrers(descriptors)),
-                Some(next) => url = same_host(&answer.url, next)?,
-            }
-        }
-        Err(Problem::Limit {
-            what: "pages",
-            limit: PAGE_LIMIT,
-        })
-    }
-
-    /// The index under the tag `sha256-<hex>` (distribution specification 1.1, referrers tag
-    /// schema). Anyone who may push may change it: a hint like the rest.
-    async fn fallback(&self) -> Result<Vec<Descriptor>, FetchError> {
-        let tag = format!("sha256-{}", self.image.digest().hexadecimal());
-        let read = async {
-            let url = self.url(&format!("manifests/{tag}"))?;
-            let Outcome::Found(answer) = self.list_at(url).await? else {
-                return Ok(Vec::new());
-            };
-            let descriptors = index(&answer.body, answer.content_type.as_deref())?;
-            limit_referrers(&descriptors)?;
-            Ok(descriptors)
-        };
-        read.await
-            .map_err(|problem: Problem| problem.reading(self.name("the referrers tag")))
-    }
-
-    /// The layers that are bundles, over all manifests, within the caps.
-    async fn carriers(&self, all: Vec<Descriptor>) -> Result<Vec<(Digest, u64)>, FetchError> {
-        let carriers: Vec<Option<Carrier>> = stream::iter(document::carriers(all))
-            .map(|(digest, size)| async move {
-                self.by_digest(&CARRIER, &digest, Some(size), Carrier::read)
-                    .await
-                    .map_err(|p| p.reading(self.name(&format!("the referrer {digest}"))))
+    /// The referrers, with their layers that are bundles.
+    async fn carriers(&self, all: Vec<Descriptor>) -> Result<Vec<(Place, Vec<Layer>)>, FetchError> {
+        let referrers = document::carriers(all);
+        limit_referrers(&referrers)
+            .map_err(|problem| problem.reading(self.name("the referrers")))?;
+        let carriers: Vec<Option<_>> = stream::iter(referrers)
+            .map(|(manifest, size)| async move {
+                let place = Place {
+                    carrier: Carrier::Bundle,
+                    manifest,
+                };
+                let read = |cached: &Cached| place.layers(cached);
+                let found = self
+                    .by_digest(&CARRIER, &place.manifest, Some(size), read)
+                    .await;
+                let what = || self.name(&format!("the referrer {}", place.manifest));
+                let found = found.map_err(|problem| problem.reading(what()))?;
+                Ok(found.map(|layers| (place, layers)))
             })
             .buffered(PARALLEL)
             .try_collect()
             .await?;
-        bundles_of(carriers.into_iter().flatten())
-            .map_err(|problem| problem.reading(self.name("the referrers")))
+        Ok(carriers.into_iter().flatten().collect())
     }
 
-    async fn bundles(&self, all: Vec<(Digest, u64)>) -> Result<Vec<CandidateBundle>, FetchError> {
+    /// What lies under the tags of the older formats, where the tags are read.
+    async fn older_formats(&self) -> Result<Vec<(Place, Vec<Layer>)>, FetchError> {
+        match self.reach {
+            Reach::Referrers => Ok(Vec::new()),
+            Reach::Tags => {
+                let (signatures, attestations) = tokio::join!(
+                    self.older_format(Carrier::LegacySignature, "sig"),
+                    self.older_format(Carrier::LegacyAttestation, "att")
+                );
+                Ok(signatures?.into_iter().chain(attestations?).collect())
+            }
+        }
+    }
+
+    /// The manifest under one such tag. Anyone who may push may change it: a hint like the rest.
+    async fn older_format(
+        &self,
+        carrier: Carrier,
+        suffix: &str,
+    ) -> Result<Option<(Place, Vec<Layer>)>, FetchError> {
+        let tag = format!("sha256-{}.{suffix}", self.image.digest().hexadecimal());
+        let read = async {
+            let url = self.url(&format!("manifests/{tag}"))?;
+            let Outcome::Found(answer) = self.list_at(url, ACCEPT_LEGACY).await? else {
+                return Ok(None);
+            };
+            let manifest = Digest::of(&answer.body);
+            let cached = Cached {
+                content_type: answer.content_type,
+                bytes: Arc::new(answer.body),
+            };
+            let place = Place { carrier, manifest };
+            let layers = place.layers(&cached)?;
+            let key = self.key(Collection::Manifests, &place.manifest);
+            self.inner.insert_cache(key, cached);
+            Ok(Some((place, layers)))
+        };
+        read.await
+            .map_err(|problem: Problem| problem.reading(self.name(&format!("the tag {tag}"))))
+    }
+
+    /// The layers with their bytes; those that are not there any more are left out.
+    async fn bundles(&self, layers: Vec<Layer>) -> Result<Vec<CandidateBundle>, FetchError> {
+        let mut sizes: BTreeMap<Digest, u64> = BTreeMap::new();
+        for layer in &layers {
+            let size = sizes.entry(layer.digest.clone()).or_default();
+            *size = (*size).max(layer.size);
+        }
+        let failed = |problem: Problem| problem.reading(self.name("a bundle"));
+        self.reserve(sizes.values()).await.map_err(failed)?;
         let bytes = |cached: &Cached| Ok(Arc::clone(&cached.bytes));
-        self.reserve(&all)
-            .await
-            .map_err(|problem| problem.reading(self.name("the bundles")))?;
-        let bundles: Vec<Option<CandidateBundle>> = stream::iter(all)
+        let blobs: BTreeMap<Digest, Option<Arc<Vec<u8>>>> = stream::iter(sizes)
             .map(|(digest, size)| async move {
                 let found = self.by_digest(&BLOB, &digest, Some(size), bytes).await?;
-                Ok(found.map(|bytes| CandidateBundle { digest, bytes }))
+                Ok((digest, found))
             })
-            .buffered(PARALLEL)
+            .buffer_unordered(PARALLEL)
             .try_collect()
             .await
-            .map_err(|problem: Problem| problem.reading(self.name("a bundle")))?;
-        Ok(bundles.into_iter().flatten().collect())
+            .map_err(failed)?;
+        let bundles = layers.into_iter().filter_map(|layer| {
+            let bytes = blobs.get(&layer.digest)?.clone()?;
+            Some(layer.holding(bytes))
+        });
+        Ok(bundles.collect())
     }
 
     /// Waits for the memory that the bundles take, before the first is asked for.
-    async fn reserve(&self, all: &[(Digest, u64)]) -> Result<(), Problem> {
-        let sizes = all.iter().map(|(_, size)| *size);
-        let sum = sizes.fold(0, u64::saturating_add);
+    async fn reserve(&self, sizes: impl Iterator<Item = &u64>) -> Result<(), Problem> {
+        let sum = sizes.fold(0, |sum: u64, size| sum.saturating_add(*size));
         let sum = usize::try_from(sum).unwrap_or(usize::MAX);
         self.budget.reserve(sum).await
+    }
+
+    fn key(&self, collection: Collection, digest: &Digest) -> CacheKey {
+        CacheKey {
+            identity: self.credentials.identity().clone(),
+            repository: self.image.repository().to_owned(),
+            collection,
+            digest: digest.clone(),
+        }
     }
 
     /// What `read` makes of content by digest, from the cache or the registry; `None` when the
@@ -239,12 +233,7 @@ impl Visit<'_> {
         size: Option<u64>,
         read: impl Fn(&Cached) -> Result<T, Problem>,
     ) -> Result<Option<T>, Problem> {
-        let key = CacheKey {
-            identity: self.credentials.identity().clone(),
-            repository: self.image.repository().to_owned(),
-            collection: part.collection,
-            digest: digest.clone(),
-        };
+        let key = self.key(part.collection, digest);
         if let Some(cached) = self.inner.read_cache(&key) {
             // It is in memory, but may be dropped from the cache while it is used.
             self.budget.take(cached.bytes.len()).await?;
@@ -283,9 +272,13 @@ impl Visit<'_> {
         }
     }
 
-    /// A list, which has no hash: a page of referrers, or what is under a tag.
-    async fn list_at(&self, url: Url) -> Result<Outcome<Answer>, Problem> {
-        let request = self.request(url, Some(ACCEPT_INDEX), MANIFEST_LIMIT, Kind::List);
+    /// What has no hash that is known before: a page of referrers, or what is under a tag.
+    pub(super) async fn list_at(
+        &self,
+        url: Url,
+        accept: &'static str,
+    ) -> Result<Outcome<Answer>, Problem> {
+        let request = self.request(url, Some(accept), MANIFEST_LIMIT, Kind::List);
         self.inner.transport.get(&request, Ok).await
     }
 
@@ -307,78 +300,14 @@ impl Visit<'_> {
         }
     }
 
-    fn url(&self, rest: &str) -> Result<Url, Problem> {
+    pub(super) fn url(&self, rest: &str) -> Result<Url, Problem> {
         let registry = self.inner.transport.registry(self.image)?;
         registry
             .join(&format!("/v2/{}/{rest}", self.image.path()))
             .map_err(|_| Problem::Address("the image's repository is no path".to_owned()))
     }
 
-    fn name(&self, what: &str) -> String {
+    pub(super) fn name(&self, what: &str) -> String {
         format!("{what} of {}", self.image)
     }
-}
-
-/// What a referrer's manifest says of bundles.
-#[derive(Default)]
-struct Carrier {
-    bundles: Vec<(Digest, u64)>,
-    predicate: Option<String>,
-}
-
-impl Carrier {
-    fn read(cached: &Cached) -> Result<Self, Problem> {
-        match document::read(&cached.bytes, cached.content_type.as_deref())? {
-            Document::Manifest { layers, predicate } => Ok(Self {
-                bundles: document::bundle_layers(layers).collect(),
-                predicate,
-            }),
-            // It was listed as a manifest; its bytes say otherwise, and carry no bundle.
-            Document::Index { .. } => Ok(Self::default()),
-        }
-    }
-}
-
-/// The bundles of all carriers, each once.
-fn bundles_of(carriers: impl Iterator<Item = Carrier>) -> Result<Vec<(Digest, u64)>, Problem> {
-    let mut kinds: BTreeMap<Option<String>, usize> = BTreeMap::new();
-    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
-    for Carrier { bundles, predicate } in carriers {
-        let count = kinds.entry(predicate).or_default();
-        *count += bundles.len();
-        if *count > BUNDLES_PER_KIND_LIMIT {
-            return Err(Problem::Limit {
-                what: "bundles of one kind",
-                limit: BUNDLES_PER_KIND_LIMIT,
-            });
-        }
-        let new = bundles
-            .into_iter()
-            .filter(|(digest, _)| seen.insert(digest.clone()));
-        found.extend(new);
-        if found.len() > BUNDLE_COUNT_LIMIT {
-            return Err(Problem::Limit {
-                what: "bundles",
-                limit: BUNDLE_COUNT_LIMIT,
-            });
-        }
-    }
-    Ok(found)
-}
-
-fn index(body: &[u8], content_type: Option<&str>) -> Result<Vec<Descriptor>, Problem> {
-    match document::read(body, content_type)? {
-        Document::Index { manifests, .. } => Ok(manifests),
-        Document::Manifest { .. } => Err(Problem::Document("it is no index".to_owned())),
-    }
-}
-
-fn limit_referrers(descriptors: &[Descriptor]) -> Result<(), Problem> {
-    if descriptors.len() > REFERRER_LIMIT {
-        return Err(Problem::Limit {
-            what: "referrers",
-            limit: REFERRER_LIMIT,
-        });
-    }
-    Ok(())
 }

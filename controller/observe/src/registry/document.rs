@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use lockmaster_core::release::{Digest, clip};
 use lockmaster_verify::document;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::problem::Problem;
 
@@ -26,11 +25,12 @@ pub(super) const ACCEPT_SUBJECT: &str = "application/vnd.oci.image.manifest.v1+j
 /// What carries a bundle.
 pub(super) const ACCEPT_MANIFEST: &str = OCI_MANIFEST;
 
+/// What carries the older formats.
+pub(super) const ACCEPT_LEGACY: &str = "application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json";
+
 /// What lists referrers.
 pub(super) const ACCEPT_INDEX: &str = OCI_INDEX;
-
-/// Every version's media type begins so; the older versions are fetched to be named as refused.
-const BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
 
 /// Annotation by which cosign says which predicate a bundle holds. Unsigned: a hint.
 const PREDICATE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
@@ -46,12 +46,55 @@ pub(super) struct Descriptor {
     media_type: String,
     digest: String,
     pub(super) size: u64,
+    platform: Option<Platform>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// Where an image of an index runs (OCI image index specification). All of it may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Platform {
+    pub(super) os: Option<String>,
+    pub(super) architecture: Option<String>,
+    pub(super) variant: Option<String>,
+    #[serde(rename = "os.version")]
+    pub(super) version: Option<String>,
+}
+
+/// A manifest's configuration.
+#[derive(Debug, Deserialize)]
+struct Config {
+    digest: Option<String>,
 }
 
 impl Descriptor {
     /// Its digest; `None` when it is by another algorithm than SHA-256.
     pub(super) fn digest(&self) -> Option<Digest> {
         Digest::parse(&self.digest).ok()
+    }
+
+    /// Where what it names runs, where it says so.
+    pub(super) fn platform(&self) -> Option<&Platform> {
+        self.platform.as_ref()
+    }
+
+    /// What it says it names.
+    pub(super) fn media_type(&self) -> &str {
+        &self.media_type
+    }
+
+    /// What is said of what it names.
+    pub(super) fn into_annotations(self) -> BTreeMap<String, String> {
+        self.annotations.unwrap_or_default()
+    }
+
+    /// Whether it says that it names an image manifest.
+    pub(super) fn is_manifest(&self) -> bool {
+        [OCI_MANIFEST, DOCKER_MANIFEST].contains(&self.media_type.as_str())
+    }
+
+    /// Whether it says that it names an index.
+    pub(super) fn is_index(&self) -> bool {
+        [OCI_INDEX, DOCKER_LIST].contains(&self.media_type.as_str())
     }
 }
 
@@ -60,7 +103,7 @@ impl Descriptor {
 struct Wire {
     media_type: Option<String>,
     manifests: Option<Vec<Descriptor>>,
-    config: Option<IgnoredAny>,
+    config: Option<Config>,
     layers: Option<Vec<Descriptor>>,
     annotations: Option<BTreeMap<String, String>>,
 }
@@ -70,6 +113,8 @@ struct Wire {
 pub(super) enum Document {
     /// An image manifest.
     Manifest {
+        /// Digest of its configuration, where it is by SHA-256.
+        config: Option<Digest>,
         layers: Vec<Descriptor>,
         predicate: Option<String>,
     },
@@ -115,7 +160,7 @@ pub(super) fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Document,
             Ok(Document::Index { manifests })
         }
         (None, true) => {
-            let (Some(_), Some(layers)) = (config, layers) else {
+            let (Some(config), Some(layers)) = (config, layers) else {
                 return refuse("it is a manifest without config or layers".to_owned());
             };
             let known = if media_type.is_some() {
@@ -125,7 +170,12 @@ pub(super) fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Document,
             };
             check_type(known, header, "a manifest")?;
             let predicate = annotations.and_then(|mut all| all.remove(PREDICATE_ANNOTATION));
-            Ok(Document::Manifest { layers, predicate })
+            let config = config.digest.and_then(|text| Digest::parse(&text).ok());
+            Ok(Document::Manifest {
+                config,
+                layers,
+                predicate,
+            })
         }
     }
 }
@@ -146,20 +196,10 @@ pub(super) fn carriers(descriptors: Vec<Descriptor>) -> Vec<(Digest, u64)> {
     let mut seen = BTreeSet::new();
     descriptors
         .into_iter()
-        .filter(|descriptor| {
-            [OCI_MANIFEST, DOCKER_MANIFEST].contains(&descriptor.media_type.as_str())
-        })
+        .filter(Descriptor::is_manifest)
         .filter_map(|descriptor| Some((descriptor.digest()?, descriptor.size)))
         .filter(|(digest, _)| seen.insert(digest.clone()))
         .collect()
-}
-
-/// The layers of a carrier that are bundles.
-pub(super) fn bundle_layers(layers: Vec<Descriptor>) -> impl Iterator<Item = (Digest, u64)> {
-    layers
-        .into_iter()
-        .filter(|layer| layer.media_type.starts_with(BUNDLE_PREFIX))
-        .filter_map(|layer| Some((layer.digest()?, layer.size)))
 }
 
 #[cfg(test)]

@@ -1,10 +1,16 @@
 //! Private parsers of what registries answer, for the fuzz targets of `controller/verify/fuzz` and
 //! for nothing else: hidden, without a promise to stay.
 
+use std::sync::Arc;
+
+use lockmaster_core::evidence::Carrier;
+use lockmaster_core::release::Digest;
 use reqwest::Url;
 
+use super::cache::Cached;
+use super::carriers::Place;
 use super::link::{next_link, same_host};
-use super::{challenge, document, token};
+use super::{carriers, challenge, document, index, token};
 
 /// How much was read of these lines of `WWW-Authenticate`: challenges, and characters of the
 /// parameters that are looked at.
@@ -29,14 +35,27 @@ pub fn next_page(at: &str, header: &str) -> Option<String> {
 }
 
 /// Whether these bytes are read as a manifest (`Some(false)`) or as an index (`Some(true)`) when they
-/// came with this `Content-Type`.
+/// came with this `Content-Type`; and what they would be as a subject and as each kind of carrier.
 #[must_use]
 pub fn is_index(bytes: &[u8], content_type: &str) -> Option<bool> {
+    let cached = Cached {
+        content_type: Some(content_type.to_owned()),
+        bytes: Arc::new(bytes.to_vec()),
+    };
+    let _ = index::form_of(&cached);
+    let manifest = Digest::of(bytes);
+    for carrier in [
+        Carrier::Bundle,
+        Carrier::LegacySignature,
+        Carrier::LegacyAttestation,
+    ] {
+        let manifest = manifest.clone();
+        let place = Place { carrier, manifest };
+        let layers = place.layers(&cached).unwrap_or_default();
+        let _ = carriers::within_limits(layers.into_iter());
+    }
     match document::read(bytes, Some(content_type)).ok()? {
-        document::Document::Manifest { layers, .. } => {
-            document::bundle_layers(layers).for_each(drop);
-            Some(false)
-        }
+        document::Document::Manifest { .. } => Some(false),
         document::Document::Index { manifests } => {
             drop(document::carriers(manifests));
             Some(true)

@@ -16,6 +16,8 @@ use super::{Bounds, Config, Credentials, Registry, RegistryClient};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+pub(crate) const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 /// One answer, and the ways in which it may be wrong.
@@ -276,6 +278,33 @@ impl LyingRegistry {
             "digest": digest,
             "size": size,
         })
+    }
+
+    /// Holds a manifest under the tag `sha256-<hex>.<suffix>`, with a layer for each of these bytes
+    /// and annotations.
+    pub(crate) fn older_format(
+        &self,
+        image: &ImageReference,
+        suffix: &str,
+        layers: &[(&[u8], Value)],
+    ) {
+        let media_type = if suffix == "sig" {
+            SIMPLE_SIGNING
+        } else {
+            ENVELOPE
+        };
+        let layers = layers.iter().map(|(bytes, annotations)| {
+            let digest = Digest::of(bytes);
+            let blob = Reply::ok("application/octet-stream", *bytes);
+            self.set(&format!("/v2/shop/checkout/blobs/{digest}"), blob);
+            let size = bytes.len();
+            json!({"mediaType": media_type, "digest": digest, "size": size, "annotations": annotations})
+        });
+        let layers: Vec<_> = layers.collect();
+        let manifest =
+            json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": {}, "layers": layers});
+        let path = format!("{}.{suffix}", fallback_path(image));
+        self.set(&path, Reply::ok(MANIFEST, manifest.to_string()));
     }
 
     /// Lists these referrers of the image.

@@ -7,18 +7,20 @@ mod lies;
 mod limits;
 mod mirrors;
 mod places;
+mod tags;
 
 use std::time::{Duration, Instant};
 
 use lockmaster_core::facts::Cause;
 use lockmaster_core::release::{Digest, ImageReference};
+use lockmaster_verify::Candidate;
 use serde_json::{Value, json};
 
-use super::RegistryClient;
 use super::lying::{
     INDEX, LyingRegistry, MANIFEST, Reply, config, fallback_path, index, nobody, referrers_path,
     subject_path,
 };
+use super::{CandidateBundle, RegistryClient};
 
 /// A registry with one image and three bundles; the descriptors of the carriers.
 async fn with_three() -> (LyingRegistry, ImageReference, Vec<Value>) {
@@ -35,6 +37,17 @@ async fn with_three() -> (LyingRegistry, ImageReference, Vec<Value>) {
         .collect();
     registry.referrers(&image, &descriptors);
     (registry, image, descriptors)
+}
+
+/// The bytes of a Sigstore bundle.
+#[track_caller]
+fn bytes(bundle: &CandidateBundle) -> &[u8] {
+    match &bundle.candidate {
+        Candidate::Bundle(bytes) => bytes,
+        older @ (Candidate::LegacySignature { .. } | Candidate::LegacyAttestation { .. }) => {
+            panic!("{older:?}")
+        }
+    }
 }
 
 /// Fetches and returns the cause and the words of the failure.
@@ -75,25 +88,16 @@ async fn three_bundles_cost_exactly_eight_requests() {
     let bodies: Vec<_> = artifact
         .bundles
         .iter()
-        .map(|bundle| String::from_utf8_lossy(&bundle.bytes))
+        .map(|bundle| String::from_utf8_lossy(bytes(bundle)))
         .collect();
     assert_eq!(
         bodies[1], "https://slsa.dev/provenance/v1",
         "in the registry's order"
     );
-    let digests: Vec<_> = artifact
-        .bundles
-        .iter()
-        .map(|bundle| bundle.digest.clone())
-        .collect();
-    assert_eq!(
-        client
-            .read_cached(&image, &nobody(), &digests)
-            .unwrap()
-            .bundles
-            .len(),
-        3
-    );
+    let cached = client
+        .read_cached(&image, &nobody(), &artifact.places)
+        .unwrap();
+    assert_eq!(cached.bundles.len(), 3);
     assert_eq!(registry.take_requests().len(), 0);
     client.fetch(&image, &nobody()).await.unwrap();
     assert_eq!(

@@ -5,6 +5,8 @@
 //! each, for `cargo fuzz`; the test `fuzz` of the workspace's tests includes this file and runs all of
 //! them for a bounded time.
 
+mod legacy;
+
 use std::sync::LazyLock;
 
 use base64::Engine as _;
@@ -19,6 +21,8 @@ use lockmaster_core::release::{Digest, ImageReference, Version};
 use lockmaster_core::window::parse_annotation;
 use lockmaster_observe::registry::{DockerConfig, fuzzing};
 use lockmaster_verify::{Detached, Subject, Trust, TrustedRoot, judge, judge_detached, parse_key};
+
+pub use legacy::legacy;
 
 /// One thing to ask.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +54,7 @@ pub const ALL: &[Target] = &[
     ),
     target("docker_config", docker_config, &[DOCKER_CONFIG], &[]),
     target("bundle", bundle, &[], &["controller/verify/test_data/"]),
+    target("legacy", legacy, legacy::SEEDS, &[]),
     target("statement", statement, &[STATEMENT], &[]),
     target("slsa", slsa, &[SLSA], &[]),
     target("spdx", spdx, &[SPDX_DOCUMENT], &[]),
@@ -62,18 +67,8 @@ pub const ALL: &[Target] = &[
         &["test_data/private-sigstore/trusted_root.json"],
     ),
     target("public_key", public_key, &[], &[".pem", "cosign.pub"]),
-    target(
-        "pattern",
-        patterns,
-        &["a*/**c\nab/d/c", "refs/tags/v*\nrefs/tags/v1"],
-        &[],
-    ),
-    target(
-        "window",
-        window,
-        &["Tue-Thu 10:00-12:00 Europe/Berlin", "Mon 00:00-24:00 UTC"],
-        &[],
-    ),
+    target("pattern", patterns, PATTERNS, &[]),
+    target("window", window, WINDOWS, &[]),
 ];
 
 const fn target(
@@ -121,6 +116,10 @@ const MANIFESTS: &[&str] = &[
         r#""digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}]}"#
     ),
 ];
+
+const PATTERNS: &[&str] = &["a*/**c\nab/d/c", "refs/tags/v*\nrefs/tags/v1"];
+
+const WINDOWS: &[&str] = &["Tue-Thu 10:00-12:00 Europe/Berlin", "Mon 00:00-24:00 UTC"];
 
 const DOCKER_CONFIG: &str = r#"{"auths":{"registry.example":{"auth":"dXNlcjpwYXNzd29yZA=="},"https://index.docker.io/v1/":{"username":"a","password":"b"}}}"#;
 

@@ -1,19 +1,64 @@
 //! Whatever the bytes are: no panic, and no signature that was not made.
 
+use std::sync::Arc;
+
 use lockmaster_core::evidence::{
-    CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, Content, NOT_APPLICABLE, OPENVEX,
+    Anchor, CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, Content, NOT_APPLICABLE, OPENVEX,
     SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SPDX, TAGGED_RELEASE,
 };
-use lockmaster_verify::{BUNDLE_LIMIT, parse_key};
+use lockmaster_verify::{Annotations, BUNDLE_LIMIT, Candidate, parse_key};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::examples::example;
+use crate::legacy::{candidate, judged, payload};
 use crate::signing::{MANIFEST, Signer, judge_bytes, statement};
+use crate::sigstore::{Person, Sigstore};
 use crate::{provenance, scans, verdicts, vex};
 
 thread_local! {
     static SIGNER: Signer = Signer::p256();
+    static OLDER: Older = Older::new();
+}
+
+/// Both older formats, signed with a key and with a certificate, each with its log entry.
+struct Older {
+    anchors: Vec<Anchor>,
+    candidates: Vec<Candidate>,
+}
+
+impl Older {
+    fn new() -> Self {
+        let sigstore = Sigstore::new();
+        let (holder, person) = (Person::with_key(), sigstore.person());
+        let mut candidates = Vec::new();
+        for one in [&holder, &person] {
+            let statement = statement(COSIGN_SIGN, &json!({}));
+            for signed in [one.sign(&payload(MANIFEST)), one.attest(&statement)] {
+                candidates.push(candidate(&signed, Some(&sigstore.entry(&signed))));
+            }
+        }
+        let anchors = vec![sigstore.anchor(), sigstore.anchor_of(&holder), holder.key()];
+        Self {
+            anchors,
+            candidates,
+        }
+    }
+}
+
+/// Its parts: what is signed, and the annotations.
+fn parts(candidate: &mut Candidate) -> (&mut Arc<Vec<u8>>, &mut Annotations) {
+    match candidate {
+        Candidate::LegacySignature {
+            payload,
+            annotations,
+        } => (payload, annotations),
+        Candidate::LegacyAttestation {
+            envelope,
+            annotations,
+        } => (envelope, annotations),
+        Candidate::Bundle(_) => panic!("no older format"),
+    }
 }
 
 fn bundles(signer: &Signer) -> Vec<Vec<u8>> {
@@ -145,6 +190,46 @@ proptest! {
                 // Only unsigned parts were hit, or a byte was replaced by itself.
                 prop_assert_eq!(judged.content, honest.content);
                 prop_assert_eq!(judged.subjects, honest.subjects);
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn mutated_older_formats_never_panic_and_prove_nothing_new(
+        which in 0_usize..4,
+        part in 0_usize..4,
+        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<Option<prop::sample::Index>>(),
+    ) {
+        let spoil = |mut bytes: Vec<u8>| {
+            for (place, byte) in &places {
+                if !bytes.is_empty() {
+                    let place = place.index(bytes.len());
+                    bytes[place] = *byte;
+                }
+            }
+            if let Some(cut) = cut.filter(|_| !bytes.is_empty()) {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            bytes
+        };
+        OLDER.with(|older| {
+            let mut candidate = older.candidates[which].clone();
+            let honest = judged(&candidate, &older.anchors);
+            prop_assert!(honest.verified_by.iter().any(|verified| verified.logged));
+            let (bytes, annotations) = parts(&mut candidate);
+            if let Some(annotation) = annotations.values_mut().nth(part) {
+                let spoilt = spoil(annotation.clone().into_bytes());
+                *annotation = String::from_utf8_lossy(&spoilt).into_owned();
+            } else {
+                *bytes = Arc::new(spoil(bytes.to_vec()));
+            }
+            let found = judged(&candidate, &older.anchors);
+            prop_assert!(found.verified_by.is_subset(&honest.verified_by), "{:?}", found);
+            if !found.verified_by.is_empty() {
+                prop_assert_eq!(found.content, honest.content);
+                prop_assert_eq!(found.subjects, honest.subjects);
             }
             Ok(())
         })?;

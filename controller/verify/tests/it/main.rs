@@ -13,6 +13,10 @@ mod keyless;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod legacy;
+#[cfg(test)]
+mod legacy_bugs;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod mutations;
@@ -30,6 +34,8 @@ mod roots;
 mod scans;
 #[cfg(test)]
 mod signing;
+#[cfg(test)]
+mod sigstore;
 #[cfg(test)]
 mod vectors;
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(crate) struct Signer {
 }
 
 impl Signer {
-    fn new(spki: &[u8], sign: impl Fn(&[u8]) -> Vec<u8> + 'static) -> Self {
+    pub(crate) fn new(spki: &[u8], sign: impl Fn(&[u8]) -> Vec<u8> + 'static) -> Self {
         let public = parse_key(&pem(spki)).unwrap();
         Self {
             public,

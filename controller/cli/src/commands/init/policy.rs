@@ -9,8 +9,8 @@ use lockmaster_api::{
 use lockmaster_core::environment::Tier;
 use lockmaster_core::evidence::{COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE_V1, SPDX};
 use lockmaster_core::policy::{
-    ALWAYS, ApprovalRule, Authority, EvidenceRules, KeyText, Match, NamespaceSelector, Policy,
-    ProvenanceRule, SbomRule, SignatureRule, SourceRule,
+    ALWAYS, ApprovalRule, Authority, EvidenceRules, IndexEvidence, KeyText, Match,
+    NamespaceSelector, Policy, ProvenanceRule, SbomRule, SignatureRule, SourceRule,
 };
 use lockmaster_core::window::{ClockTime, Day, Range, Window};
 
@@ -100,6 +100,7 @@ fn evidence(arguments: &Init, pem: &str) -> ClusterPromotionPolicy {
             release: None,
             vulnerabilities: None,
             attestations: vec![],
+            index_evidence: IndexEvidence::Refuse,
         },
         approvals: vec![],
         windows: vec![],

@@ -9,7 +9,7 @@ use lockmaster_core::decide::Input;
 use lockmaster_core::environment::{Environment, Span, Tier};
 use lockmaster_core::evidence::{Anchor, CHANGE, CHECKS, Evidence, TAGGED_RELEASE};
 use lockmaster_core::facts::{Facts, Observed, TrustedRoots};
-use lockmaster_core::gate::{GateReport, evaluate};
+use lockmaster_core::gate::{GateReport, Want, evaluate};
 use lockmaster_core::gates;
 use lockmaster_core::policy::{EvidenceRules, Match, PolicyContent, PolicyFact};
 use lockmaster_core::promotion::{Action, Memory, Promotion, Request};
@@ -22,7 +22,6 @@ use crate::failure::Failure;
 /// What is judged.
 #[derive(Debug)]
 pub(super) struct Subjects {
-    image: ImageReference,
     namespace: String,
     tier: Tier,
     release: Release,
@@ -32,8 +31,8 @@ pub(super) struct Subjects {
 pub(super) struct Seen {
     /// What authorities rest on.
     pub(super) trusted_roots: TrustedRoots,
-    /// What is attached to the image, where it was asked for.
-    pub(super) evidence: Option<Observed<Evidence>>,
+    /// What is attached to the image, where it was asked for, and to its images.
+    pub(super) evidence: BTreeMap<ImageReference, Observed<Evidence>>,
     /// When.
     pub(super) now: Timestamp,
 }
@@ -64,7 +63,6 @@ impl Subjects {
         Ok(Self {
             namespace: namespace(arguments, policies)?,
             tier: tier(policies),
-            image: arguments.image.clone(),
             release,
         })
     }
@@ -92,13 +90,14 @@ impl Subjects {
         needs(&self.environment(), &self.release, &pairs, roots)
     }
 
-    /// What these gates say at `now`. Rules in Rego are asked first.
+    /// What these gates say, and what must be read before they can say more. Rules in Rego are asked
+    /// first.
     pub(super) fn gates(
         &self,
         policies: Vec<PolicyFact>,
         seen: Seen,
         sandbox: &Sandbox,
-    ) -> Vec<GateReport> {
+    ) -> (Vec<GateReport>, BTreeSet<Want>) {
         let Seen {
             trusted_roots,
             evidence,
@@ -106,7 +105,6 @@ impl Subjects {
         } = seen;
         let environment = self.environment();
         let promotion = self.promotion();
-        let evidence = evidence.map(|evidence| (self.image.clone(), evidence));
         let release = self.release.clone();
         let mut facts = Facts {
             cluster: String::new(),
@@ -125,7 +123,7 @@ impl Subjects {
             upstream_problems: BTreeMap::new(),
             upstream_concerns: BTreeMap::new(),
             ran: BTreeMap::new(),
-            evidence: evidence.into_iter().collect(),
+            evidence,
             rules: BTreeMap::new(),
         };
         let promotions = [promotion];
@@ -146,9 +144,8 @@ impl Subjects {
         };
         let [promotion] = &promotions;
         let case = Case::new(promotion, &input);
-        gates::evidence()
-            .map(|gate| evaluate(gate, &case))
-            .collect()
+        let reports = gates::looking().map(|gate| evaluate(gate, &case));
+        (reports.collect(), gates::wants(&case))
     }
 
     fn environment(&self) -> Environment {
@@ -333,39 +330,34 @@ mod tests {
     fn gates(
         subjects: &Subjects,
         text: &str,
-        evidence: Option<Observed<Evidence>>,
+        evidence: Option<(ImageReference, Observed<Evidence>)>,
     ) -> Vec<GateReport> {
         let sandbox = Sandbox::without_protection();
         let seen = Seen {
             trusted_roots: TrustedRoots::new(),
-            evidence,
+            evidence: evidence.into_iter().collect(),
             now: Timestamp::UNIX_EPOCH,
         };
-        subjects.gates(policies(text), seen, &sandbox)
+        subjects.gates(policies(text), seen, &sandbox).0
     }
 
     #[track_caller]
     fn check(evidence: Option<Observed<Evidence>>, expect: Reason) {
         let arguments = arguments("registry.example/shop/checkout", &[]);
         let subjects = subjects(&arguments, POLICY).unwrap();
+        let evidence = evidence.map(|evidence| (arguments.image.clone(), evidence));
         let gates = gates(&subjects, POLICY, evidence);
         let names: Vec<_> = gates.iter().map(|gate| gate.name.as_str()).collect();
-        let evidence: Vec<_> = gates::evidence().map(Gate::name).collect();
-        assert_eq!(names, evidence);
+        let looking: Vec<_> = gates::looking().map(Gate::name).collect();
+        assert_eq!(names, looking);
         assert_eq!(gates[0].reason, expect);
         assert_eq!(gates[1].reason, Reason::NotRequired);
     }
 
     #[test]
     fn the_gates_are_those_of_the_operator() {
-        let empty = Evidence {
-            subject: arguments("registry.example/shop/checkout", &[])
-                .image
-                .digest()
-                .clone(),
-            bundles: vec![],
-            withdrawn: [].into(),
-        };
+        let image = arguments("registry.example/shop/checkout", &[]).image;
+        let empty = Evidence::new(image.digest().clone(), vec![]);
         check(Some(Observed::Known(empty)), Reason::SignatureMissing);
         check(None, Reason::SourceNotAllowed);
         let down = Unavailable {
@@ -393,13 +385,10 @@ mod tests {
             let version = format!("--version={version}");
             let words = ["--repository=r", "--commit=c", &version];
             let arguments = arguments("registry.example/shop/checkout", &words);
-            let evidence = Evidence {
-                subject: arguments.image.digest().clone(),
-                bundles: vec![],
-                withdrawn: std::collections::BTreeSet::new(),
-            };
+            let evidence = Evidence::new(arguments.image.digest().clone(), vec![]);
+            let evidence = (arguments.image.clone(), Observed::Known(evidence));
             let subjects = subjects(&arguments, &text).unwrap();
-            let gates = gates(&subjects, &text, Some(Observed::Known(evidence)));
+            let gates = gates(&subjects, &text, Some(evidence));
             let rules = gates.last().unwrap();
             assert_eq!(rules.verdict, verdict, "{}", rules.message);
             assert!(rules.message.contains(expect), "{}", rules.message);

@@ -4,13 +4,15 @@ mod predicates;
 
 use super::*;
 use crate::evidence::{
-    CHECKS, Check, Checks, Conclusion, Quarantine, TEST_RESULT, TestOutcome, Verified,
+    CHECKS, Check, Checks, Conclusion, Form, Quarantine, TEST_RESULT, TestOutcome, Verified,
 };
 use crate::facts::{Cause, Observed, TrustedRootFact, Unavailable};
 use crate::fixtures::statements::{
     CUSTOM, attestation, checks, checks_rule, custom, not_applicable, tests,
 };
-use crate::fixtures::{ask, at, bundles, check, image, key, ready, roll_back, with_policy};
+use crate::fixtures::{
+    ask, at, bundles, check, evidence, image, key, ready, roll_back, with_policy,
+};
 use crate::gate::GateReport;
 use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
 use crate::policy::{Age, NotApplicableRule};
@@ -163,6 +165,15 @@ fn every_reason() {
                 Unknown,
                 Reason::EvidenceTruncated,
                 "remove",
+            ),
+            (
+                |s| {
+                    let problem = "it lists another index".into();
+                    evidence(s).form = Form::Unfit { problem };
+                },
+                Deny,
+                Reason::IndexInvalid,
+                "publish an index of plain images",
             ),
             (
                 |s| s.facts.evidence.clear(),

@@ -134,12 +134,6 @@ impl Question<'_> {
         Diagnosis::Stranger(made.map(|verified| verified.signer.to_string()))
     }
 
-    /// What an authority rests on and cannot be used.
-    pub(super) fn unusable_root(&self) -> Option<String> {
-        let mut named = self.content.policy.trusted_roots();
-        named.find_map(|name| trusted_root(&self.case.facts.trusted_roots, name).err())
-    }
-
     fn root_of(&self, authority: &Authority) -> Option<&Digest> {
         let name = authority.trusted_root.as_deref()?;
         let root = trusted_root(&self.case.facts.trusted_roots, name).ok()?;

@@ -1,13 +1,13 @@
 //! What provenance must say, spoiled in one place each.
 
 use super::*;
-use crate::evidence::Verified;
 use crate::evidence::{Bundle, TAGGED_RELEASE};
+use crate::evidence::{Form, Verified};
 use crate::facts::{Cause, Observed, Unavailable};
 use crate::fixtures::keyless::rest_on_root;
 use crate::fixtures::statements::tagged;
 use crate::fixtures::{
-    REPOSITORY, ask, authority, bundles, check, image, key, provenance, ready, roll_back,
+    REPOSITORY, ask, authority, bundles, check, evidence, image, key, provenance, ready, roll_back,
     with_policy,
 };
 use crate::gate::GateReport;
@@ -165,6 +165,15 @@ fn every_reason() {
                 Unknown,
                 Reason::EvidenceTruncated,
                 "remove",
+            ),
+            (
+                |s| {
+                    let problem = "it lists another index".into();
+                    evidence(s).form = Form::Unfit { problem };
+                },
+                Deny,
+                Reason::IndexInvalid,
+                "publish an index of plain images",
             ),
             (
                 |s| {

@@ -3,10 +3,12 @@
 mod excuses;
 
 use super::*;
-use crate::evidence::Verified;
+use crate::evidence::{Form, Verified};
 use crate::facts::{Cause, Observed, TrustedRootFact, Unavailable};
 use crate::fixtures::statements::{finding, scan, vex};
-use crate::fixtures::{ask, at, bundles, check, image, key, ready, roll_back, with_policy};
+use crate::fixtures::{
+    ask, at, bundles, check, evidence, image, key, ready, roll_back, with_policy,
+};
 use crate::gate::GateReport;
 use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
 use crate::release::Digest;
@@ -174,6 +176,15 @@ fn every_reason() {
                 Unknown,
                 Reason::EvidenceTruncated,
                 "remove",
+            ),
+            (
+                |s| {
+                    let problem = "it lists another index".into();
+                    evidence(s).form = Form::Unfit { problem };
+                },
+                Deny,
+                Reason::IndexInvalid,
+                "publish an index of plain images",
             ),
             (
                 |s| s.facts.evidence.clear(),

@@ -244,15 +244,11 @@ async fn what_one_tenant_read_another_does_not_read_from_memory() {
         of_tenant("other", &registry.address, "q"),
     );
     let artifact = client.fetch(&image, &one).await.unwrap();
-    let digests: Vec<_> = artifact
-        .bundles
-        .iter()
-        .map(|one| one.digest.clone())
-        .collect();
+    let places = artifact.places.clone();
     drop(artifact);
-    assert!(client.read_cached(&image, &one, &digests).is_some());
+    assert!(client.read_cached(&image, &one, &places).is_some());
     for stranger in [&other, &nobody()] {
-        assert!(client.read_cached(&image, stranger, &digests).is_none());
+        assert!(client.read_cached(&image, stranger, &places).is_none());
         forbidden(&client, &image, stranger, "answered 401").await;
     }
     // Not even while it is being read.

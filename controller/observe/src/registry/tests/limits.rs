@@ -95,7 +95,7 @@ async fn what_does_not_fit_into_memory_beside_the_rest_is_unreachable_until_it_d
     let (other, second) = with_large().await;
     let client = client(&[&one, &other], Duration::from_secs(2), 1 << 20, 160_000);
     let held = client.fetch(&first, &nobody()).await.unwrap();
-    let cached = [held.bundles[0].digest.clone()];
+    let cached = held.places.clone();
     let error = client.fetch(&second, &nobody()).await.unwrap_err();
     expect(
         (error.cause(), error.to_string()),

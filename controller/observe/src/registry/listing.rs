@@ -1,0 +1,144 @@
+//! Where what is attached to an image is listed: the referrers API, and the tag in its place.
+//!
+//! Each list is a hint. One that is too long, or cannot be read, fails the look.
+
+use super::Reach;
+use super::answer::Outcome;
+use super::discovery::Visit;
+use super::document::{self, ACCEPT_INDEX, Descriptor, Document};
+use super::link::{next_link, same_host};
+use super::problem::{FetchError, Problem};
+
+/// Pages of referrers that are read (`Link`, distribution specification 1.1).
+const PAGE_LIMIT: usize = 5;
+
+/// Referrers that are looked at (CVE-2023-46737, CVE-2024-45395: endless attachments).
+const REFERRER_LIMIT: usize = 128;
+
+/// The code of a repository that does not exist, as opposed to an API that does not.
+const NAME_UNKNOWN: &str = "NAME_UNKNOWN";
+
+/// What the referrers API says.
+enum Listed {
+    Referrers(Vec<Descriptor>),
+    /// 404, which may mean that there is no such API.
+    NotFound {
+        code: String,
+    },
+    /// It is known that there is no such API; it was not asked.
+    NotAsked,
+}
+
+/// Both lists, as they came. What the API's 404 means is not known before the subject is.
+pub(super) struct Lists {
+    api: Result<Listed, FetchError>,
+    tag: Option<Result<Vec<Descriptor>, FetchError>>,
+}
+
+impl Visit<'_> {
+    /// Asks the API and, where that is known to be absent or was not enough, reads the tag.
+    pub(super) async fn lists(&self) -> Lists {
+        let absent = self
+            .inner
+            .knows_no_referrers(self.credentials.identity(), self.image);
+        let api = async {
+            if absent {
+                return Ok(Listed::NotAsked);
+            }
+            let listed = self.referrers().await;
+            listed.map_err(|problem| problem.reading(self.name("the referrers")))
+        };
+        let tag = async {
+            match (absent, self.reach) {
+                (false, Reach::Referrers) => None,
+                (true, _) | (_, Reach::Tags) => Some(self.fallback().await),
+            }
+        };
+        let (api, tag) = tokio::join!(api, tag);
+        Lists { api, tag }
+    }
+
+    /// What the lists name, once the subject is known to be there: only then does a 404 mean that
+    /// there is no referrers API, and only when the repository is not said to be unknown.
+    pub(super) async fn listed(&self, lists: Lists) -> Result<Vec<Descriptor>, FetchError> {
+        let mut tag = lists.tag;
+        let mut descriptors = match lists.api? {
+            Listed::Referrers(descriptors) => descriptors,
+            Listed::NotAsked => Vec::new(),
+            Listed::NotFound { code } if code == NAME_UNKNOWN => {
+                return Err(Problem::Document(format!(
+                    "the registry answers {NAME_UNKNOWN} for a repository it has"
+                ))
+                .reading(self.name("the referrers")));
+            }
+            Listed::NotFound { .. } => {
+                self.confirm().await?;
+                self.inner
+                    .remember_no_referrers(self.credentials.identity(), self.image);
+                if tag.is_none() {
+                    tag = Some(self.fallback().await);
+                }
+                Vec::new()
+            }
+        };
+        descriptors.extend(tag.transpose()?.unwrap_or_default());
+        Ok(descriptors)
+    }
+
+    async fn referrers(&self) -> Result<Listed, Problem> {
+        let mut descriptors = Vec::new();
+        let mut url = self.url(&format!("referrers/{}", self.image.digest()))?;
+        for page in 0..PAGE_LIMIT {
+            let answer = match self.list_at(url, ACCEPT_INDEX).await? {
+                Outcome::Found(answer) => answer,
+                Outcome::Missing { code } if page == 0 => return Ok(Listed::NotFound { code }),
+                Outcome::Missing { .. } => return Err(Problem::Missing),
+            };
+            descriptors.extend(index(&answer.body, answer.content_type.as_deref())?);
+            limit_referrers(&descriptors)?;
+            match answer.link.as_deref().and_then(next_link) {
+                None => return Ok(Listed::Referrers(descriptors)),
+                Some(next) => url = same_host(&answer.url, next)?,
+            }
+        }
+        Err(Problem::Limit {
+            what: "pages",
+            limit: PAGE_LIMIT,
+        })
+    }
+
+    /// The index under the tag `sha256-<hex>` (distribution specification 1.1, referrers tag
+    /// schema). Anyone who may push may change it: a hint like the rest.
+    async fn fallback(&self) -> Result<Vec<Descriptor>, FetchError> {
+        let tag = format!("sha256-{}", self.image.digest().hexadecimal());
+        let read = async {
+            let url = self.url(&format!("manifests/{tag}"))?;
+            let Outcome::Found(answer) = self.list_at(url, ACCEPT_INDEX).await? else {
+                return Ok(Vec::new());
+            };
+            let descriptors = index(&answer.body, answer.content_type.as_deref())?;
+            limit_referrers(&descriptors)?;
+            Ok(descriptors)
+        };
+        read.await
+            .map_err(|problem: Problem| problem.reading(self.name("the referrers tag")))
+    }
+}
+
+fn index(body: &[u8], content_type: Option<&str>) -> Result<Vec<Descriptor>, Problem> {
+    match document::read(body, content_type)? {
+        Document::Index { manifests, .. } => Ok(manifests),
+        Document::Manifest { .. } => Err(Problem::Document("it is no index".to_owned())),
+    }
+}
+
+/// Refuses more referrers than are looked at.
+pub(super) fn limit_referrers<T>(found: &[T]) -> Result<(), Problem> {
+    if found.len() > REFERRER_LIMIT {
+        return Err(Problem::Limit {
+            what: "referrers",
+            limit: REFERRER_LIMIT,
+        });
+    }
+    Ok(())
+}
