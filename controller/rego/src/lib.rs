@@ -5,7 +5,7 @@
 //! share their parts takes longer than the universe is old, without a chance to stop it. So nothing
 //! here reads Rego in the operator's own process. [`Sandbox`] starts this very program once more,
 //! under limits that the kernel keeps, and [`serve`] is what it does then. [`compile`] and
-//! [`Rule::evaluate`] are the work itself; `docs/decisions/0002-rules-run-in-a-process-of-their-own.md`
+//! [`Rule::evaluate`] are the work itself; `docs/decisions/0003-rules-run-in-a-process-of-their-own.md`
 //! says what else was considered.
 
 #![cfg_attr(
