@@ -18,7 +18,7 @@ use sigstore_types::{
     SignatureContent,
 };
 
-use crate::document;
+use crate::document::{self, DocumentError};
 use crate::key::Verifier;
 use crate::trust::{Ready, Trust};
 use crate::trusted_root::TrustedRoot;
@@ -28,6 +28,13 @@ pub const BUNDLE_LIMIT: usize = 16 << 20;
 
 /// Log entries and timestamps of one bundle that are verified. cosign writes one of each.
 const PROOF_LIMIT: usize = 8;
+
+/// Longest verification material: a log entry may hold a whole envelope, and has a megabyte at most
+/// then.
+const MATERIAL_LIMIT: usize = 2 << 20;
+
+/// Longest list of signatures of an envelope, of which there may be but one.
+const SIGNATURES_LIMIT: usize = 64 << 10;
 
 /// Which versions of the format are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +98,8 @@ struct Wire<'a> {
     #[serde(borrow)]
     verification_material: Option<&'a RawValue>,
     message_signature: Option<MessageSignature>,
-    dsse_envelope: Option<DsseEnvelope>,
+    #[serde(borrow)]
+    dsse_envelope: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +123,12 @@ pub(crate) fn open(bytes: &[u8], versions: Versions) -> Result<Opened, String> {
     let raw = wire
         .verification_material
         .ok_or("the bundle has no verification material")?;
+    if raw.get().len() > MATERIAL_LIMIT {
+        let length = raw.get().len();
+        return Err(format!(
+            "the bundle's verification material has {length} bytes, the limit is {MATERIAL_LIMIT}"
+        ));
+    }
     let unreadable = |error: serde_json::Error| {
         let why = clip(&error.to_string());
         format!("the bundle's verification material cannot be read: {why}")
@@ -137,7 +151,9 @@ pub(crate) fn open(bytes: &[u8], versions: Versions) -> Result<Opened, String> {
     let material = material.and_then(few_proofs);
     let signed = match (wire.message_signature, wire.dsse_envelope) {
         (Some(message), None) => message_signature(message)?,
-        (None, Some(envelope)) => Signed::Envelope(envelope),
+        (None, Some(raw)) => Signed::Envelope(
+            envelope(raw.get()).map_err(|error| format!("the bundle cannot be read: {error}"))?,
+        ),
         (Some(_), Some(_)) => {
             return Err("the bundle has both a message signature and an envelope".to_owned());
         }
@@ -151,6 +167,27 @@ pub(crate) fn open(bytes: &[u8], versions: Versions) -> Result<Opened, String> {
         material,
         has_certificate,
     })
+}
+
+/// The lists of signatures and of proofs are measured before they are read: what is short as text
+/// may be long in memory.
+#[derive(Deserialize)]
+struct Signatures<'a> {
+    #[serde(borrow)]
+    signatures: &'a RawValue,
+}
+
+/// Reads a DSSE envelope, which stands in a document that was checked.
+pub(crate) fn envelope(text: &str) -> Result<DsseEnvelope, DocumentError> {
+    let malformed = |error: serde_json::Error| DocumentError::malformed(&error);
+    let Signatures { signatures } = serde_json::from_str(text).map_err(malformed)?;
+    let length = signatures.get().len();
+    if length > SIGNATURES_LIMIT {
+        return Err(DocumentError::Malformed(format!(
+            "the list of signatures has {length} bytes, the limit is {SIGNATURES_LIMIT}"
+        )));
+    }
+    serde_json::from_str(text).map_err(malformed)
 }
 
 fn few_proofs(material: VerificationMaterial) -> Result<VerificationMaterial, String> {

@@ -4,6 +4,7 @@
 //! (CVE-2021-41190 and its family); depth and size are refused before parsing (CVE-2024-32476 and
 //! its family of amplifications).
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -14,6 +15,10 @@ use serde::{Deserialize, Deserializer};
 /// Nesting deeper than this is refused. The deepest documents seen are CycloneDX files of nested
 /// npm trees, at about 30; serde_json itself stops at 128.
 pub const DEPTH_LIMIT: usize = 64;
+
+/// Keys of the objects around one place, all together: they are held to find one that is given
+/// twice. The largest objects seen are maps from file names to hashes.
+pub const KEY_LIMIT: usize = 1 << 16;
 
 /// Why a document is not read. The text is for people and never holds more than a clipped name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +40,7 @@ pub enum DocumentError {
 /// the parts that `T` ignores included.
 pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], limit: usize) -> Result<T, DocumentError> {
     check(bytes, limit)?;
-    serde_json::from_slice(bytes).map_err(|error| malformed(&error))
+    serde_json::from_slice(bytes).map_err(|error| DocumentError::malformed(&error))
 }
 
 /// Checks length, depth and duplicate keys without building the document.
@@ -47,23 +52,31 @@ pub fn check(bytes: &[u8], limit: usize) -> Result<(), DocumentError> {
         });
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    Checked { depth: 0 }
-        .deserialize(&mut deserializer)
-        .and_then(|()| deserializer.end())
-        .map_err(|error| malformed(&error))
+    let keys = Cell::new(0);
+    Checked {
+        depth: 0,
+        keys: &keys,
+    }
+    .deserialize(&mut deserializer)
+    .and_then(|()| deserializer.end())
+    .map_err(|error| DocumentError::malformed(&error))
 }
 
-fn malformed(error: &serde_json::Error) -> DocumentError {
-    DocumentError::Malformed(clip(&error.to_string()))
+impl DocumentError {
+    /// Of another shape than expected.
+    pub(crate) fn malformed(error: &serde_json::Error) -> Self {
+        Self::Malformed(clip(&error.to_string()))
+    }
 }
 
 /// Walks a document; holds only the keys of the objects it is inside of.
 #[derive(Clone, Copy)]
-struct Checked {
+struct Checked<'a> {
     depth: usize,
+    keys: &'a Cell<usize>,
 }
 
-impl Checked {
+impl Checked<'_> {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth >= DEPTH_LIMIT {
             return Err(E::custom(format_args!(
@@ -72,11 +85,12 @@ impl Checked {
         }
         Ok(Self {
             depth: self.depth + 1,
+            keys: self.keys,
         })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Checked {
+impl<'de> DeserializeSeed<'de> for Checked<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -84,7 +98,7 @@ impl<'de> DeserializeSeed<'de> for Checked {
     }
 }
 
-impl<'de> Visitor<'de> for Checked {
+impl<'de> Visitor<'de> for Checked<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,8 +146,16 @@ impl<'de> Visitor<'de> for Checked {
                 )));
             }
             keys.insert(key);
+            let held = self.keys.get() + 1;
+            if held > KEY_LIMIT {
+                return Err(A::Error::custom(format_args!(
+                    "an object and those around it have more than {KEY_LIMIT} keys"
+                )));
+            }
+            self.keys.set(held);
             entries.next_value_seed(deeper)?;
         }
+        self.keys.set(self.keys.get().saturating_sub(keys.len()));
         Ok(())
     }
 }
@@ -170,6 +192,23 @@ mod tests {
         assert!(problem(&nested(DEPTH_LIMIT + 1)).contains("nested deeper than 64 levels"));
         assert!(problem(&"[".repeat(999)).contains("nested deeper than 64 levels"));
         assert!(problem(&r#"{"a":"#.repeat(190)).contains("nested deeper than 64 levels"));
+    }
+
+    #[test]
+    fn keys_that_are_held_at_a_time_are_limited() {
+        let object = |count: usize| {
+            let keys: Vec<_> = (0..count).map(|number| format!("\"{number}\":0")).collect();
+            format!("{{{}}}", keys.join(","))
+        };
+        let read = |text: &str| check(text.as_bytes(), 10 << 20);
+        assert_eq!(read(&object(KEY_LIMIT)), Ok(()));
+        let problem = read(&object(KEY_LIMIT + 1)).unwrap_err().to_string();
+        assert!(problem.contains("more than 65536 keys"), "{problem}");
+        // One after the other, each may have as many; inside of each other, they add up.
+        let half = object(KEY_LIMIT / 2 + 1);
+        assert_eq!(read(&format!("[{half},{half}]")), Ok(()));
+        let around = half.replace("\"32768\":0", &format!("\"32768\":{half}"));
+        assert!(read(&around).is_err());
     }
 
     #[test]

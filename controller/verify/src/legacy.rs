@@ -13,11 +13,12 @@ use base64::engine::general_purpose::STANDARD;
 use lockmaster_core::evidence::{Bundle, Carrier, Content};
 use lockmaster_core::release::{Digest, clip};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use sigstore_types::bundle::VerificationMaterial;
-use sigstore_types::{DerCertificate, DsseEnvelope, MessageSignature, SignatureBytes};
+use sigstore_types::{DerCertificate, MessageSignature, SignatureBytes};
 
-use crate::bundle::{BUNDLE_LIMIT, Opened, Over, Proven, Signed};
+use crate::bundle::{self, BUNDLE_LIMIT, Opened, Over, Proven, Signed};
 use crate::candidate::Annotations;
 use crate::document;
 use crate::judge::{Subject, judge_opened};
@@ -124,7 +125,8 @@ pub(crate) fn judge_attestation(
     trust: &Trust,
 ) -> Bundle {
     let digest = Digest::of(envelope);
-    match document::parse::<DsseEnvelope>(envelope, BUNDLE_LIMIT) {
+    let text = document::parse::<&RawValue>(envelope, BUNDLE_LIMIT);
+    match text.and_then(|text| bundle::envelope(text.get())) {
         Ok(envelope) => {
             let opened = opened(Signed::Envelope(envelope), annotations);
             let said = judge_opened(subject, opened, trust);

@@ -15,6 +15,7 @@ pub mod document;
 mod judge;
 pub mod key;
 mod legacy;
+mod list;
 mod pipeline;
 mod predicate;
 mod provenance;

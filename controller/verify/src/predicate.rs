@@ -19,6 +19,17 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<
     })
 }
 
+/// A document of which whoever writes it never needs more than `limit` bytes.
+pub(crate) fn short<'a>(what: &str, text: &'a str, limit: usize) -> Result<&'a str, String> {
+    if text.len() > limit {
+        let length = text.len();
+        return Err(format!(
+            "the {what} has {length} bytes, the limit is {limit}"
+        ));
+    }
+    Ok(text)
+}
+
 /// `null` is what encoders of some languages write for what is empty.
 pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where

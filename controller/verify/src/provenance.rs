@@ -14,14 +14,21 @@ use std::collections::BTreeMap;
 use lockmaster_core::evidence::{Provenance, SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1};
 use lockmaster_core::release::clip;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::predicate::{bounded, optional};
+use crate::predicate::{bounded, optional, read, short};
 
 /// Longest text that is kept of a provenance: a URL, a reference, an identifier.
 const TEXT_LIMIT: usize = 1024;
 
 /// Most parameters that a build may have been given.
 const PARAMETER_LIMIT: usize = 64;
+
+/// Longest text of all parameters of a build.
+const PARAMETERS_LIMIT: usize = 128 << 10;
+
+/// Dependencies of a build that are read: builders that list each module they fetch name thousands.
+const DEPENDENCY_LIMIT: usize = 1 << 14;
 
 /// What the external parameters say was asked to be built.
 struct Asked {
@@ -119,6 +126,12 @@ fn commit(asked: &Asked, dependencies: &[Dependency]) -> Result<String, String> 
         })
 }
 
+/// The parameters of a build by name. They may hold anything, so that their length is asked first.
+fn parameters(raw: &RawValue) -> Result<BTreeMap<String, Value>, String> {
+    const WHAT: &str = "list of the build's parameters";
+    read(WHAT, short(WHAT, raw.get(), PARAMETERS_LIMIT)?)
+}
+
 /// Takes what a build was given from outside into `parameters`, each by its path. What is empty was
 /// not given.
 fn flatten(
@@ -126,6 +139,15 @@ fn flatten(
     value: &Value,
     parameters: &mut BTreeMap<String, String>,
 ) -> Result<(), String> {
+    let long = || {
+        format!(
+            "the build parameter {} is longer than {TEXT_LIMIT} bytes",
+            clip(path)
+        )
+    };
+    if path.len() > TEXT_LIMIT {
+        return Err(long());
+    }
     let text = match value {
         Value::Null => return Ok(()),
         Value::Object(fields) => {
@@ -137,11 +159,8 @@ fn flatten(
         Value::String(text) => text.clone(),
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
     };
-    if path.len() > TEXT_LIMIT || text.len() > TEXT_LIMIT {
-        return Err(format!(
-            "the build parameter {} is longer than {TEXT_LIMIT} bytes",
-            clip(path)
-        ));
+    if text.len() > TEXT_LIMIT {
+        return Err(long());
     }
     if !text.is_empty() {
         parameters.insert(path.to_owned(), text);

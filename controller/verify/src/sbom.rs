@@ -2,11 +2,15 @@
 //! that it is one, which version, how much it lists, and under which licences.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use lockmaster_core::evidence::{License, Sbom, SbomFormat};
 use lockmaster_core::release::clip;
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
+use crate::list::Capped;
 use crate::predicate::{nullable, read as read_json};
 
 /// Different licences that are kept. Large images name about a hundred, expressions included.
@@ -14,6 +18,9 @@ const LICENSE_LIMIT: usize = 512;
 
 /// Longest licence that is kept: more is a licence's text rather than its name.
 const LICENSE_TEXT_LIMIT: usize = 512;
+
+/// Licences of one component that are looked at.
+const CHOICE_LIMIT: usize = 1024;
 
 /// What SPDX calls it when nobody says under which licence something is.
 const NO_ASSERTION: &str = "NOASSERTION";
@@ -25,17 +32,19 @@ pub(crate) fn read(
     (format, announced): (SbomFormat, Option<&str>),
     document: &str,
 ) -> Result<Sbom, String> {
-    let mut licenses = Licenses::default();
-    let (version, components) = match format {
-        SbomFormat::Spdx => spdx(document, &mut licenses)?,
-        SbomFormat::CycloneDX => cyclonedx(document, &mut licenses)?,
+    let (version, listed) = match format {
+        SbomFormat::Spdx => spdx(document)?,
+        SbomFormat::CycloneDX => cyclonedx(document)?,
     };
     if announced.is_some_and(|announced| announced != version) {
         return Err(format!(
             "the document is {format} {version}, and its type says otherwise"
         ));
     }
-    let Licenses { found, more } = licenses;
+    let Listed {
+        components,
+        licenses: Licenses { found, more },
+    } = listed;
     let licenses = found
         .into_iter()
         .map(|(text, component)| License { text, component });
@@ -79,6 +88,64 @@ impl Licenses {
     }
 }
 
+/// What is left of a list of components: each is looked at while it is read, and none is kept.
+#[derive(Default)]
+struct Listed {
+    components: u64,
+    licenses: Licenses,
+}
+
+impl Listed {
+    /// Takes what a component contains.
+    fn absorb(&mut self, other: Self) {
+        let Self {
+            components,
+            licenses,
+        } = other;
+        self.components += components;
+        self.licenses.more |= licenses.more;
+        for (text, component) in licenses.found {
+            self.licenses.add(&text, &component);
+        }
+    }
+}
+
+/// A component or package in its own shape.
+trait Component {
+    /// Counts it, and what it contains, and takes the licences.
+    fn list(self, listed: &mut Listed);
+}
+
+/// The components of one shape.
+struct ListOf<C>(Listed, PhantomData<C>);
+
+impl<C> Default for ListOf<C> {
+    fn default() -> Self {
+        Self(Listed::default(), PhantomData)
+    }
+}
+
+impl<'de, C: Component + Deserialize<'de>> Deserialize<'de> for ListOf<C> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Self::default())
+    }
+}
+
+impl<'de, C: Component + Deserialize<'de>> Visitor<'de> for ListOf<C> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Self, A::Error> {
+        while let Some(component) = items.next_element::<C>()? {
+            component.list(&mut self.0);
+        }
+        Ok(self)
+    }
+}
+
 #[derive(Deserialize)]
 struct Spdx {
     #[serde(rename = "spdxVersion")]
@@ -86,7 +153,7 @@ struct Spdx {
     #[serde(rename = "SPDXID")]
     identifier: String,
     #[serde(default)]
-    packages: Vec<SpdxPackage>,
+    packages: ListOf<SpdxPackage>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +164,25 @@ struct SpdxPackage {
     license_declared: Option<String>,
 }
 
-fn spdx(document: &str, licenses: &mut Licenses) -> Result<(String, u64), String> {
+impl Component for SpdxPackage {
+    fn list(self, listed: &mut Listed) {
+        let Self {
+            name,
+            license_concluded,
+            license_declared,
+        } = self;
+        // The package's own word counts beside the author's conclusion: a rule that forbids a
+        // licence forbids it in either.
+        let said = [license_concluded, license_declared];
+        let said = said.iter().flatten().map(String::as_str);
+        let said = said.filter(|text| *text != NO_ASSERTION);
+        let name = name.unwrap_or_default();
+        listed.licenses.add_all(said, &name);
+        listed.components += 1;
+    }
+}
+
+fn spdx(document: &str) -> Result<(String, Listed), String> {
     let spdx: Spdx = read_json("SPDX document", document)?;
     let version = spdx.version.strip_prefix("SPDX-").unwrap_or_default();
     if !SbomFormat::Spdx.versions().contains(&version) {
@@ -109,21 +194,7 @@ fn spdx(document: &str, licenses: &mut Licenses) -> Result<(String, u64), String
     if spdx.identifier != "SPDXRef-DOCUMENT" {
         return Err("the SPDX document's SPDXID is not SPDXRef-DOCUMENT".to_owned());
     }
-    for package in &spdx.packages {
-        let SpdxPackage {
-            name,
-            license_concluded,
-            license_declared,
-        } = package;
-        // The package's own word counts beside the author's conclusion: a rule that forbids a
-        // licence forbids it in either.
-        let said = [license_concluded, license_declared].into_iter().flatten();
-        let said = said
-            .map(String::as_str)
-            .filter(|text| *text != NO_ASSERTION);
-        licenses.add_all(said, name.as_deref().unwrap_or_default());
-    }
-    Ok((version.to_owned(), spdx.packages.len() as u64))
+    Ok((version.to_owned(), spdx.packages.0))
 }
 
 #[derive(Deserialize)]
@@ -132,17 +203,17 @@ struct CycloneDx {
     bom_format: String,
     spec_version: String,
     #[serde(default)]
-    components: Vec<Component>,
+    components: ListOf<CycloneDxComponent>,
 }
 
 /// Components may hold components.
 #[derive(Deserialize)]
-struct Component {
+struct CycloneDxComponent {
     name: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
-    licenses: Vec<LicenseChoice>,
+    licenses: Capped<LicenseChoice, CHOICE_LIMIT>,
     #[serde(default, deserialize_with = "nullable")]
-    components: Vec<Component>,
+    components: ListOf<CycloneDxComponent>,
 }
 
 #[derive(Deserialize)]
@@ -157,7 +228,7 @@ struct NamedLicense {
     name: Option<String>,
 }
 
-fn cyclonedx(document: &str, licenses: &mut Licenses) -> Result<(String, u64), String> {
+fn cyclonedx(document: &str) -> Result<(String, Listed), String> {
     let bom: CycloneDx = read_json("CycloneDX document", document)?;
     if bom.bom_format != "CycloneDX" {
         return Err(format!(
@@ -172,23 +243,29 @@ fn cyclonedx(document: &str, licenses: &mut Licenses) -> Result<(String, u64), S
             clip(&bom.spec_version)
         ));
     }
-    let components = take(&bom.components, licenses);
-    Ok((bom.spec_version, components))
+    Ok((bom.spec_version, bom.components.0))
 }
 
-/// Counts components and takes their licences. Depth is bounded: the document passed
-/// `document::check`.
-fn take(components: &[Component], licenses: &mut Licenses) -> u64 {
-    let mut count = 0;
-    for component in components {
-        let said = component.licenses.iter().flat_map(|choice| {
-            let named = choice.license.as_ref();
-            let named = named.and_then(|license| license.id.as_ref().or(license.name.as_ref()));
-            [choice.expression.as_ref(), named]
-        });
-        let name = component.name.as_deref().unwrap_or_default();
-        licenses.add_all(said.flatten().map(String::as_str), name);
-        count += 1 + take(&component.components, licenses);
+impl Component for CycloneDxComponent {
+    fn list(self, listed: &mut Listed) {
+        let Self {
+            name,
+            licenses,
+            components,
+        } = self;
+        let name = name.unwrap_or_default();
+        if let Ok(choices) = licenses.all("licences") {
+            let said = choices.iter().flat_map(|choice| {
+                let named = choice.license.as_ref();
+                let named = named.and_then(|license| license.id.as_ref().or(license.name.as_ref()));
+                [choice.expression.as_ref(), named]
+            });
+            let said = said.flatten().map(String::as_str);
+            listed.licenses.add_all(said, &name);
+        } else {
+            listed.licenses.more = true;
+        }
+        listed.components += 1;
+        listed.absorb(components.0);
     }
-    count
 }

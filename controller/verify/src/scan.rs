@@ -25,6 +25,15 @@ const NAME_LIMIT: usize = 256;
 /// Longest package URL; a longer one is left out, so that no VEX can excuse the finding.
 const PURL_LIMIT: usize = 1024;
 
+/// Findings of one list that are read. Images with the most software seen have some ten thousand.
+const FINDING_LIMIT: usize = 1 << 15;
+
+/// Other names of one vulnerability that are read.
+const NAMED_LIMIT: usize = 256;
+
+/// Targets and runs of one report.
+const PART_LIMIT: usize = 1024;
+
 /// Other names of one vulnerability that are kept.
 const ALIAS_LIMIT: usize = 16;
 

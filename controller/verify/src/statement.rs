@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::bundle::BUNDLE_LIMIT;
+use crate::list::Capped;
 use crate::{document, pipeline, provenance, sbom, scan, verdict, vex};
 
 /// DSSE payload type of an in-toto statement.
@@ -40,7 +41,7 @@ pub(crate) struct Statement {
 struct Wire<'a> {
     #[serde(rename = "_type")]
     kind: String,
-    subject: Vec<WireSubject>,
+    subject: Capped<WireSubject, SUBJECT_LIMIT>,
     #[serde(rename = "predicateType")]
     predicate_type: String,
     #[serde(borrow)]
@@ -87,7 +88,7 @@ pub(crate) fn read(payload_type: &str, payload: &[u8]) -> Statement {
         predicate: Some(clip(&wire.predicate_type)),
         problem,
     };
-    match subjects(&wire.subject) {
+    match subjects(wire.subject) {
         Err(problem) => Statement {
             subjects: Vec::new(),
             content: unreadable(problem),
@@ -99,13 +100,9 @@ pub(crate) fn read(payload_type: &str, payload: &[u8]) -> Statement {
     }
 }
 
-fn subjects(wire: &[WireSubject]) -> Result<Vec<Digest>, String> {
-    if wire.len() > SUBJECT_LIMIT {
-        let count = wire.len();
-        return Err(format!(
-            "the statement has {count} subjects, the limit is {SUBJECT_LIMIT}"
-        ));
-    }
+fn subjects(wire: Capped<WireSubject, SUBJECT_LIMIT>) -> Result<Vec<Digest>, String> {
+    let wire = wire.all("subjects");
+    let wire = wire.map_err(|problem| format!("the statement cannot be read: {problem}"))?;
     let mut subjects = Vec::new();
     let digests = wire
         .iter()

@@ -6,6 +6,7 @@ use lockmaster_core::release::clip;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::list::Capped;
 use crate::predicate::{bounded, instant, nullable, optional, read as read_json};
 
 /// Longest identifier or address that is kept.
@@ -22,7 +23,7 @@ struct Summary {
     resource_uri: String,
     policy: Policy,
     verification_result: String,
-    verified_levels: Vec<String>,
+    verified_levels: Capped<String, LEVEL_LIMIT>,
 }
 
 #[derive(Deserialize)]
@@ -62,14 +63,12 @@ pub(crate) fn read_summary(text: &str) -> Result<VerificationSummary, String> {
             ));
         }
     };
-    if verified_levels.len() > LEVEL_LIMIT {
-        return Err(format!("it names more than {LEVEL_LIMIT} levels"));
-    }
     let time = time_verified
         .filter(|text| !text.is_empty())
         .map(|text| instant("timeVerified", &text))
         .transpose()?;
     let levels: Result<_, String> = verified_levels
+        .all("levels")?
         .into_iter()
         .map(|level| bounded("a level", level, TEXT_LIMIT))
         .collect();

@@ -11,13 +11,20 @@ use lockmaster_core::time::Instant;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::predicate::{bounded, instant, nullable, read as read_json};
+use crate::list::Capped;
+use crate::predicate::{bounded, instant, nullable, read as read_json, short};
 
 /// Statements of one document that are read: it is about one artifact.
 const STATEMENT_LIMIT: usize = 512;
 
 /// Names, products and parts of one statement.
 const LIST_LIMIT: usize = 64;
+
+/// Longest document: all statements with a kilobyte each, and as much again.
+const DOCUMENT_LIMIT: usize = 1 << 20;
+
+/// Names of products and parts in one document. Each is compared with each finding of a scan.
+const COMPARED_LIMIT: usize = 4096;
 
 /// Longest name of a vulnerability, a product or a part.
 const NAME_LIMIT: usize = 1024;
@@ -31,6 +38,8 @@ const JUSTIFICATIONS: [&str; 5] = [
     "inline_mitigations_already_exist",
 ];
 
+type List<T> = Capped<T, LIST_LIMIT>;
+
 #[derive(Deserialize)]
 struct Document {
     #[serde(rename = "@context")]
@@ -38,7 +47,7 @@ struct Document {
     author: String,
     timestamp: String,
     last_updated: Option<String>,
-    statements: Vec<Statement>,
+    statements: Capped<Statement, STATEMENT_LIMIT>,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +61,7 @@ struct Statement {
     timestamp: Option<String>,
     last_updated: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
-    products: Vec<Product>,
+    products: List<Product>,
     status: VexStatus,
     #[serde(rename = "supplier")]
     _supplier: Option<IgnoredAny>,
@@ -73,7 +82,7 @@ struct Vulnerability {
     id: Option<String>,
     name: String,
     #[serde(default, deserialize_with = "nullable")]
-    aliases: Vec<String>,
+    aliases: List<String>,
 }
 
 #[derive(Deserialize)]
@@ -86,7 +95,7 @@ struct Product {
     #[serde(default, deserialize_with = "nullable")]
     hashes: Hashes,
     #[serde(default, deserialize_with = "nullable")]
-    subcomponents: Vec<Part>,
+    subcomponents: List<Part>,
     #[serde(rename = "supplier")]
     _supplier: Option<IgnoredAny>,
 }
@@ -123,7 +132,10 @@ pub(crate) fn read(predicate_type: &str, text: &str) -> Result<Vex, String> {
         timestamp,
         last_updated,
         statements,
-    } = read_json("OpenVEX document", text)?;
+    } = read_json(
+        "OpenVEX document",
+        short("OpenVEX document", text, DOCUMENT_LIMIT)?,
+    )?;
     let known = [OPENVEX, OPENVEX_V0_2_0].contains(&context.as_str());
     let announced = predicate_type == OPENVEX || context == predicate_type;
     if !known || !announced {
@@ -132,21 +144,36 @@ pub(crate) fn read(predicate_type: &str, text: &str) -> Result<Vex, String> {
             clip(&context)
         ));
     }
-    if statements.is_empty() {
+    if statements.count() == 0 {
         return Err("the OpenVEX document has no statement".to_owned());
     }
-    limit("statements", statements.len(), STATEMENT_LIMIT)?;
     let issued = instant("the document's timestamp", &timestamp)?;
     let time = time(last_updated.as_deref(), None, issued)?;
-    let statements: Result<_, String> = statements
-        .into_iter()
+    let statements = in_one_place(statements.all("statements"))?.into_iter();
+    let statements: Result<Vec<_>, String> = statements
         .map(|statement| read_statement(statement, time))
         .collect();
+    let statements = statements?;
+    few_to_compare(&statements)?;
     Ok(Vex {
         predicate_type: predicate_type.to_owned(),
         author: clip(&author),
-        statements: statements?,
+        statements,
     })
+}
+
+fn few_to_compare(statements: &[VexStatement]) -> Result<(), String> {
+    let products = statements.iter().flat_map(|statement| &statement.products);
+    let compared: usize = products
+        .map(|product| product.names.len() + product.parts.len())
+        .sum();
+    if compared > COMPARED_LIMIT {
+        return Err(format!(
+            "the OpenVEX document names {compared} products and parts, the limit is \
+             {COMPARED_LIMIT}"
+        ));
+    }
+    Ok(())
 }
 
 /// What was changed counts from then on; what names no time inherits it.
@@ -180,7 +207,8 @@ fn read_statement(statement: Statement, inherited: Instant) -> Result<VexStateme
             clip(unknown)
         ));
     }
-    limit("products", products.len(), LIST_LIMIT)?;
+    let aliases = in_one_place(aliases.all("aliases"))?;
+    let products = in_one_place(products.all("products"))?;
     Ok(VexStatement {
         vulnerabilities: names(std::iter::once(name).chain(aliases).chain(id))?,
         products: products
@@ -207,7 +235,7 @@ fn read_product(product: Product) -> Result<VexProduct, String> {
         return Err("a product has no name".to_owned());
     }
     let mut parts = Vec::new();
-    for part in subcomponents {
+    for part in in_one_place(subcomponents.all("subcomponents"))? {
         if part.id.is_none() && part.identifiers.purl.is_none() {
             // Left out, it would be missed where it says that something is affected.
             return Err("a subcomponent has neither id nor package URL".to_owned());
@@ -226,15 +254,9 @@ fn names(all: impl Iterator<Item = String>) -> Result<Vec<String>, String> {
             names.push(name);
         }
     }
-    limit("names", names.len(), LIST_LIMIT)?;
     Ok(names)
 }
 
-fn limit(what: &str, count: usize, limit: usize) -> Result<(), String> {
-    if count > limit {
-        return Err(format!(
-            "the OpenVEX document has {count} {what} in one place, the limit is {limit}"
-        ));
-    }
-    Ok(())
+fn in_one_place<T>(list: Result<T, String>) -> Result<T, String> {
+    list.map_err(|problem| format!("in one place of the OpenVEX document, {problem}"))
 }

@@ -6,19 +6,22 @@ use std::collections::BTreeMap;
 use lockmaster_core::release::clip;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{Asked, Dependency, Said, commit, flatten, unknown_build_type};
+use super::{Asked, DEPENDENCY_LIMIT, Dependency, Said, commit, flatten, unknown_build_type};
+use crate::list::Capped;
 use crate::predicate::{nullable, read as read_json};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Predicate {
+struct Predicate<'a> {
     builder: Builder,
     build_type: String,
-    invocation: Invocation,
+    #[serde(borrow)]
+    invocation: Invocation<'a>,
     metadata: Option<Metadata>,
     #[serde(default, deserialize_with = "nullable")]
-    materials: Vec<Material>,
+    materials: Capped<Material, DEPENDENCY_LIMIT>,
 }
 
 #[derive(Deserialize)]
@@ -28,10 +31,11 @@ struct Builder {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Invocation {
+struct Invocation<'a> {
     config_source: ConfigSource,
-    #[serde(default, deserialize_with = "nullable")]
-    parameters: BTreeMap<String, Value>,
+    /// `null` is none.
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
     #[serde(default, deserialize_with = "nullable")]
     environment: Environment,
 }
@@ -41,7 +45,7 @@ struct Invocation {
 struct ConfigSource {
     uri: String,
     #[serde(default, deserialize_with = "nullable")]
-    digest: BTreeMap<String, String>,
+    digest: Commit,
     entry_point: Option<String>,
 }
 
@@ -61,7 +65,13 @@ struct Metadata {
 struct Material {
     uri: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
-    digest: BTreeMap<String, String>,
+    digest: Commit,
+}
+
+/// Other digests are not asked for.
+#[derive(Default, Deserialize)]
+struct Commit {
+    sha1: Option<String>,
 }
 
 /// Build types that are understood. All of them are GitHub workflows: `configSource` is the source,
@@ -92,10 +102,12 @@ pub(super) fn read(predicate: &str) -> Result<Said, String> {
         parameters,
         environment,
     } = invocation;
-    let asked = asked(&config_source, &parameters)?;
+    let given = parameters.map(super::parameters).transpose()?;
+    let asked = asked(&config_source, &given.unwrap_or_default())?;
+    let materials = materials.all("materials")?;
     let materials: Vec<_> = materials.into_iter().map(material).collect();
     let commit = commit(&asked, &materials)?;
-    if config_source.digest.get("sha1") != Some(&commit) {
+    if config_source.digest.sha1.as_ref() != Some(&commit) {
         return Err("the configuration source and the material of that name differ".to_owned());
     }
     Ok(Said {
@@ -109,10 +121,10 @@ pub(super) fn read(predicate: &str) -> Result<Said, String> {
 }
 
 fn material(wire: Material) -> Dependency {
-    let Material { uri, mut digest } = wire;
+    let Material { uri, digest } = wire;
     Dependency {
         uri: uri.unwrap_or_default(),
-        commit: digest.remove("sha1"),
+        commit: digest.sha1,
     }
 }
 

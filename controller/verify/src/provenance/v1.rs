@@ -2,28 +2,35 @@
 
 use std::collections::BTreeMap;
 
+use lockmaster_core::release::clip;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{Asked, Dependency, Said, commit, flatten, unknown_build_type};
+use super::{
+    Asked, DEPENDENCY_LIMIT, Dependency, Said, commit, flatten, parameters, unknown_build_type,
+};
+use crate::list::Capped;
 use crate::predicate::{nullable, read as read_json};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Predicate {
-    build_definition: BuildDefinition,
+struct Predicate<'a> {
+    #[serde(borrow)]
+    build_definition: BuildDefinition<'a>,
     run_details: RunDetails,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct BuildDefinition {
+struct BuildDefinition<'a> {
     build_type: String,
-    external_parameters: BTreeMap<String, Value>,
+    #[serde(borrow)]
+    external_parameters: &'a RawValue,
     #[serde(default, deserialize_with = "nullable")]
     internal_parameters: InternalParameters,
     #[serde(default, deserialize_with = "nullable")]
-    resolved_dependencies: Vec<WireDependency>,
+    resolved_dependencies: Capped<WireDependency, DEPENDENCY_LIMIT>,
 }
 
 /// Builders may put anything here; the event is what GitHub puts.
@@ -41,7 +48,15 @@ struct GitHub {
 struct WireDependency {
     uri: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
-    digest: BTreeMap<String, String>,
+    digest: Commit,
+}
+
+/// `gitCommit` is SLSA's name for it, `sha1` that of older builders. Other digests are not asked for.
+#[derive(Default, Deserialize)]
+struct Commit {
+    #[serde(rename = "gitCommit")]
+    named: Option<String>,
+    sha1: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -96,9 +111,11 @@ pub(super) fn read(predicate: &str) -> Result<Said, String> {
     } = build_definition;
     let known = BUILD_TYPES.iter().find(|known| known.uri == build_type);
     let known = known.ok_or_else(|| unknown_build_type(&build_type))?;
-    let asked = (known.read)(Parameters(external_parameters)).map_err(|problem| {
+    let given = Parameters(parameters(external_parameters)?);
+    let asked = (known.read)(given).map_err(|problem| {
         format!("the external parameters are not those of the build type: {problem}")
     })?;
+    let resolved_dependencies = resolved_dependencies.all("resolved dependencies")?;
     let dependencies: Vec<_> = resolved_dependencies.into_iter().map(dependency).collect();
     let RunDetails { builder, metadata } = run_details;
     Ok(Said {
@@ -113,18 +130,17 @@ pub(super) fn read(predicate: &str) -> Result<Said, String> {
     })
 }
 
-/// `gitCommit` is SLSA's name for it, `sha1` that of older builders; where both are given they must
-/// agree, or none counts.
+/// Where a commit is given by both names they must agree, or none counts.
 fn dependency(wire: WireDependency) -> Dependency {
     let WireDependency { uri, digest } = wire;
-    let commit = match (digest.get("gitCommit"), digest.get("sha1")) {
+    let commit = match (digest.named, digest.sha1) {
         (Some(commit), None) | (None, Some(commit)) => Some(commit),
         (Some(commit), Some(other)) => Some(commit).filter(|commit| *commit == other),
         (None, None) => None,
     };
     Dependency {
         uri: uri.unwrap_or_default(),
-        commit: commit.cloned(),
+        commit,
     }
 }
 
@@ -135,7 +151,8 @@ impl Parameters {
     fn take<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Result<T, String> {
         let value = self.0.remove(name);
         let value = value.ok_or_else(|| format!("missing field `{name}`"))?;
-        serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))
+        serde_json::from_value(value)
+            .map_err(|error| format!("{name}: {}", clip(&error.to_string())))
     }
 
     fn take_optional<T: serde::de::DeserializeOwned>(
@@ -160,7 +177,7 @@ impl Parameters {
         }
         match self.0.keys().next() {
             None => Ok(parameters),
-            Some(unknown) => Err(format!("unknown field `{unknown}`")),
+            Some(unknown) => Err(format!("unknown field `{}`", clip(unknown))),
         }
     }
 }

@@ -3,21 +3,27 @@
 use lockmaster_core::evidence::Finding;
 use serde::Deserialize;
 
-use super::{Raw, Report};
+use super::{FINDING_LIMIT, NAMED_LIMIT, Raw, Report};
+use crate::list::Capped;
 use crate::predicate::{self, instant, nullable};
 
 #[derive(Deserialize)]
 struct Document {
-    matches: Vec<Match>,
+    matches: Capped<Found, FINDING_LIMIT>,
     descriptor: Descriptor,
 }
+
+/// Made a finding at once, so that a long list is in memory but once.
+#[derive(Deserialize)]
+#[serde(try_from = "Match")]
+struct Found(Finding);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Match {
     vulnerability: Vulnerability,
     #[serde(default, deserialize_with = "nullable")]
-    related_vulnerabilities: Vec<Named>,
+    related_vulnerabilities: Capped<Named, NAMED_LIMIT>,
     artifact: Artifact,
 }
 
@@ -68,26 +74,30 @@ pub(super) fn read(text: &str) -> Result<Report, String> {
         .filter(|text| !text.is_empty())
         .map(|text| instant("when Grype's database was built", &text))
         .transpose()?;
-    let found = document.matches.into_iter();
-    let findings: Result<Vec<Finding>, String> = found.map(|one| raw(one).finding()).collect();
+    let found = document.matches.all("findings")?.into_iter();
     Ok(Report {
-        findings: findings?,
+        findings: found.map(|Found(finding)| finding).collect(),
         database,
     })
 }
 
-fn raw(found: Match) -> Raw {
-    let Match {
-        vulnerability,
-        related_vulnerabilities,
-        artifact,
-    } = found;
-    let related = related_vulnerabilities.into_iter();
-    Raw {
-        id: vulnerability.id,
-        severity: vulnerability.severity,
-        aliases: related.filter_map(|named| named.id).collect(),
-        package: artifact.name,
-        purl: artifact.purl,
+impl TryFrom<Match> for Found {
+    type Error = String;
+
+    fn try_from(found: Match) -> Result<Self, String> {
+        let Match {
+            vulnerability,
+            related_vulnerabilities,
+            artifact,
+        } = found;
+        let related = related_vulnerabilities.all("names of one vulnerability")?;
+        let raw = Raw {
+            id: vulnerability.id,
+            severity: vulnerability.severity,
+            aliases: related.into_iter().filter_map(|named| named.id).collect(),
+            package: artifact.name,
+            purl: artifact.purl,
+        };
+        raw.finding().map(Self)
     }
 }

@@ -6,21 +6,26 @@ use std::collections::BTreeMap;
 use lockmaster_core::evidence::{Finding, Severity};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{Raw, Report};
+use super::{FINDING_LIMIT, PART_LIMIT, Raw, Report};
+use crate::list::Capped;
 use crate::predicate::{self, nullable};
+
+/// Longest score: a number or a text that is one.
+const SCORE_LIMIT: usize = 64;
 
 #[derive(Deserialize)]
 struct Document {
     version: String,
-    runs: Vec<Run>,
+    runs: Capped<Run, PART_LIMIT>,
 }
 
 #[derive(Deserialize)]
 struct Run {
     tool: Tool,
     /// Absent means that the tool could not tell; an empty list, that it found nothing.
-    results: Vec<Hit>,
+    results: Capped<Hit, FINDING_LIMIT>,
 }
 
 #[derive(Deserialize)]
@@ -31,7 +36,7 @@ struct Tool {
 #[derive(Deserialize)]
 struct Driver {
     #[serde(default, deserialize_with = "nullable")]
-    rules: Vec<Rule>,
+    rules: Capped<Rule, FINDING_LIMIT>,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +49,7 @@ struct Rule {
 #[derive(Default, Deserialize)]
 struct Properties {
     #[serde(rename = "security-severity")]
-    score: Option<Value>,
+    score: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -58,17 +63,18 @@ pub(super) fn read(text: &str) -> Result<Report, String> {
     if document.version != "2.1.0" {
         return Err("the SARIF report is not of version 2.1.0".to_owned());
     }
-    if document.runs.is_empty() {
+    if document.runs.count() == 0 {
         return Err("the SARIF report has no run".to_owned());
     }
     let mut findings: Vec<Finding> = Vec::new();
-    for run in document.runs {
-        let rules = run.tool.driver.rules.iter();
+    for run in document.runs.all("runs")? {
+        let rules = run.tool.driver.rules.all("rules")?;
         let severities: BTreeMap<&str, Severity> = rules
+            .iter()
             .filter_map(|rule| Some((rule.id.as_str(), severity(&rule.properties)?)))
             .collect();
-        for result in &run.results {
-            let id = result.rule_id.clone();
+        for result in run.results.all("results in one run")? {
+            let id = result.rule_id;
             let known = id.as_deref().and_then(|id| severities.get(id));
             let raw = Raw {
                 id: id.clone(),
@@ -88,7 +94,11 @@ pub(super) fn read(text: &str) -> Result<Report, String> {
 
 /// The bands of CVSS 3 and 4.
 fn severity(properties: &Properties) -> Option<Severity> {
-    let score = match properties.score.as_ref()? {
+    let text = properties.score.as_ref()?.get();
+    if text.len() > SCORE_LIMIT {
+        return None;
+    }
+    let score = match serde_json::from_str(text).ok()? {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.parse().ok()?,
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,

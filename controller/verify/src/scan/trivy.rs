@@ -3,7 +3,8 @@
 use lockmaster_core::evidence::Finding;
 use serde::Deserialize;
 
-use super::{Raw, Report};
+use super::{FINDING_LIMIT, NAMED_LIMIT, PART_LIMIT, Raw, Report};
+use crate::list::Capped;
 use crate::predicate::{self, nullable};
 
 #[derive(Deserialize)]
@@ -11,7 +12,7 @@ use crate::predicate::{self, nullable};
 struct Document {
     schema_version: u64,
     #[serde(default, deserialize_with = "nullable")]
-    results: Vec<Target>,
+    results: Capped<Target, PART_LIMIT>,
 }
 
 #[derive(Deserialize)]
@@ -20,8 +21,13 @@ struct Target {
     #[serde(default, deserialize_with = "nullable")]
     class: String,
     #[serde(default, deserialize_with = "nullable")]
-    vulnerabilities: Vec<Vulnerability>,
+    vulnerabilities: Capped<Found, FINDING_LIMIT>,
 }
+
+/// Made a finding at once, so that a long list is in memory but once.
+#[derive(Deserialize)]
+#[serde(try_from = "Vulnerability")]
+struct Found(Finding);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -29,7 +35,7 @@ struct Vulnerability {
     #[serde(rename = "VulnerabilityID")]
     id: Option<String>,
     #[serde(rename = "VendorIDs", default, deserialize_with = "nullable")]
-    vendor_ids: Vec<String>,
+    vendor_ids: Capped<String, NAMED_LIMIT>,
     pkg_name: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
     pkg_identifier: Identifier,
@@ -53,32 +59,42 @@ pub(super) fn read(text: &str) -> Result<Report, String> {
             document.schema_version
         ));
     }
-    let mut targets = document.results.iter();
-    if !targets.any(|target| PACKAGE_CLASSES.contains(&target.class.as_str())) {
+    let targets = document.results.all("targets")?;
+    if !targets
+        .iter()
+        .any(|target| PACKAGE_CLASSES.contains(&target.class.as_str()))
+    {
         return Err("the Trivy report looked at no packages".to_owned());
     }
-    let found = document.results.into_iter();
-    let found = found.flat_map(|target| target.vulnerabilities);
-    let findings: Result<Vec<Finding>, String> = found.map(|one| raw(one).finding()).collect();
+    let mut findings = Vec::new();
+    for target in targets {
+        let found = target.vulnerabilities.all("findings in one target")?;
+        findings.extend(found.into_iter().map(|Found(finding)| finding));
+    }
     Ok(Report {
-        findings: findings?,
+        findings,
         database: None,
     })
 }
 
-fn raw(vulnerability: Vulnerability) -> Raw {
-    let Vulnerability {
-        id,
-        vendor_ids,
-        pkg_name,
-        pkg_identifier,
-        severity,
-    } = vulnerability;
-    Raw {
-        id,
-        severity,
-        aliases: vendor_ids,
-        package: pkg_name,
-        purl: pkg_identifier.purl,
+impl TryFrom<Vulnerability> for Found {
+    type Error = String;
+
+    fn try_from(vulnerability: Vulnerability) -> Result<Self, String> {
+        let Vulnerability {
+            id,
+            vendor_ids,
+            pkg_name,
+            pkg_identifier,
+            severity,
+        } = vulnerability;
+        let raw = Raw {
+            id,
+            severity,
+            aliases: vendor_ids.all("names of one vulnerability")?,
+            package: pkg_name,
+            purl: pkg_identifier.purl,
+        };
+        raw.finding().map(Self)
     }
 }

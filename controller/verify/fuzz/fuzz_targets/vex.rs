@@ -1,0 +1,7 @@
+//! The target `vex` for `cargo fuzz`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| lockmaster_fuzz::vex(bytes));
