@@ -8,14 +8,21 @@ use serde_json::{Value, json};
 
 use crate::targets::Target;
 
-/// Size of the large inputs: what takes the square of it is noticed, what is linear takes no time.
+/// Size of the large inputs: what takes much more memory than it has text is noticed.
 const LARGE: usize = 64 << 10;
 
-/// Seeds that are made large, of those of one target.
-const ENLARGED_SEEDS: usize = 4;
+/// Size of the longest inputs: what takes the square of it in time is noticed, what is linear takes
+/// little.
+const LONG: usize = 256 << 10;
 
-/// Parts of a document that are made large, of one seed.
-const ENLARGED: usize = 12;
+/// Lists that are made long, of all that the seeds of one target have.
+const LENGTHENED: usize = 6;
+
+/// Seeds that are made large, of those of one target, where there is little time.
+const ENLARGED_SEEDS: usize = 3;
+
+/// Parts of a document that are made large, of one seed, where there is little time.
+const ENLARGED: usize = 6;
 
 /// What every target is given.
 pub(crate) const ALWAYS: [&[u8]; 10] = [
@@ -46,10 +53,12 @@ pub(crate) fn seeds(target: &Target) -> anyhow::Result<Vec<Vec<u8>>> {
         .collect();
     if !target.files.is_empty() {
         let mut files = Vec::new();
-        collect(
-            &repository().join("controller/verify/test_data"),
-            &mut files,
-        )?;
+        for folder in [
+            "controller/verify/test_data",
+            "controller/verify/fuzz/seeds",
+        ] {
+            collect(&repository().join(folder), &mut files)?;
+        }
         files.sort();
         for file in files {
             let path = file.to_string_lossy();
@@ -74,14 +83,15 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Seeds that were made large in one place, and what is large by itself.
-pub(crate) fn large(seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
+/// Seeds that were made large in one place, and what is large by itself. With `all`, each in each
+/// place.
+pub(crate) fn large(seeds: &[Vec<u8>], all: bool) -> Vec<Vec<u8>> {
+    let step = |count: usize, most: usize| if all { 1 } else { count.div_ceil(most).max(1) };
     let repeated = [
         "[", "{\"a\":", "[{\"a\":", "a", "\"", ",", "*", "a*", "/", "\\", " ", "<a>;", "a=b,", "-",
     ];
     let mut inputs: Vec<_> = repeated.iter().map(|text| fill(text.as_bytes())).collect();
-    let step = seeds.len().div_ceil(ENLARGED_SEEDS).max(1);
-    for seed in seeds.iter().step_by(step) {
+    for seed in seeds.iter().step_by(step(seeds.len(), ENLARGED_SEEDS)) {
         inputs.push(fill(seed));
         let middle = seed.len() / 2;
         for place in [0, middle, seed.len()] {
@@ -95,8 +105,7 @@ pub(crate) fn large(seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
         };
         let pointers = pointers(&document);
         // Spread over the document rather than all at its beginning.
-        let step = pointers.len().div_ceil(ENLARGED).max(1);
-        for pointer in pointers.iter().step_by(step) {
+        for pointer in pointers.iter().step_by(step(pointers.len(), ENLARGED)) {
             inputs.extend(enlarged(&document, pointer));
         }
     }
@@ -115,11 +124,15 @@ fn enlarged(document: &Value, pointer: &str) -> Vec<Vec<u8>> {
         .as_array()
         .and_then(|items| items.first())
         .unwrap_or(place);
-    let count = LARGE / one.to_string().len().max(1);
+    let count = LARGE / (one.to_string().len() + 1);
     let many: Vec<_> = iter::repeat_n(one.clone(), count.min(8192)).collect();
+    let empty = |item: Value| Value::from(vec![item; LARGE / 3]);
     let keys = (0..LARGE / 16).map(|number| (format!("k{number}"), Value::Null));
     let values = [
         Value::from(many),
+        distinct(one, LARGE),
+        empty(json!({})),
+        empty(json!("")),
         Value::from("a".repeat(LARGE)),
         Value::Object(keys.collect()),
         json!(1e308),
@@ -132,6 +145,60 @@ fn enlarged(document: &Value, pointer: &str) -> Vec<Vec<u8>> {
         document.to_string().into_bytes()
     };
     values.into_iter().map(put).collect()
+}
+
+/// As many of this as fit, of which no two are alike: each has its number behind its texts.
+fn distinct(one: &Value, size: usize) -> Value {
+    let count = size / (one.to_string().len() + 6);
+    let items = (0..count).map(|number| {
+        let mut item = one.clone();
+        let places = pointers(&item);
+        let texts = places.iter().filter_map(|place| {
+            let text = item.pointer(place)?.as_str()?;
+            // A word that is one of a list stays: behind it lies what would not be reached.
+            let is_free = text
+                .chars()
+                .any(|c| c.is_ascii_digit() || "/:.@".contains(c));
+            (is_free || item.is_string()).then(|| (place.clone(), format!("{text}{number}")))
+        });
+        for (place, text) in texts.collect::<Vec<_>>() {
+            if let Some(place) = item.pointer_mut(&place) {
+                *place = text.into();
+            }
+        }
+        item
+    });
+    Value::from(items.collect::<Vec<_>>())
+}
+
+/// Seeds of which one list is long, with nothing twice. With `all`, each of their lists.
+pub(crate) fn long(seeds: &[Vec<u8>], all: bool) -> Vec<Vec<u8>> {
+    let documents = seeds
+        .iter()
+        .filter_map(|seed| serde_json::from_slice::<Value>(seed).ok());
+    let documents: Vec<_> = documents.collect();
+    let lists: Vec<_> = documents
+        .iter()
+        .flat_map(|document| pointers(document).into_iter().map(move |at| (document, at)))
+        .filter_map(|(document, at)| {
+            let first = document.pointer(&at)?.as_array()?.first()?.clone();
+            Some((document, at, first))
+        })
+        .collect();
+    let step = if all {
+        1
+    } else {
+        lists.len().div_ceil(LENGTHENED).max(1)
+    };
+    let chosen = lists.into_iter().step_by(step);
+    let long = chosen.map(|(document, at, first)| {
+        let mut document = document.clone();
+        if let Some(place) = document.pointer_mut(&at) {
+            *place = distinct(&first, LONG);
+        }
+        document.to_string().into_bytes()
+    });
+    long.collect()
 }
 
 /// Every place in a document.

@@ -2,7 +2,8 @@
 //! bounded time.
 //!
 //! `LOCKMASTER_FUZZ_SECONDS` lengthens what each target gets; `cargo fuzz` looks deeper. Here an input
-//! fails that panics, takes more than a second of CPU or holds more memory than [`watch::MEMORY`].
+//! fails that panics, takes more than a second of CPU or holds more memory than [`watch::MEMORY`] and
+//! [`watch::TIMES`] its size.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,9 +49,17 @@ fn main() -> anyhow::Result<()> {
         Err(_) => SHORT,
     };
     let watch: &Watch = Box::leak(Box::new(Watch::start()));
-    let mut trials = vec![Trial::test("every_target_has_its_binary", || {
-        every_target_has_its_binary().map_err(failed)
-    })];
+    let mut trials = vec![
+        Trial::test("every_target_has_its_binary", || {
+            every_target_has_its_binary().map_err(failed)
+        }),
+        Trial::test("a_long_bill_is_held_four_times", || {
+            a_long_bill_is_held_four_times().map_err(failed)
+        }),
+        Trial::test("every_seed_is_read", || {
+            every_seed_is_read().map_err(failed)
+        }),
+    ];
     let asked = Arc::new(Mutex::new(Vec::new()));
     trials.extend(targets::ALL.iter().map(|target| {
         let asked = Arc::clone(&asked);
@@ -84,7 +93,8 @@ fn fuzz(target: &Target, watch: &Watch, time: Duration) -> anyhow::Result<String
         "{} has nothing to begin with",
         target.name
     );
-    let large = inputs::large(&seeds);
+    let mut large = inputs::large(&seeds, time > SHORT);
+    large.extend(inputs::long(&seeds, time > SHORT));
     for input in inputs::ALWAYS
         .iter()
         .copied()
@@ -137,6 +147,45 @@ fn every_target_has_its_binary() -> anyhow::Result<()> {
         ensure!(manifest.contains(&listed), "{name} is not listed");
         let source = std::fs::read_to_string(folder.join(path))?;
         ensure!(source.contains("fuzz_target!"), "{name} is no target");
+    }
+    Ok(())
+}
+
+/// What one bundle takes while it is judged, besides its own bytes: what operators are told who raise
+/// `limits.sbomMebibytes`.
+fn a_long_bill_is_held_four_times() -> anyhow::Result<()> {
+    const PACKAGES: usize = 20_000;
+    let (bundle, judge) = targets::long_bill(PACKAGES);
+    MEMORY.reset_peak_usage();
+    let before = MEMORY.current_usage();
+    let components = judge(&bundle);
+    let held = MEMORY.peak_usage().saturating_sub(before);
+    ensure!(components == Some(PACKAGES as u64), "{components:?}");
+    let length = bundle.len();
+    ensure!(held <= 4 * length, "{held} bytes for {length}");
+    say(&format!("a bundle of {length} bytes takes {held} besides"));
+    Ok(())
+}
+
+/// A predicate that is refused at its first word leads nowhere.
+fn every_seed_is_read() -> anyhow::Result<()> {
+    let kinds = [
+        "slsa",
+        "spdx",
+        "cyclonedx",
+        "scan",
+        "vex",
+        "verdict",
+        "pipeline",
+    ];
+    for target in targets::ALL {
+        if !kinds.contains(&target.name) {
+            continue;
+        }
+        for seed in target.seeds {
+            let problem = targets::unread(seed.as_bytes());
+            ensure!(problem.is_none(), "{}: {problem:?}: {seed}", target.name);
+        }
     }
     Ok(())
 }

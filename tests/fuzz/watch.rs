@@ -12,12 +12,16 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::MEMORY as ALLOCATOR;
 use crate::targets::Target;
 
-/// CPU time that one input may take, in a build without optimisation. Inputs have at most 64 KiB:
+/// CPU time that one input may take, in a build without optimisation. Inputs have at most 256 KiB:
 /// what is not linear takes longer.
 const CPU: Duration = Duration::from_secs(1);
 
-/// Memory that one input may hold at a time.
-pub(crate) const MEMORY: usize = 8 << 20;
+/// Memory that one input may hold at a time, besides [`TIMES`] what it has itself.
+pub(crate) const MEMORY: usize = 1 << 20;
+
+/// How often it may be held over. The largest bundle is 16 MiB, and a pod has 128: what is one text
+/// is read, decoded and copied for its signature, and a target asks for several forms of it.
+pub(crate) const TIMES: usize = 16;
 
 /// Whoever has not ended by then hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -94,7 +98,7 @@ impl Watch {
         }
         ensure!(took <= CPU, "{}: it took {took:?}", shown(target, input));
         ensure!(
-            held <= MEMORY,
+            held <= MEMORY + TIMES * input.len(),
             "{}: it held {held} bytes",
             shown(target, input)
         );

@@ -68,6 +68,7 @@ pub fn wants(case: &Case<'_>) -> BTreeSet<Want> {
 }
 
 pub use approval::latches;
+pub(crate) use attestations::questions as statement_questions;
 pub use rules::questions as rule_questions;
 pub use window::{in_force as window_in_force, is_open as window_open};
 

@@ -6,7 +6,7 @@
 mod judge;
 mod schedule;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -19,6 +19,7 @@ use crate::reason::Reason;
 use crate::record::{Outcome, Record};
 use crate::release::{ComponentDigest, Digest};
 use crate::revocation::{Revoked, of_digest, of_record};
+use crate::rules::RuleQuestion;
 use crate::time::whole_seconds;
 
 use self::judge::{Standing, judge};
@@ -121,6 +122,14 @@ pub fn artifacts<'a>(input: &Input<'a>) -> impl Iterator<Item = (Artifact, &'a R
 pub fn wants(input: &Input<'_>) -> BTreeSet<Want> {
     artifacts(input)
         .flat_map(|(artifact, record)| judge::wants(input, artifact, record))
+        .collect()
+}
+
+/// What the rules of entries are asked about these. What is answered goes where the answers to all
+/// rules go.
+pub(crate) fn rule_questions(input: &Input<'_>) -> BTreeMap<Digest, RuleQuestion> {
+    artifacts(input)
+        .flat_map(|(artifact, record)| judge::rule_questions(input, artifact, record))
         .collect()
 }
 

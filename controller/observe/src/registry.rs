@@ -50,6 +50,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
+use lockmaster_verify::BUNDLE_LIMIT;
 pub use problem::{FetchError, Problem};
 use shares::{Held, Lane, Shares};
 use transport::Transport;
@@ -71,6 +72,10 @@ const CACHE_BYTES: usize = 16 << 20;
 /// Bytes of what is being read and judged at a time, over all images. One image may hold three
 /// quarters of it: the largest bundle, and half as much besides.
 const READING_BYTES: usize = 32 << 20;
+
+/// What one image may hold besides its largest bundle, where a registry may have larger ones than
+/// usual.
+const BESIDES: usize = 8 << 20;
 
 /// The bounds of a client.
 struct Bounds {
@@ -155,7 +160,7 @@ impl RegistryClient {
             cache: Mutex::new(Cache::new(bounds.cache)),
             no_referrers: Mutex::default(),
             flights: Mutex::default(),
-            shares: Shares::new(bounds.reading),
+            shares: Shares::new(reading(config, bounds)),
             deadline: bounds.deadline,
         };
         Ok(Self {
@@ -290,6 +295,19 @@ impl RegistryClient {
     }
 }
 
+/// What one image of a registry may hold, where its largest bundle is larger than usual.
+fn image_bytes(limits: &Limits) -> Option<usize> {
+    let largest = limits.sbom_bytes();
+    (largest > BUNDLE_LIMIT).then_some(largest + BESIDES)
+}
+
+/// What is read and judged at a time: enough that no registry alone has more than three quarters.
+fn reading(config: &Config, bounds: &Bounds) -> usize {
+    let registries = config.registries.iter();
+    let images = registries.filter_map(|registry| image_bytes(&registry.limits));
+    images.fold(bounds.reading, |most, image| most.max(image / 3 * 4))
+}
+
 impl Inner {
     async fn fetch(
         &self,
@@ -333,11 +351,16 @@ impl Inner {
         })
     }
 
-    fn lane(&self, image: &ImageReference) -> Arc<Lane> {
+    fn limits(&self, image: &ImageReference) -> Limits {
         let site = self.transport.site(image.registry());
-        let limits = site.map_or_else(|_| Limits::default(), |site| site.origin.limits);
+        site.map_or_else(|_| Limits::default(), |site| site.origin.limits)
+    }
+
+    fn lane(&self, image: &ImageReference) -> Arc<Lane> {
+        let limits = self.limits(image);
         let turns = limits.images_at_a_time;
-        self.shares.lane(image.registry(), turns)
+        self.shares
+            .lane(image.registry(), turns, image_bytes(&limits))
     }
 
     fn read_cache(&self, key: &CacheKey) -> Option<Cached> {

@@ -67,15 +67,22 @@ pub fn policy_content(policy: Policy, sandbox: &Sandbox) -> Result<PolicyContent
 /// The rules in Rego that cannot be read, each with the place and what is wrong there.
 #[must_use]
 pub fn unreadable_rules(policy: &Policy, sandbox: &Sandbox) -> Vec<String> {
-    let texts: Vec<_> = policy.rules.iter().map(|rule| rule.rego.as_str()).collect();
+    let rules = policy.rules.iter();
+    let rules = rules.map(|rule| (format!("spec.rules[{}].rego", rule.name), &rule.rego));
+    let entries = policy.evidence.attestations.iter();
+    let entries = entries.filter_map(|entry| {
+        let field = format!("spec.evidence.attestations[{}].rule", entry.name);
+        Some((field, entry.rule.as_ref()?))
+    });
+    let (fields, texts): (Vec<_>, Vec<_>) = rules
+        .chain(entries)
+        .map(|(field, rego)| (field, rego.as_str()))
+        .unzip();
     if texts.is_empty() {
         return Vec::new();
     }
-    let checked = policy.rules.iter().zip(sandbox.check(&texts));
-    let problems = checked.filter_map(|(rule, problem)| {
-        let problem = problem?;
-        Some(format!("spec.rules[{}].rego: {problem}", rule.name))
-    });
+    let checked = fields.into_iter().zip(sandbox.check(&texts));
+    let problems = checked.filter_map(|(field, problem)| Some(format!("{field}: {}", problem?)));
     problems.collect()
 }
 

@@ -46,7 +46,7 @@ registries:
     certificateAuthorities: |
       -----BEGIN CERTIFICATE-----
     credentials: /etc/lockmaster/mirror.json
-  limits: {imagesAtATime: 4, requestsPerSecond: 50}
+  limits: {imagesAtATime: 4, requestsPerSecond: 50, sbomMebibytes: 48}
 ";
 
     #[test]
@@ -59,6 +59,7 @@ registries:
         assert_eq!(registry.realms, ["https://auth.example"]);
         assert_eq!(registry.limits.images_at_a_time, 4);
         assert_eq!(registry.limits.burst, 2000);
+        assert_eq!(registry.limits.sbom_mebibytes, 48);
         let mirror = &registry.mirrors[0];
         assert!(!mirror.plain_http && mirror.credentials.is_some());
         assert!(parse("").unwrap().is_empty());
@@ -88,6 +89,10 @@ registries:
             (
                 "registries:\n- host: a.example\n  mirrors:\n  - mirror.example",
                 "line 4",
+            ),
+            (
+                "registries:\n- host: a.example\n  limits: {sbomMebibytes: 300}",
+                "line 3",
             ),
             ("registries: none", "line 1"),
         ] {

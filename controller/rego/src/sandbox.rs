@@ -28,15 +28,18 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const BUDGET: Duration = Duration::from_millis(800);
 /// Most that all rules of one look may read, in bytes: the child holds it several times over.
 const SIZE: usize = 4 << 20;
-/// Answers that are kept. Their questions hold the minute, so none is good for long.
+/// Answers that are kept.
 const KEPT: usize = 1024;
+/// How long it is kept that there was no answer. Rules of a policy are asked with the minute, those of
+/// an entry without, and both again while nothing is known.
+const SILENT: Duration = Duration::from_mins(1);
 
 /// Where rules are read and asked.
 #[derive(Debug)]
 pub struct Sandbox {
     program: Option<PathBuf>,
     /// Held while a child runs: two at a time would take twice the memory.
-    kept: Mutex<BTreeMap<Digest, RuleOutcome>>,
+    kept: Mutex<BTreeMap<Digest, (RuleOutcome, Instant)>>,
 }
 
 /// Why there is no next answer.
@@ -45,6 +48,18 @@ enum Silence {
     Late,
     /// The child ended before it said it.
     Ended(String),
+}
+
+/// Whether it says anything of what was asked.
+fn is_answer(outcome: &RuleOutcome) -> bool {
+    match outcome {
+        RuleOutcome::Allowed
+        | RuleOutcome::Denied { .. }
+        | RuleOutcome::Undefined
+        | RuleOutcome::Malformed { .. }
+        | RuleOutcome::Failed { .. } => true,
+        RuleOutcome::TimedOut | RuleOutcome::Unavailable { .. } => false,
+    }
 }
 
 impl Sandbox {
@@ -92,11 +107,12 @@ impl Sandbox {
         if kept.len() > KEPT {
             kept.clear();
         }
+        kept.retain(|_, (answer, at)| is_answer(answer) || at.elapsed() < SILENT);
         let (mut keys, mut asked, mut size) = (Vec::new(), Vec::new(), 0);
         let mut inputs: Vec<String> = Vec::new();
         let mut answers = BTreeMap::new();
         for (key, RuleQuestion { rego, input }) in questions {
-            if let Some(answer) = kept.get(&key) {
+            if let Some((answer, _)) = kept.get(&key) {
                 answers.insert(key, answer.clone());
                 continue;
             }
@@ -133,7 +149,7 @@ impl Sandbox {
                     continue;
                 }
             };
-            kept.insert(key.clone(), answer.clone());
+            kept.insert(key.clone(), (answer.clone(), Instant::now()));
             answers.insert(key, answer);
         }
         answers

@@ -26,6 +26,10 @@ use crate::trusted_root::TrustedRoot;
 /// Longest bundle that is read; an SBOM of 12 MiB fits into it in base64.
 pub const BUNDLE_LIMIT: usize = 16 << 20;
 
+/// Longest bundle with a bill of materials that may be let in: whoever reads them may have set the
+/// limit for those higher than [`BUNDLE_LIMIT`].
+pub const SBOM_CEILING: usize = 64 << 20;
+
 /// Log entries and timestamps of one bundle that are verified. cosign writes one of each.
 const PROOF_LIMIT: usize = 8;
 
@@ -117,7 +121,7 @@ struct KeyHint {
 
 /// Reads a bundle; the error is the problem in words.
 pub(crate) fn open(bytes: &[u8], versions: Versions) -> Result<Opened, String> {
-    let wire: Wire<'_> = document::parse(bytes, BUNDLE_LIMIT)
+    let wire: Wire<'_> = document::parse(bytes, SBOM_CEILING)
         .map_err(|error| format!("the bundle cannot be read: {error}"))?;
     let media_type = media_type(&wire.media_type.unwrap_or_default(), versions)?;
     let raw = wire

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use sigstore_types::bundle::VerificationMaterial;
 use sigstore_types::{DerCertificate, MessageSignature, SignatureBytes};
 
-use crate::bundle::{self, BUNDLE_LIMIT, Opened, Over, Proven, Signed};
+use crate::bundle::{self, Opened, Over, Proven, SBOM_CEILING, Signed};
 use crate::candidate::Annotations;
 use crate::document;
 use crate::judge::{Subject, judge_opened};
@@ -125,7 +125,7 @@ pub(crate) fn judge_attestation(
     trust: &Trust,
 ) -> Bundle {
     let digest = Digest::of(envelope);
-    let text = document::parse::<&RawValue>(envelope, BUNDLE_LIMIT);
+    let text = document::parse::<&RawValue>(envelope, SBOM_CEILING);
     match text.and_then(|text| bundle::envelope(text.get())) {
         Ok(envelope) => {
             let opened = opened(Signed::Envelope(envelope), annotations);

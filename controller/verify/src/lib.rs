@@ -27,7 +27,7 @@ mod trusted_root;
 mod verdict;
 mod vex;
 
-pub use bundle::BUNDLE_LIMIT;
+pub use bundle::{BUNDLE_LIMIT, SBOM_CEILING};
 pub use candidate::{Annotations, Candidate, judged_annotations};
 pub use judge::{Detached, Subject, judge, judge_detached};
 pub use key::{KeyError, parse_key};

@@ -24,8 +24,8 @@ const TEXT_LIMIT: usize = 1024;
 /// Most parameters that a build may have been given.
 const PARAMETER_LIMIT: usize = 64;
 
-/// Longest text of all parameters of a build.
-const PARAMETERS_LIMIT: usize = 128 << 10;
+/// Longest text of all parameters of a build. GitHub takes inputs of 65,535 characters.
+const PARAMETERS_LIMIT: usize = 64 << 10;
 
 /// Dependencies of a build that are read: builders that list each module they fetch name thousands.
 const DEPENDENCY_LIMIT: usize = 1 << 14;

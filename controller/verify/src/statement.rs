@@ -15,7 +15,7 @@ use lockmaster_core::release::{Digest, clip};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::bundle::BUNDLE_LIMIT;
+use crate::bundle::{BUNDLE_LIMIT, SBOM_CEILING};
 use crate::list::Capped;
 use crate::{document, pipeline, provenance, sbom, scan, verdict, vex};
 
@@ -74,7 +74,7 @@ pub(crate) fn read(payload_type: &str, payload: &[u8]) -> Statement {
             "the payload type is \"{payload_type}\", not {PAYLOAD_TYPE}"
         ));
     }
-    let wire: Wire<'_> = match document::parse(payload, BUNDLE_LIMIT) {
+    let wire: Wire<'_> = match document::parse(payload, SBOM_CEILING) {
         Ok(wire) => wire,
         Err(error) => return nothing(format!("the statement cannot be read: {error}")),
     };
@@ -88,6 +88,17 @@ pub(crate) fn read(payload_type: &str, payload: &[u8]) -> Statement {
         predicate: Some(clip(&wire.predicate_type)),
         problem,
     };
+    let is_bill = SbomFormat::of_predicate(&wire.predicate_type).is_some();
+    if payload.len() > BUNDLE_LIMIT && !is_bill {
+        return Statement {
+            subjects: Vec::new(),
+            content: unreadable(format!(
+                "the statement has {} bytes, and only a bill of materials may have more than \
+                 {BUNDLE_LIMIT}",
+                payload.len()
+            )),
+        };
+    }
     match subjects(wire.subject) {
         Err(problem) => Statement {
             subjects: Vec::new(),
@@ -185,7 +196,39 @@ fn unwrap(predicate: &RawValue) -> Result<Cow<'_, str>, String> {
     }
     let text: String = serde_json::from_str(inner)
         .map_err(|error| format!("the predicate cannot be read: {}", clip(&error.to_string())))?;
-    document::check(text.as_bytes(), BUNDLE_LIMIT)
+    document::check(text.as_bytes(), SBOM_CEILING)
         .map_err(|error| format!("the predicate is text, but {error}"))?;
     Ok(Cow::Owned(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use lockmaster_core::evidence::{CYCLONEDX, SPDX};
+
+    use super::*;
+
+    /// One with a very long name: long as it is, it is read at once.
+    fn statement(predicate_type: &str) -> String {
+        let name = "a".repeat(BUNDLE_LIMIT);
+        let digest = Digest::of(b"").hexadecimal().to_owned();
+        format!(
+            r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"digest":{{"sha256":"{digest}"}}}}],"predicateType":"{predicate_type}","predicate":{{"spdxVersion":"SPDX-2.3","SPDXID":"SPDXRef-DOCUMENT","packages":[{{"name":"{name}"}}]}}}}"#
+        )
+    }
+
+    #[test]
+    fn only_a_bill_of_materials_may_be_longer_than_a_bundle() {
+        let read = |kind: &str| read(PAYLOAD_TYPE, statement(kind).as_bytes()).content;
+        assert!(matches!(read(SPDX), Content::Sbom(bill) if bill.components == 1));
+        for other in ["https://example.com/custom/v1", CHECKS] {
+            let content = read(other);
+            let problem = content.problem().unwrap_or_default();
+            assert!(problem.contains("only a bill of materials"), "{content:?}");
+            assert_eq!(content.predicate_type(), Some(other));
+        }
+        assert!(
+            read(CYCLONEDX).problem().is_some(),
+            "it is of another format"
+        );
+    }
 }

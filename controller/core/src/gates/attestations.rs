@@ -2,11 +2,13 @@
 
 mod checks;
 mod opinions;
+mod ruled;
 #[cfg(test)]
 mod tests;
 mod words;
 
 use self::opinions::{Opinion, opinion, stated};
+pub(crate) use self::ruled::questions;
 use self::words::{Says, Sum, Word, sum};
 use super::evidence::{Freshness, Question, Signature, ask_all, earlier};
 use crate::case::Case;
@@ -34,6 +36,7 @@ impl Gate for Attestations {
             Reason::AttestationFailed,
             Reason::AttestationInvalid,
             Reason::EvidenceStale,
+            Reason::RuleUnanswered,
             Reason::SignerNotTrusted,
             Reason::SignatureInvalid,
             Reason::TrustedRootInvalid,
@@ -109,7 +112,7 @@ impl<'a> Entry<'_, 'a> {
         let mut words = Vec::new();
         for statement in statements {
             let says = match opinion(self.question, self.rule, statement.bundle) {
-                Opinion::Yes => self.yes(statement),
+                Opinion::Yes => self.ruled(statement).unwrap_or_else(|| self.yes(statement)),
                 Opinion::No(why) => Says::No(why),
                 Opinion::Unreadable(why) => Says::Unreadable(why),
                 Opinion::Other(why) => {
@@ -247,6 +250,7 @@ impl<'a> Entry<'_, 'a> {
                 let why = format!("it cannot be read: {why}");
                 self.against(Reason::AttestationInvalid, word, &why)
             }
+            Sum::Unanswered(word, why) => ruled::unanswered(self, word, why),
             Sum::TooOld(word, why) => self.excused(what).unwrap_or_else(|| {
                 let text = format!("{name}, by {}: {why}; attest it again", word.authority);
                 Finding::hold(Reason::EvidenceStale, text)

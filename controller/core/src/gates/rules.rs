@@ -2,10 +2,13 @@
 
 mod input;
 
+pub(super) use input::{Signed, about_statement};
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::attestations;
 use super::evidence::{Question, seen};
 use crate::case::Case;
 use crate::decide::Input;
@@ -15,6 +18,7 @@ use crate::policy::{PolicyContent, PolicyFact};
 use crate::reason::Reason;
 use crate::release::{Component, Digest, Release};
 use crate::rules::{RuleOutcome, RuleQuestion};
+use crate::standing;
 
 /// What only the clock can change in an answer is looked at again every full hour: rarely enough
 /// that a status that says when does not change all the time.
@@ -79,13 +83,14 @@ impl Gate for Rules {
     }
 }
 
-/// Everything that the rules of the matching policies are asked, by its key. What is answered goes
-/// into [`crate::facts::Facts::rules`] under the same key.
+/// Everything that the rules of the matching policies and of their entries are asked, by its key: of
+/// the promotions and, by entries, of what runs. What is answered goes into [`crate::facts::Facts::rules`] under the same key.
 #[must_use]
 pub fn questions(input: &Input<'_>) -> BTreeMap<Digest, RuleQuestion> {
-    let mut questions = BTreeMap::new();
+    let mut questions = standing::rule_questions(input);
     for promotion in input.promotions {
         let case = Case::new(promotion, input);
+        questions.extend(attestations::questions(&case));
         for asked in asked(&case).into_iter().flatten() {
             if let Some(question) = asked.question {
                 questions.insert(question.key(), question);
@@ -213,6 +218,11 @@ impl Asked {
             None => unknown("it was not asked yet"),
         }
     }
+}
+
+/// When what gave no answer is asked again.
+pub(super) fn retry_at(now: Timestamp) -> Option<Timestamp> {
+    next(now, RETRY)
 }
 
 /// The next instant whose seconds are a multiple of these.

@@ -174,7 +174,7 @@ pub struct AttestationRule {
     /// Predicate type, as an exact URI. `https://lockmaster.dev/{change,checks,release}/v1`,
     /// `https://slsa.dev/verification_summary/v1` and
     /// `https://in-toto.io/attestation/test-result/v0.1` must also say yes; any other type must only
-    /// be there.
+    /// be there, unless a `rule` says what must be in it.
     #[schemars(length(min = 1, max = 256))]
     pub predicate_type: String,
     /// Authorities that may have signed it.
@@ -196,6 +196,12 @@ pub struct AttestationRule {
     /// Who may say instead that it does not apply to the artifact; nobody when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_applicable: Option<NotApplicableRule>,
+    /// A rule in Rego over one such statement, a module of the package `lockmaster` with `allow` and,
+    /// for the reasons, `deny`: a statement that it does not allow says no. `input.statement.predicate`
+    /// is what the statement says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32768))]
+    pub rule: Option<String>,
 }
 
 /// Which checks must have passed on the commit of the Release (M20, M129).

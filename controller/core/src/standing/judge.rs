@@ -1,6 +1,6 @@
 //! What is known today of one record of success: the evidence gates, asked once more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::case::{Case, matching};
 use crate::decide::Input;
@@ -13,6 +13,7 @@ use crate::reason::Reason;
 use crate::record::Record;
 use crate::release::Digest;
 use crate::revocation::{of_reference, unreadable};
+use crate::rules::RuleQuestion;
 
 use super::Artifact;
 
@@ -99,6 +100,24 @@ pub(super) fn wants(input: &Input<'_>, artifact: Artifact, record: &Record) -> B
             ran,
         };
         gates::wants(&today.case(&today.promotion()))
+    })
+}
+
+/// What the rules of entries are asked about a record of success.
+pub(super) fn rule_questions(
+    input: &Input<'_>,
+    artifact: Artifact,
+    record: &Record,
+) -> BTreeMap<Digest, RuleQuestion> {
+    let ran = input.facts.ran.get(&record.object_name());
+    ran.map_or_else(BTreeMap::new, |ran| {
+        let today = Today {
+            input,
+            artifact,
+            record,
+            ran,
+        };
+        gates::statement_questions(&today.case(&today.promotion()))
     })
 }
 

@@ -6,12 +6,14 @@ use crate::evidence::{Bundle, Child, Content, Evidence, Form, Severity};
 use crate::facts::{Cause, Look, Observed, Ran, Unavailable};
 use crate::fixtures::policies::without_statements;
 use crate::fixtures::revoked::{revocation, revoke_digest};
+use crate::fixtures::ruled::answer;
 use crate::fixtures::statements::{finding, scan};
 use crate::fixtures::{
     at, attached, digest, evidence, image, key, ready, release, sbom, signature, with_policy,
 };
 use crate::gate::GateReport;
 use crate::revocation::{RevokedRecord, RevokedSigner};
+use crate::rules::RuleOutcome;
 use crate::snapshot::Snapshot;
 use crate::world::World;
 
@@ -70,6 +72,34 @@ fn check(spoil: impl FnOnce(&mut Snapshot), reason: Reason, eligible: bool, text
         concern.message
     );
     assert!(concern.message.contains(text), "{}", concern.message);
+}
+
+/// The checks of all that ran have a rule, which answers this of each.
+fn ruled(snapshot: &mut Snapshot, outcome: &RuleOutcome) {
+    with_policy(snapshot, |policy| {
+        policy.evidence.attestations[0].rule = Some("package lockmaster".into());
+    });
+    answer(snapshot, outcome);
+}
+
+#[test]
+fn what_ran_is_asked_of_the_rules_of_entries_again() {
+    let mut snapshot = ran();
+    ruled(&mut snapshot, &RuleOutcome::Allowed);
+    assert_eq!(
+        snapshot.facts.rules.len(),
+        2,
+        "what runs, and what it would go back to"
+    );
+    assert_eq!(concerns(&snapshot.input()), []);
+    let denied = RuleOutcome::Denied {
+        messages: vec!["covers too little".into()],
+    };
+    let spoil = |s: &mut Snapshot| ruled(s, &denied);
+    check(spoil, Reason::AttestationFailed, false, "covers too little");
+    // Without an answer nobody knows, and it stands as it did.
+    snapshot.facts.rules.clear();
+    assert_eq!(concerns(&snapshot.input()), []);
 }
 
 fn disclosed(snapshot: &mut Snapshot) {

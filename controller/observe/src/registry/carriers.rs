@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lockmaster_core::evidence::Carrier;
+use lockmaster_core::evidence::{Carrier, SbomFormat};
 use lockmaster_core::release::Digest;
 use lockmaster_verify::{Annotations, Candidate};
 
@@ -110,6 +110,12 @@ impl Place {
 }
 
 impl Layer {
+    /// Whether it says that it is a bill of materials.
+    pub(super) fn is_bill(&self) -> bool {
+        let kind = self.kind.as_deref();
+        kind.is_some_and(|kind| SbomFormat::of_predicate(kind).is_some())
+    }
+
     /// With these bytes, which hash to its digest.
     pub(super) fn holding(self, bytes: Arc<Vec<u8>>) -> CandidateBundle {
         let id = self.id();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use lockmaster_core::release::{Digest, ImageReference, clip};
+use lockmaster_verify::SBOM_CEILING;
 use reqwest::{Certificate, Url};
 use serde::Deserialize;
 
@@ -93,6 +94,16 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Requests that one namespace may send at once after a pause, 1 to 100000.
     pub burst: u32,
+    /// Longest bundle that is annotated as a bill of materials, in MiB, 1 to 64. What is annotated as
+    /// something else has 16 MiB at most.
+    pub sbom_mebibytes: u8,
+}
+
+impl Limits {
+    /// Longest bundle that is annotated as a bill of materials, in bytes.
+    pub(super) fn sbom_bytes(&self) -> usize {
+        usize::from(self.sbom_mebibytes) << 20
+    }
 }
 
 impl Default for Limits {
@@ -103,6 +114,7 @@ impl Default for Limits {
             images_at_a_time: 2,
             requests_per_second: 100,
             burst: 2000,
+            sbom_mebibytes: 16,
         }
     }
 }
@@ -135,6 +147,7 @@ impl Registry {
             images_at_a_time,
             requests_per_second,
             burst,
+            sbom_mebibytes,
         } = self.limits;
         if !(1..=8).contains(&images_at_a_time) {
             return refuse("limits.imagesAtATime is from 1 to 8");
@@ -144,6 +157,9 @@ impl Registry {
         }
         if !(1..=100_000).contains(&burst) {
             return refuse("limits.burst is from 1 to 100000");
+        }
+        if sbom_mebibytes == 0 || self.limits.sbom_bytes() > SBOM_CEILING {
+            return refuse("limits.sbomMebibytes is from 1 to 64");
         }
         let mut hosts = BTreeSet::from([self.host.as_str()]);
         for mirror in &self.mirrors {
@@ -412,6 +428,14 @@ mod tests {
             }),
             "burst",
         );
+        for sbom_mebibytes in [0, 65] {
+            let wrong = limits(Limits {
+                sbom_mebibytes,
+                ..default
+            });
+            refused(&wrong, "limits.sbomMebibytes is from 1 to 64");
+        }
+        assert_eq!(default.sbom_bytes(), lockmaster_verify::BUNDLE_LIMIT);
         let mirror = |host: &str| Mirror {
             host: host.to_owned(),
             ..Mirror::default()

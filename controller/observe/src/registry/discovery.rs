@@ -52,22 +52,51 @@ struct Part {
     collection: Collection,
     accept: Option<&'static str>,
     limit: usize,
+    /// What there are too many of beyond that.
+    what: &'static str,
 }
+
+impl Part {
+    fn too_long(&self) -> Problem {
+        Problem::Limit {
+            what: self.what,
+            limit: self.limit,
+        }
+    }
+}
+
+/// Refuses what is announced to be longer than is read.
+fn fits(size: u64, part: &Part) -> Result<(), Problem> {
+    if size > part.limit as u64 {
+        return Err(part.too_long());
+    }
+    Ok(())
+}
+
+/// Of what is too long, as whoever reads an answer says it.
+const BYTES: &str = "bytes";
+
+/// Of a bill of materials that is too long: says what to do about it.
+const BILL: &str = "bytes in a bill of materials, the limit that limits.sbomMebibytes of its \
+                    registry sets for the operator";
 
 const SUBJECT: Part = Part {
     collection: Collection::Manifests,
     accept: Some(ACCEPT_SUBJECT),
     limit: MANIFEST_LIMIT,
+    what: BYTES,
 };
 const CARRIER: Part = Part {
     collection: Collection::Manifests,
     accept: Some(ACCEPT_MANIFEST),
     limit: MANIFEST_LIMIT,
+    what: BYTES,
 };
 const BLOB: Part = Part {
     collection: Collection::Blobs,
     accept: None,
     limit: BUNDLE_LIMIT,
+    what: BYTES,
 };
 
 impl Visit<'_> {
@@ -183,17 +212,25 @@ impl Visit<'_> {
 
     /// The layers with their bytes; those that are not there any more are left out.
     async fn bundles(&self, layers: Vec<Layer>) -> Result<Vec<CandidateBundle>, FetchError> {
-        let mut sizes: BTreeMap<Digest, u64> = BTreeMap::new();
-        for layer in &layers {
-            let size = sizes.entry(layer.digest.clone()).or_default();
-            *size = (*size).max(layer.size);
-        }
         let failed = |problem: Problem| problem.reading(self.name("a bundle"));
-        self.reserve(sizes.values()).await.map_err(failed)?;
+        let mut sizes: BTreeMap<Digest, (u64, Part)> = BTreeMap::new();
+        for layer in &layers {
+            let part = self.part(layer);
+            fits(layer.size, &part).map_err(failed)?;
+            let known = sizes.entry(layer.digest.clone()).or_insert((0, part));
+            known.0 = known.0.max(layer.size);
+        }
+        let sum = sizes.values().map(|(size, _)| size);
+        self.reserve(sum).await.map_err(failed)?;
         let bytes = |cached: &Cached| Ok(Arc::clone(&cached.bytes));
         let blobs: BTreeMap<Digest, Option<Arc<Vec<u8>>>> = stream::iter(sizes)
-            .map(|(digest, size)| async move {
-                let found = self.by_digest(&BLOB, &digest, Some(size), bytes).await?;
+            .map(|(digest, (size, part))| async move {
+                let found = self.by_digest(&part, &digest, Some(size), bytes).await;
+                // What is longer than was announced is told like what was announced.
+                let found = found.map_err(|problem| match problem {
+                    Problem::Limit { what: BYTES, limit } if limit == part.limit => part.too_long(),
+                    other => other,
+                })?;
                 Ok((digest, found))
             })
             .buffer_unordered(PARALLEL)
@@ -205,6 +242,19 @@ impl Visit<'_> {
             Some(layer.holding(bytes))
         });
         Ok(bundles.collect())
+    }
+
+    /// How a layer is read. What says that it is a bill of materials may have a limit of its own; that
+    /// is a hint, and decides only how much is read.
+    fn part(&self, layer: &Layer) -> Part {
+        if !layer.is_bill() {
+            return BLOB;
+        }
+        Part {
+            limit: self.inner.limits(self.image).sbom_bytes(),
+            what: BILL,
+            ..BLOB
+        }
     }
 
     /// Waits for the memory that the bundles take, before the first is asked for.
@@ -239,12 +289,7 @@ impl Visit<'_> {
             self.budget.take(cached.bytes.len()).await?;
             return read(&cached).map(Some);
         }
-        if size.is_some_and(|size| size > part.limit as u64) {
-            return Err(Problem::Limit {
-                what: "bytes",
-                limit: part.limit,
-            });
-        }
+        fits(size.unwrap_or_default(), part)?;
         let (collection, kind) = match part.collection {
             Collection::Manifests => ("manifests", Kind::Manifest),
             Collection::Blobs => ("blobs", Kind::Blob),

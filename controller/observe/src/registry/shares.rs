@@ -20,7 +20,7 @@ const TURNS: usize = 8;
 pub(super) struct Shares {
     turns: Semaphore,
     memory: Arc<Semaphore>,
-    /// Bytes that one registry, and so one image, may hold.
+    /// Bytes that one registry, and so one image, may hold where nothing else is said.
     per_registry: usize,
     lanes: Mutex<BTreeMap<String, Arc<Lane>>>,
 }
@@ -30,6 +30,8 @@ pub(super) struct Lane {
     turns: Semaphore,
     limit: usize,
     memory: Arc<Semaphore>,
+    /// Bytes that it may hold, and so one image.
+    bytes: usize,
     /// Of each namespace that looks here or waits for it.
     namespaces: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
@@ -53,15 +55,18 @@ impl Shares {
     }
 
     /// The share of a registry, `HOST:PORT`, where so many images are looked at side by side. Kept as
-    /// long as anyone uses a part of it.
-    pub(super) fn lane(&self, registry: &str, turns: u8) -> Arc<Lane> {
+    /// long as anyone uses a part of it. It may hold three quarters of the memory, or as many `bytes`
+    /// where that is more or less.
+    pub(super) fn lane(&self, registry: &str, turns: u8, bytes: Option<usize>) -> Arc<Lane> {
+        let bytes = bytes.unwrap_or(self.per_registry);
         let mut lanes = lock(&self.lanes);
         lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || Arc::strong_count(&lane.memory) > 1);
         let new = || {
             Arc::new(Lane {
                 turns: Semaphore::new(turns.into()),
                 limit: turns.into(),
-                memory: Arc::new(Semaphore::new(self.per_registry)),
+                memory: Arc::new(Semaphore::new(bytes)),
+                bytes,
                 namespaces: Mutex::default(),
             })
         };
@@ -82,7 +87,7 @@ impl Shares {
     /// An account for one look, with nothing in it yet.
     pub(super) fn budget(&self, lane: &Lane) -> Budget {
         Budget {
-            limit: self.per_registry,
+            limit: lane.bytes,
             own: Arc::clone(&lane.memory),
             common: Arc::clone(&self.memory),
             waiting: AtomicUsize::new(0),
@@ -246,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn memory_is_held_until_what_was_read_is_dropped() {
         let shares = Shares::new(400);
-        let (a, b) = (shares.lane("a", 2), shares.lane("b", 2));
+        let (a, b) = (shares.lane("a", 2, None), shares.lane("b", 2, None));
         let first = shares.budget(&a);
         assert!(ends(first.reserve(250)).await);
         assert!(ends(first.take(200)).await && ends(first.take(50)).await);
@@ -267,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn one_image_may_not_pass_the_share_of_its_registry() {
         let shares = Shares::new(400);
-        let budget = shares.budget(&shares.lane("a", 2));
+        let budget = shares.budget(&shares.lane("a", 2, None));
         let problem = budget.reserve(301).await.unwrap_err();
         assert_eq!(problem.to_string(), "there are more than 300 bytes in all");
         assert!(budget.take(300).await.is_ok(), "nothing was taken");
@@ -277,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_are_given_back_are_not_counted_twice() {
         let shares = Shares::new(400);
-        let budget = shares.budget(&shares.lane("a", 2));
+        let budget = shares.budget(&shares.lane("a", 2, None));
         for _ in 0..10 {
             assert!(ends(budget.take(200)).await);
             budget.give_back(200);
@@ -288,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn one_namespace_does_not_stand_in_line_before_all_others() {
         let shares = Arc::new(Shares::new(400));
-        let lane = shares.lane("a", 2);
+        let lane = shares.lane("a", 2, None);
         let order = Arc::new(Mutex::new(Vec::new()));
         let look = |namespace: &'static str| {
             let (shares, lane, order) =
@@ -313,14 +318,14 @@ mod tests {
     #[test]
     fn lanes_are_kept_while_they_are_used() {
         let shares = Shares::new(400);
-        let lane = shares.lane("a", 2);
+        let lane = shares.lane("a", 2, None);
         let budget = shares.budget(&lane);
         assert!(budget.try_take(300));
         drop(lane);
         let held = budget.into_held();
-        assert!(!shares.budget(&shares.lane("a", 2)).try_take(1));
+        assert!(!shares.budget(&shares.lane("a", 2, None)).try_take(1));
         drop(held);
-        shares.lane("b", 2);
+        shares.lane("b", 2, None);
         assert_eq!(lock(&shares.lanes).len(), 1);
     }
 }

@@ -21,7 +21,9 @@ use lockmaster_verify::{TrustedRoot, parse_key};
 
 pub use legacy::legacy;
 pub use names::{license, package};
-pub use statements::{bundle, cyclonedx, pipeline, scan, slsa, spdx, statement, verdict, vex};
+pub use statements::{
+    bundle, cyclonedx, long_bill, pipeline, scan, slsa, spdx, statement, unread, verdict, vex,
+};
 
 /// One thing to ask.
 #[derive(Debug, Clone, Copy)]

@@ -5,13 +5,22 @@ use lockmaster_core::release::ImageReference;
 
 use super::text;
 
+/// What is kept of a licence, and what a policy may list: a pattern takes the product of both.
+const LICENSE: usize = 512;
+const ENTRY: usize = 128;
+const ENTRIES: usize = 64;
+
 const IMAGE: &str = "registry.example/shop/checkout@sha256:9f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a119f2c41d07a11abcd";
 
 /// The first line is the deny-list, with commas; the rest a licence.
 pub fn license(bytes: &[u8]) {
     let text = text(bytes);
     let (denied, license) = text.split_once('\n').unwrap_or(("", &text));
-    let denied: Vec<_> = denied.split(',').map(str::to_owned).collect();
+    if license.len() > LICENSE {
+        return;
+    }
+    let denied = denied.split(',').filter(|entry| entry.len() <= ENTRY);
+    let denied: Vec<_> = denied.map(str::to_owned).take(ENTRIES).collect();
     assert_eq!(denied_by(license, &[]), None);
     assert_eq!(denied_by(license, &["*".to_owned()]), Some("*"));
     if let Some(entry) = denied_by(license, &denied) {

@@ -81,8 +81,12 @@ pub fn statement(bytes: &[u8]) {
 
 /// SLSA provenance.
 pub fn slsa(bytes: &[u8]) {
-    for kind in [SLSA_PROVENANCE_V1, SLSA_PROVENANCE_V0_2] {
-        if let Content::Provenance(provenance) = predicate(kind, bytes) {
+    let both = [
+        predicate(SLSA_PROVENANCE_V1, bytes),
+        plain(SLSA_PROVENANCE_V0_2, bytes),
+    ];
+    for content in both {
+        if let Content::Provenance(provenance) = content {
             assert!(provenance.parameters.len() <= 64);
             assert!(provenance.repository.len() <= 1024 && !provenance.repository.is_empty());
         }
@@ -111,12 +115,9 @@ fn listed(content: &Content) {
 
 /// A scan: as the whole predicate, and as the report in cosign's frame.
 pub fn scan(bytes: &[u8]) {
-    let report = text(bytes);
-    let framed = format!(
-        r#"{{"scanner":{{"uri":"a","result":{report}}},"metadata":{{"scanFinishedOn":"2026-11-24T08:01:00Z"}}}}"#
-    );
+    let framed = framed(&text(bytes));
     let framed = said(in_statement(COSIGN_VULN, &framed).as_bytes()).content;
-    for content in [predicate(COSIGN_VULN, bytes), framed] {
+    for content in [plain(COSIGN_VULN, bytes), framed] {
         if let Content::Scan(scan) = content {
             counted(&scan);
         }
@@ -137,7 +138,7 @@ fn counted(scan: &Scan) {
 /// An OpenVEX document of either type.
 pub fn vex(bytes: &[u8]) {
     for kind in [OPENVEX, OPENVEX_V0_2_0] {
-        if let Content::Vex(vex) = predicate(kind, bytes) {
+        if let Content::Vex(vex) = plain(kind, bytes) {
             assert!((1..=512).contains(&vex.statements.len()));
             let products = vex.statements.iter().flat_map(|one| &one.products);
             // Each is compared with each finding of a scan.
@@ -149,10 +150,10 @@ pub fn vex(bytes: &[u8]) {
 
 /// Statements that say pass or fail in themselves.
 pub fn verdict(bytes: &[u8]) {
-    if let Content::Summary(summary) = predicate(SLSA_VSA, bytes) {
+    if let Content::Summary(summary) = plain(SLSA_VSA, bytes) {
         assert!(!summary.verifier.is_empty() && summary.levels.len() <= 32);
     }
-    let tests = predicate(TEST_RESULT, bytes);
+    let tests = plain(TEST_RESULT, bytes);
     assert!(matches!(
         tests,
         Content::Tests(_) | Content::Unreadable { .. }
@@ -163,7 +164,7 @@ pub fn verdict(bytes: &[u8]) {
 /// written again.
 pub fn pipeline(bytes: &[u8]) {
     let kinds = [CHANGE, CHECKS, TAGGED_RELEASE, NOT_APPLICABLE];
-    let read = kinds.map(|kind| (kind, predicate(kind, bytes)));
+    let read = kinds.map(|kind| (kind, plain(kind, bytes)));
     let read: Vec<_> = read
         .into_iter()
         .filter(|(_, content)| content.problem().is_none())
@@ -181,6 +182,46 @@ pub fn pipeline(bytes: &[u8]) {
         let again = said(in_statement(kind, &written).as_bytes()).content;
         assert_eq!(content, again, "{written}");
     }
+}
+
+/// What these bytes say as the predicate of a statement of this type.
+fn plain(kind: &str, bytes: &[u8]) -> Content {
+    said(in_statement(kind, &text(bytes)).as_bytes()).content
+}
+
+/// Why these bytes are the predicate of no type that is read here; nothing, where they are of one.
+pub fn unread(bytes: &[u8]) -> Option<Vec<String>> {
+    let kinds = [
+        SLSA_PROVENANCE_V1,
+        SLSA_PROVENANCE_V0_2,
+        SPDX,
+        CYCLONEDX,
+        COSIGN_VULN,
+        OPENVEX,
+        SLSA_VSA,
+        TEST_RESULT,
+        CHANGE,
+        CHECKS,
+        TAGGED_RELEASE,
+        NOT_APPLICABLE,
+    ];
+    let plain = text(bytes);
+    let forms = [framed(&plain), plain];
+    let judged = forms.iter().flat_map(|form| {
+        let ask = |kind| said(in_statement(kind, form).as_bytes()).content;
+        kinds.map(ask)
+    });
+    let problems: Vec<_> = judged
+        .map(|content| content.problem().map(str::to_owned))
+        .collect();
+    problems.into_iter().collect()
+}
+
+/// A report in the frame that cosign gives it.
+fn framed(report: &str) -> String {
+    format!(
+        r#"{{"scanner":{{"uri":"a","result":{report}}},"metadata":{{"scanFinishedOn":"2026-11-24T08:01:00Z"}}}}"#
+    )
 }
 
 /// These bytes as the predicate of a statement of this type: as they are, within cosign's wrapper,
@@ -213,13 +254,40 @@ fn in_statement(kind: &str, predicate: &str) -> String {
     )
 }
 
+/// A bundle with this payload, which nobody signed.
+fn in_bundle(payload: &[u8]) -> String {
+    format!(
+        r#"{{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{{"publicKey":{{"hint":""}}}},"dsseEnvelope":{{"payloadType":"application/vnd.in-toto+json","payload":"{}","signatures":[{{"sig":"AAAA"}}]}}}}"#,
+        STANDARD.encode(payload)
+    )
+}
+
+/// A bundle with a bill of so many packages, and what judges it and says how many it lists.
+pub fn long_bill(packages: usize) -> (Vec<u8>, fn(&[u8]) -> Option<u64>) {
+    let package =
+        r#"{"name":"a","versionInfo":"1.0","licenseConcluded":"MIT","licenseDeclared":"MIT"}"#;
+    let packages = vec![package; packages].join(",");
+    let bill = format!(
+        r#"{{"spdxVersion":"SPDX-2.3","SPDXID":"SPDXRef-DOCUMENT","packages":[{packages}]}}"#
+    );
+    let components = |bundle: &[u8]| {
+        let digest = Digest::of(MANIFEST);
+        let subject = Subject::new(&digest, MANIFEST)?;
+        match judge(&subject, bundle, &TRUST).content {
+            Content::Sbom(bill) => Some(bill.components),
+            _ => None,
+        }
+    };
+    (
+        in_bundle(in_statement(SPDX, &bill).as_bytes()).into_bytes(),
+        components,
+    )
+}
+
 /// What an envelope with this payload says. Nobody signed it, so nothing verifies.
 fn said(payload: &[u8]) -> Bundle {
     let digest = Digest::of(MANIFEST);
-    let bundle = format!(
-        r#"{{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{{"publicKey":{{"hint":""}}}},"dsseEnvelope":{{"payloadType":"application/vnd.in-toto+json","payload":"{}","signatures":[{{"sig":"AAAA"}}]}}}}"#,
-        STANDARD.encode(payload)
-    );
+    let bundle = in_bundle(payload);
     let subject = Subject::new(&digest, MANIFEST);
     assert!(subject.is_some());
     let judged = subject.map(|subject| judge(&subject, bundle.as_bytes(), &TRUST));

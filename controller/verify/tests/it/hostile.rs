@@ -6,7 +6,7 @@ use lockmaster_core::evidence::{
     Anchor, CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, Content, NOT_APPLICABLE, OPENVEX,
     SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SPDX, TAGGED_RELEASE,
 };
-use lockmaster_verify::{Annotations, BUNDLE_LIMIT, Candidate, parse_key};
+use lockmaster_verify::{Annotations, Candidate, SBOM_CEILING, parse_key};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -243,7 +243,7 @@ proptest! {
 
 #[test]
 fn a_bundle_beyond_the_limit_is_not_parsed() {
-    let judged = judge_bytes(&vec![b' '; BUNDLE_LIMIT + 1], &[]);
+    let judged = judge_bytes(&vec![b' '; SBOM_CEILING + 1], &[]);
     let Content::Unreadable { problem, .. } = judged.content else {
         panic!()
     };

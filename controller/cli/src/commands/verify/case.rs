@@ -193,11 +193,11 @@ impl Subjects {
 /// Whether anything is asked for that is compared with the source of a Release.
 fn compares_source(evidence: &EvidenceRules) -> bool {
     const COMPARED: [&str; 3] = [CHANGE, CHECKS, TAGGED_RELEASE];
-    let mut kinds = evidence
-        .attestations
-        .iter()
-        .map(|rule| &rule.predicate_type);
-    !evidence.provenance.is_empty() || kinds.any(|kind| COMPARED.contains(&kind.as_str()))
+    let mut entries = evidence.attestations.iter();
+    // A rule of an entry is told of the release.
+    let compares = entries
+        .any(|entry| entry.rule.is_some() || COMPARED.contains(&entry.predicate_type.as_str()));
+    !evidence.provenance.is_empty() || compares
 }
 
 fn readable(policies: &[PolicyFact]) -> impl Iterator<Item = &PolicyContent> {
@@ -294,9 +294,11 @@ fn namespace(arguments: &Verify, policies: &[PolicyFact]) -> Result<String, Fail
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use lockmaster_core::evidence::{Bundle, Carrier, Content, Verified};
     use lockmaster_core::facts::{Cause, Unavailable};
     use lockmaster_core::gate::{Gate, Verdict};
     use lockmaster_core::reason::Reason;
+    use lockmaster_core::release::Digest;
 
     use super::super::policy::{self, tests::POLICY};
     use super::*;
@@ -368,6 +370,67 @@ mod tests {
             Some(Observed::Unavailable(down)),
             Reason::RegistryUnavailable,
         );
+    }
+
+    /// An entry with a rule about statements of some other type.
+    const LOAD_TEST: &str = r#"    attestations:
+    - name: load-test
+      predicateType: https://example.com/load-test/v1
+      authorities: [ci]
+      rule: |
+        package lockmaster
+        allow if input.statement.predicate.p99 < 300
+        deny contains sprintf("%v ms are too slow", [input.statement.predicate.p99]) if {
+          input.statement.predicate.p99 >= 300
+        }
+"#;
+
+    /// A statement about the image, by the one authority of the policies.
+    fn load_test(policies: &[PolicyFact], image: &ImageReference, predicate: &str) -> Bundle {
+        let content = policies[0].content.as_ref().unwrap();
+        let key = content.keys["ci"][0].clone();
+        Bundle {
+            digest: Digest::of(predicate.as_bytes()),
+            carrier: Carrier::Bundle,
+            key_hint: None,
+            verified_by: [Verified::by_key(key)].into(),
+            failures: BTreeMap::new(),
+            key_problem: None,
+            subjects: vec![image.digest().clone()],
+            content: Content::Custom {
+                predicate: "https://example.com/load-test/v1".to_owned(),
+                value: Ok(predicate.to_owned()),
+            },
+        }
+    }
+
+    #[test]
+    fn rules_of_entries_are_asked_about_each_statement() {
+        let text = format!("{POLICY}{LOAD_TEST}").replace(
+            "predicateTypes: [",
+            "predicateTypes: [https://example.com/load-test/v1, ",
+        );
+        let plain = arguments("registry.example/shop/checkout", &[]);
+        let problem = subjects(&plain, &text).unwrap_err();
+        assert!(problem.contains("--release FILE"), "{problem}");
+        let words = ["--repository=r", "--commit=c", "--version=1.42.0"];
+        let arguments = arguments("registry.example/shop/checkout", &words);
+        let subjects = subjects(&arguments, &text).unwrap();
+        let check = |predicate: &str, verdict, expect: &str| {
+            let image = &arguments.image;
+            let statement = load_test(&policies(&text), image, predicate);
+            let evidence = Evidence::new(image.digest().clone(), vec![statement]);
+            let evidence = (image.clone(), Observed::Known(evidence));
+            let gates = gates(&subjects, &text, Some(evidence));
+            let mut gates = gates.iter();
+            let gate = gates.find(|gate| gate.name == "attestations").unwrap();
+            assert_eq!(gate.verdict, verdict, "{}", gate.message);
+            assert!(gate.message.contains(expect), "{}", gate.message);
+        };
+        check(r#"{"p99":120}"#, Verdict::Pass, "load-test: by ci");
+        let slow = "load-test, by ci: 480 ms are too slow";
+        check(r#"{"p99":480}"#, Verdict::Deny, slow);
+        check(r#"{"p50":1}"#, Verdict::Deny, "gives allow no value");
     }
 
     #[test]

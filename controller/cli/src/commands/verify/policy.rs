@@ -301,6 +301,19 @@ spec:
             &rules("allow = = true"),
             &["policy baseline: spec.rules[any].rego: line 2, column 9"],
         );
+        let entry = format!(
+            "{POLICY}    attestations:\n    - name: load-test\n      predicateType: \
+             https://example.com/load-test/v1\n      authorities: [ci]\n      rule: \"package \
+             lockmaster\\nallow = = true\"\n"
+        );
+        let entry = entry.replace(
+            "predicateTypes: [",
+            "predicateTypes: [https://example.com/load-test/v1, ",
+        );
+        refused(
+            &entry,
+            &["spec.evidence.attestations[load-test].rule: line 2, column 9"],
+        );
         refused(&rules("allow if http.send({})"), &["http.send is refused"]);
         let alone = "apiVersion: lockmaster.dev/v1alpha1\nkind: ClusterPromotionPolicy\n\
                      metadata: {name: p}\nspec: {rules: [{name: a, rego: \"package lockmaster\\n\

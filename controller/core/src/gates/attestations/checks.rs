@@ -40,6 +40,10 @@ pub(super) fn words<'a>(
             others.push(why);
             continue;
         }
+        if let Some(says) = entry.ruled(statement) {
+            words.push(entry.word(statement, says));
+            continue;
+        }
         let found = checks.checks.iter().find(|check| check.name == name);
         words.extend(found.map(|check| {
             let says = match objection(rule, check) {

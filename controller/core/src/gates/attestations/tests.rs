@@ -1,6 +1,7 @@
 //! Statements that must be there, and must say yes.
 
 mod predicates;
+mod ruled;
 
 use super::*;
 use crate::evidence::{
@@ -57,6 +58,18 @@ fn every_reason() {
                 Pass,
                 Reason::EvidenceValid,
                 "checks: 2 checks are met",
+            ),
+            (
+                |s| {
+                    let rule = AttestationRule {
+                        rule: Some("package lockmaster".into()),
+                        ..checks_rule()
+                    };
+                    entries(s, vec![rule]);
+                },
+                Unknown,
+                Reason::RuleUnanswered,
+                "it was not asked yet",
             ),
             (
                 |s| entries(s, vec![]),

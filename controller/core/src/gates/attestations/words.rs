@@ -26,6 +26,8 @@ pub(super) enum Says {
     No(String),
     /// It cannot be read, for this reason: it might be a no.
     Unreadable(String),
+    /// The entry's rule has no answer about it, for this reason: it might be a no.
+    Unanswered(String),
 }
 
 /// What all of them say.
@@ -37,6 +39,8 @@ pub(super) enum Sum<'w, 'a> {
     No(&'w Word<'a>, &'w str),
     /// This one cannot be read, for this reason, and might say no.
     Unreadable(&'w Word<'a>, &'w str),
+    /// Of this one nobody knows, for this reason, whether the entry's rule allows it.
+    Unanswered(&'w Word<'a>, &'w str),
     /// This is the newest, and too old, for this reason.
     TooOld(&'w Word<'a>, &'w str),
     /// Nothing.
@@ -51,23 +55,29 @@ pub(super) fn sum<'w, 'a>(words: &'w [Word<'a>]) -> Sum<'w, 'a> {
         // Without both times nobody knows which one came first.
         later.any(|yes| yes.authority == no.authority && no.time.is_some() && yes.time > no.time)
     };
+    let mut unanswered = None;
     for word in words.iter().filter(|word| !is_beaten(word)) {
         match &word.says {
             Says::No(why) => return Sum::No(word, why),
             Says::Unreadable(why) => return Sum::Unreadable(word, why),
+            Says::Unanswered(why) => unanswered = unanswered.or(Some(Sum::Unanswered(word, why))),
             Says::Yes(_) | Says::TooOld(_) => {}
         }
+    }
+    // What is known to be a no is said before what may be one.
+    if let Some(unanswered) = unanswered {
+        return unanswered;
     }
     if let Some(newest) = words.iter().filter(yes).max_by_key(|word| word.time) {
         let ends = words.iter().filter_map(|word| match word.says {
             Says::Yes(until) => until,
-            Says::TooOld(_) | Says::No(_) | Says::Unreadable(_) => None,
+            Says::TooOld(_) | Says::No(_) | Says::Unreadable(_) | Says::Unanswered(_) => None,
         });
         return Sum::Yes(newest, ends.min());
     }
     let old = words.iter().filter_map(|word| match &word.says {
         Says::TooOld(why) => Some((word, why)),
-        Says::Yes(_) | Says::No(_) | Says::Unreadable(_) => None,
+        Says::Yes(_) | Says::No(_) | Says::Unreadable(_) | Says::Unanswered(_) => None,
     });
     let newest = old.max_by_key(|(word, _)| word.time);
     newest.map_or(Sum::Silence, |(word, why)| Sum::TooOld(word, why))
@@ -104,6 +114,7 @@ mod tests {
         match sum(&words) {
             Sum::Yes(..) => "yes",
             Sum::No(..) | Sum::Unreadable(..) => "against",
+            Sum::Unanswered(..) => "unanswered",
             Sum::TooOld(..) => "too old",
             Sum::Silence => "silence",
         }
@@ -138,6 +149,28 @@ mod tests {
         assert_eq!(
             said(&[("ci", Some(1), unreadable), ("ci", Some(2), YES)]),
             "yes"
+        );
+    }
+
+    #[test]
+    fn what_has_no_answer_may_be_a_no_and_a_no_is_said_first() {
+        let open = || Says::Unanswered("it was not asked yet".into());
+        assert_eq!(said(&[("ci", Some(1), open())]), "unanswered");
+        assert_eq!(
+            said(&[("ci", Some(1), YES), ("ci", Some(2), open())]),
+            "unanswered"
+        );
+        assert_eq!(
+            said(&[("ci", Some(1), open()), ("ci", Some(2), YES)]),
+            "yes"
+        );
+        assert_eq!(
+            said(&[("ci", Some(1), open()), ("qa", Some(2), YES)]),
+            "unanswered"
+        );
+        assert_eq!(
+            said(&[("ci", Some(1), open()), ("qa", Some(2), no())]),
+            "against"
         );
     }
 

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::evidence::Question;
+use super::super::evidence::{Question, Signature};
 use crate::canonical;
+use crate::case::Case;
 use crate::environment::Tier;
 use crate::evidence::{BuildClaims, Bundle, Content, Identity, KeyId, Signer};
+use crate::facts::Observed;
 use crate::promotion::Action;
 use crate::release::{Component, Digest, ImageReference, Release, Source, Version};
 
@@ -113,34 +115,112 @@ pub(super) fn of(
     component: &Component,
 ) -> Option<String> {
     let case = question.case;
-    let environment = case.environment;
     let input = Input {
         api_version: VERSION,
         now: whole_minute(case.now),
         policy: question.policy,
         action: case.promotion.request.action,
-        environment: Place {
-            namespace: &environment.namespace,
-            name: &environment.name,
-            product: &environment.product,
-            stage: &environment.stage,
-            tier: case.tier,
-        },
-        release: Released {
-            name: &release.name,
-            product: &release.product,
-            version: &release.version,
-            source: release.source.as_ref(),
-            components: release
-                .components
-                .iter()
-                .map(|c| part(release, c))
-                .collect(),
-        },
+        environment: place(case),
+        release: released(release),
         component: part(release, component),
         evidence: evidence(question),
     };
     canonical::canonical(&input).ok()
+}
+
+/// A statement, and the authority whose word it is.
+pub(in crate::gates) struct Signed<'a> {
+    pub(in crate::gates) bundle: &'a Bundle,
+    pub(in crate::gates) authority: &'a str,
+    pub(in crate::gates) signature: Signature<'a>,
+}
+
+/// Version of what the rule of an entry may look at.
+const STATEMENT_VERSION: &str = "statements.lockmaster.dev/v1";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatementInput<'a> {
+    api_version: &'static str,
+    policy: &'a str,
+    entry: &'a str,
+    environment: Place<'a>,
+    release: Released<'a>,
+    component: Part<'a>,
+    statement: Piece<'a>,
+}
+
+/// The canonical JSON of what the rule of an `entry` may look at about one statement.
+pub(in crate::gates) fn about_statement(
+    question: &Question<'_>,
+    entry: &str,
+    signed: &Signed<'_>,
+) -> Option<String> {
+    let case = question.case;
+    let release = case.release?;
+    let Signed {
+        bundle,
+        authority,
+        signature,
+    } = signed;
+    let holds = |component: &&Component| {
+        let evidence = case.facts.evidence.get(&component.image);
+        let index = match evidence {
+            Some(Observed::Known(evidence)) => evidence.form.children(),
+            Some(Observed::Pending | Observed::Unavailable(_)) | None => &[],
+        };
+        let mut children = index.iter().map(|child| &child.digest);
+        component.image == *question.image
+            || (component.image.repository() == question.image.repository()
+                && children.any(|digest| digest == question.image.digest()))
+    };
+    let component = release.components.iter().find(holds)?;
+    let input = StatementInput {
+        api_version: STATEMENT_VERSION,
+        policy: question.policy,
+        entry,
+        environment: place(case),
+        release: released(release),
+        component: Part {
+            image: question.image,
+            digest: question.image.digest(),
+            ..part(release, component)
+        },
+        statement: Piece {
+            predicate_type: bundle.content.predicate_type()?,
+            authority,
+            signer: Maker::of(signature.by()),
+            signed_at: signature.at(),
+            bundle: &bundle.digest,
+            predicate: predicate(&bundle.content),
+        },
+    };
+    canonical::canonical(&input).ok()
+}
+
+fn place<'a>(case: &Case<'a>) -> Place<'a> {
+    let environment = case.environment;
+    Place {
+        namespace: &environment.namespace,
+        name: &environment.name,
+        product: &environment.product,
+        stage: &environment.stage,
+        tier: case.tier,
+    }
+}
+
+fn released(release: &Release) -> Released<'_> {
+    Released {
+        name: &release.name,
+        product: &release.product,
+        version: &release.version,
+        source: release.source.as_ref(),
+        components: release
+            .components
+            .iter()
+            .map(|c| part(release, c))
+            .collect(),
+    }
 }
 
 /// Time passes in steps of a minute, so that the passes of one minute ask the same question.

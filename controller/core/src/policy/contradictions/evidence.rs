@@ -9,6 +9,7 @@ use crate::evidence::{
     SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SbomFormat, Severity, TAGGED_RELEASE,
     TEST_RESULT,
 };
+use crate::rules::REGO_LIMIT;
 
 /// Our own predicate types: any other below our name is a mistake.
 const OUR_NAME: &str = "https://lockmaster.dev/";
@@ -179,6 +180,7 @@ impl Policy {
             summary,
             change,
             not_applicable,
+            rule: rego,
         } = rule;
         let mut found = Vec::new();
         found.extend(misplaced(kind).map(|text| format!("{field}.predicateType: {text}")));
@@ -204,6 +206,12 @@ impl Policy {
         if let Some(rule) = not_applicable {
             let field = format!("{field}.notApplicable");
             found.extend(self.may_not_sign(&field, &rule.authorities, &[NOT_APPLICABLE]));
+        }
+        let size = rego.as_ref().map_or(0, |rego| rego.chars().count());
+        if size > REGO_LIMIT {
+            found.push(format!(
+                "{field}.rule: {size} characters, and at most {REGO_LIMIT} are read"
+            ));
         }
         found
     }
@@ -334,6 +342,7 @@ mod tests {
             summary: None,
             change: None,
             not_applicable: None,
+            rule: None,
         }
     }
 
@@ -533,6 +542,13 @@ mod tests {
         );
         says("the name \"one\" stands twice", |policy| {
             policy.evidence.attestations = vec![attestation(CHANGE), attestation(TEST_RESULT)];
+        });
+        says("attestations[one].rule: 32769 characters", |policy| {
+            let rule = AttestationRule {
+                rule: Some("x".repeat(REGO_LIMIT + 1)),
+                ..attestation(TEST_RESULT)
+            };
+            policy.evidence.attestations = vec![rule];
         });
         says(
             "spec.evidence.release: it is asked for beside provenance",

@@ -194,6 +194,7 @@ async fn no_namespace_sends_more_requests_than_its_share() {
         requests_per_second: 1,
         burst: 30,
         images_at_a_time: 8,
+        ..Limits::default()
     };
     let listed = Registry {
         limits,

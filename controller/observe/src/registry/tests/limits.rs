@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use lockmaster_core::evidence::{CYCLONEDX, SPDX};
 use lockmaster_core::facts::Cause;
 use lockmaster_core::release::{Digest, ImageReference};
 use serde_json::{Value, json};
 
 use super::super::lying::{
-    BUNDLE, LyingRegistry, MANIFEST, Reply, client, nobody, referrers_path, subject_path,
+    BUNDLE, LyingRegistry, MANIFEST, Reply, client, client_of, nobody, referrers_path, subject_path,
 };
+use super::super::{FetchError, Limits, Registry};
 use super::{expect, failure, with_three};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -78,6 +80,77 @@ async fn a_registry_that_never_answers_delays_no_other() {
     let artifact = client.fetch(&image, &nobody()).await.unwrap();
     assert_eq!(artifact.bundles.len(), 3);
     assert!(start.elapsed() < LONG / 4, "{:?}", start.elapsed());
+}
+
+/// What is said of one image with one bundle of so many bytes, annotated with this kind, where the
+/// registry has this limit for bills of materials.
+async fn one_bundle(length: usize, kind: &str, sbom_mebibytes: u8) -> Result<usize, FetchError> {
+    let registry = LyingRegistry::start().await;
+    let image = registry.image();
+    let bundle = registry.bundle(&vec![b' '; length], kind);
+    registry.referrers(&image, &[bundle]);
+    let listed = Registry {
+        limits: Limits {
+            sbom_mebibytes,
+            ..Limits::default()
+        },
+        ..Registry::plain_http(&registry.address)
+    };
+    let client = client_of(vec![listed], LONG, 1 << 20, 32 << 20);
+    let artifact = client.fetch(&image, &nobody()).await?;
+    Ok(artifact.bundles.len())
+}
+
+#[tokio::test]
+async fn a_bill_of_materials_may_be_as_long_as_its_registry_says() {
+    const LENGTH: usize = (16 << 20) + 1;
+    let refused = |outcome: Result<usize, FetchError>, words: &str| {
+        let error = outcome.unwrap_err();
+        expect((error.cause(), error.to_string()), Cause::Truncated, words);
+    };
+    assert_eq!(one_bundle(LENGTH, SPDX, 17).await, Ok(1));
+    // Half as much again as one image may otherwise hold.
+    assert_eq!(one_bundle(36 << 20, SPDX, 40).await, Ok(1));
+    refused(
+        one_bundle(LENGTH, SPDX, 16).await,
+        "more than 16777216 bytes in a bill of materials, the limit that limits.sbomMebibytes",
+    );
+    let lower = one_bundle((1 << 20) + 1, CYCLONEDX, 1).await;
+    refused(lower, "limits.sbomMebibytes");
+    // Of nothing else.
+    let custom = one_bundle(LENGTH, "https://example.com/custom/v1", 17).await;
+    refused(custom, "there are more than 16777216 bytes");
+    assert_eq!(one_bundle((1 << 20) + 1, "custom", 1).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_bill_that_is_longer_than_announced_is_refused_with_its_limit() {
+    let registry = LyingRegistry::start().await;
+    let image = registry.image();
+    let long = registry.bundle(&vec![b' '; (1 << 20) + 1], SPDX);
+    let digest = Digest::of(&vec![b' '; (1 << 20) + 1]);
+    drop(long);
+    let layer = json!({"mediaType": BUNDLE, "digest": digest, "size": 1});
+    let manifest = registry.manifest(
+        &json!({"mediaType": MANIFEST, "config": {}, "layers": [layer],
+        "annotations": {"dev.sigstore.bundle.predicateType": SPDX}}),
+    );
+    let carrier = json!({"mediaType": MANIFEST, "digest": manifest, "size": 10_000});
+    registry.referrers(&image, &[carrier]);
+    let listed = Registry {
+        limits: Limits {
+            sbom_mebibytes: 1,
+            ..Limits::default()
+        },
+        ..Registry::plain_http(&registry.address)
+    };
+    let client = client_of(vec![listed], LONG, 1 << 20, 32 << 20);
+    let error = client.fetch(&image, &nobody()).await.unwrap_err();
+    expect(
+        (error.cause(), error.to_string()),
+        Cause::Truncated,
+        "limits.sbomMebibytes",
+    );
 }
 
 /// A registry with one image and one bundle of 100 kB.

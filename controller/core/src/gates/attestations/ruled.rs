@@ -1,0 +1,129 @@
+//! What the rule in Rego of an entry says of each statement that the entry may count.
+//!
+//! It is asked like the rules of a policy, about one statement and without the time: how old one may
+//! be is said by `maxAge`, and what was promoted is asked the same again later.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::opinions::{Opinion, is_of_commit, opinion};
+use super::words::{Says, Word};
+use super::{Entry, Statement};
+use crate::case::Case;
+use crate::evidence::{Bundle, Content};
+use crate::gate::Finding;
+use crate::gates::evidence::{Question, ask_all};
+use crate::gates::rules::{self, Signed};
+use crate::policy::PolicyContent;
+use crate::reason::Reason;
+use crate::release::Digest;
+use crate::rules::{RuleOutcome, RuleQuestion};
+
+/// Everything that the rules of entries are asked, by its key.
+pub(crate) fn questions(case: &Case<'_>) -> BTreeMap<Digest, RuleQuestion> {
+    let found = RefCell::new(BTreeMap::new());
+    let has_rule = |content: &PolicyContent| {
+        let mut entries = content.policy.evidence.attestations.iter();
+        entries.any(|entry| entry.rule.is_some())
+    };
+    // Nothing is answered here, so that images of an index are asked about too.
+    let _ = ask_all(case, has_rule, |question| {
+        found.borrow_mut().extend(of_image(question));
+        Finding::unknown(Reason::RuleUnanswered, "")
+    });
+    found.into_inner()
+}
+
+fn of_image(question: &Question<'_>) -> BTreeMap<Digest, RuleQuestion> {
+    let mut found = BTreeMap::new();
+    if question.all_read().is_err() {
+        return found;
+    }
+    for rule in &question.content.policy.evidence.attestations {
+        let entry = Entry { question, rule };
+        let bundles = question.evidence.bundles.iter();
+        let statements = bundles.filter_map(|bundle| entry.statement(bundle)?.ok());
+        for statement in statements.filter(|statement| entry.would_count(statement.bundle)) {
+            if let Some(asked) = entry.rule_question(&statement) {
+                found.insert(asked.key(), asked);
+            }
+        }
+    }
+    found
+}
+
+impl Entry<'_, '_> {
+    /// Whether the statement is a yes but for the rule and its age. Each check of several is asked
+    /// about by itself.
+    fn would_count(&self, bundle: &Bundle) -> bool {
+        match &bundle.content {
+            Content::Checks(checks) => is_of_commit(self.question, &checks.commit).is_ok(),
+            _ => matches!(opinion(self.question, self.rule, bundle), Opinion::Yes),
+        }
+    }
+
+    fn rule_question(&self, statement: &Statement<'_>) -> Option<RuleQuestion> {
+        let Statement {
+            bundle,
+            authority,
+            signature,
+        } = statement;
+        let signed = Signed {
+            bundle,
+            authority,
+            signature: *signature,
+        };
+        let rego = self.rule.rule.clone()?;
+        let input = rules::about_statement(self.question, &self.rule.name, &signed)?;
+        Some(RuleQuestion { rego, input })
+    }
+
+    /// What the rule says of a statement; nothing, where there is none or it allows it.
+    pub(super) fn ruled(&self, statement: &Statement<'_>) -> Option<Says> {
+        self.rule.rule.as_ref()?;
+        if let Content::Custom {
+            value: Err(problem),
+            ..
+        } = &statement.bundle.content
+        {
+            return Some(Says::Unreadable(problem.clone()));
+        }
+        let owners = "ask the owners of the policy to mend it";
+        let Some(question) = self.rule_question(statement) else {
+            return Some(Says::Unanswered("it cannot be asked".to_owned()));
+        };
+        let answers = &self.question.case.facts.rules;
+        Some(match answers.get(&question.key()) {
+            Some(RuleOutcome::Allowed) => return None,
+            Some(RuleOutcome::Denied { messages }) if messages.is_empty() => {
+                Says::No("the rule does not allow it, and does not say why".to_owned())
+            }
+            Some(RuleOutcome::Denied { messages }) => Says::No(messages.join("; ")),
+            Some(RuleOutcome::Undefined) => Says::No(format!(
+                "the rule gives allow no value for it, which is no yes ({owners}, by deny with a \
+                 reason)"
+            )),
+            Some(RuleOutcome::Malformed { problem }) => Says::No(format!(
+                "the rule gives no yes or no about it: {problem} ({owners})"
+            )),
+            Some(RuleOutcome::Failed { problem }) => {
+                Says::No(format!("the rule fails on it: {problem} ({owners})"))
+            }
+            Some(RuleOutcome::TimedOut) => Says::Unanswered(
+                "it took too long (if that stays, it must become simpler)".to_owned(),
+            ),
+            Some(RuleOutcome::Unavailable { problem }) => Says::Unanswered(problem.clone()),
+            None => Says::Unanswered("it was not asked yet".to_owned()),
+        })
+    }
+}
+
+/// Nothing is known, because the rule has no answer about this statement.
+pub(super) fn unanswered(entry: &Entry<'_, '_>, word: &Word<'_>, why: &str) -> Finding {
+    let (name, by) = (&entry.rule.name, word.authority);
+    let text = format!(
+        "the rule of {name} has no answer about the statement by {by}: {why}; it is asked again by \
+         itself"
+    );
+    Finding::unknown(Reason::RuleUnanswered, text).until(rules::retry_at(entry.question.case.now))
+}
