@@ -13,7 +13,7 @@ const LARGE: usize = 64 << 10;
 
 /// Size of the longest inputs: what takes the square of it in time is noticed, what is linear takes
 /// little.
-const LONG: usize = 256 << 10;
+const LONG: usize = 128 << 10;
 
 /// Lists that are made long, of all that the seeds of one target have.
 const LENGTHENED: usize = 6;
@@ -22,7 +22,7 @@ const LENGTHENED: usize = 6;
 const ENLARGED_SEEDS: usize = 3;
 
 /// Parts of a document that are made large, of one seed, where there is little time.
-const ENLARGED: usize = 6;
+const ENLARGED: usize = 4;
 
 /// What every target is given.
 pub(crate) const ALWAYS: [&[u8]; 10] = [

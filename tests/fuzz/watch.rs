@@ -12,12 +12,12 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::MEMORY as ALLOCATOR;
 use crate::targets::Target;
 
-/// CPU time that one input may take, in a build without optimisation. Inputs have at most 256 KiB:
+/// CPU time that one input may take, in a build without optimisation. Inputs have at most 128 KiB:
 /// what is not linear takes longer.
 const CPU: Duration = Duration::from_secs(1);
 
 /// Memory that one input may hold at a time, besides [`TIMES`] what it has itself.
-pub(crate) const MEMORY: usize = 1 << 20;
+pub(crate) const MEMORY: usize = 3 << 20;
 
 /// How often it may be held over. The largest bundle is 16 MiB, and a pod has 128: what is one text
 /// is read, decoded and copied for its signature, and a target asks for several forms of it.
