@@ -61,13 +61,11 @@ impl<'de, T: Deserialize<'de>, const LIMIT: usize> Visitor<'de> for Reader<T, LI
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut kept = Vec::new();
         while kept.len() < LIMIT {
-            match items.next_element()? {
-                Some(item) => kept.push(item),
-                None => {
-                    let count = kept.len();
-                    return Ok(Capped { kept, count });
-                }
-            }
+            let Some(item) = items.next_element()? else {
+                let count = kept.len();
+                return Ok(Capped { kept, count });
+            };
+            kept.push(item);
         }
         let mut count = kept.len();
         while items.next_element::<IgnoredAny>()?.is_some() {

@@ -63,6 +63,19 @@ impl Part {
             limit: self.limit,
         }
     }
+
+    /// What is longer than was announced is told like what was announced.
+    fn named(&self, problem: Problem) -> Problem {
+        let beyond = Problem::Limit {
+            what: BYTES,
+            limit: self.limit,
+        };
+        if problem == beyond {
+            self.too_long()
+        } else {
+            problem
+        }
+    }
 }
 
 /// Refuses what is announced to be longer than is read.
@@ -226,11 +239,7 @@ impl Visit<'_> {
         let blobs: BTreeMap<Digest, Option<Arc<Vec<u8>>>> = stream::iter(sizes)
             .map(|(digest, (size, part))| async move {
                 let found = self.by_digest(&part, &digest, Some(size), bytes).await;
-                // What is longer than was announced is told like what was announced.
-                let found = found.map_err(|problem| match problem {
-                    Problem::Limit { what: BYTES, limit } if limit == part.limit => part.too_long(),
-                    other => other,
-                })?;
+                let found = found.map_err(|problem| part.named(problem))?;
                 Ok((digest, found))
             })
             .buffer_unordered(PARALLEL)

@@ -56,10 +56,10 @@ impl Entry<'_, '_> {
     /// Whether the statement is a yes but for the rule and its age. Each check of several is asked
     /// about by itself.
     fn would_count(&self, bundle: &Bundle) -> bool {
-        match &bundle.content {
-            Content::Checks(checks) => is_of_commit(self.question, &checks.commit).is_ok(),
-            _ => matches!(opinion(self.question, self.rule, bundle), Opinion::Yes),
+        if let Content::Checks(checks) = &bundle.content {
+            return is_of_commit(self.question, &checks.commit).is_ok();
         }
+        matches!(opinion(self.question, self.rule, bundle), Opinion::Yes)
     }
 
     fn rule_question(&self, statement: &Statement<'_>) -> Option<RuleQuestion> {
