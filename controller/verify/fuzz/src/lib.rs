@@ -22,7 +22,8 @@ use lockmaster_verify::{TrustedRoot, parse_key};
 pub use legacy::legacy;
 pub use names::{license, package};
 pub use statements::{
-    bundle, cyclonedx, long_bill, pipeline, scan, slsa, spdx, statement, unread, verdict, vex,
+    bundle, cyclonedx, long_bill, packages, pipeline, scan, slsa, spdx, statement, unread, verdict,
+    vex,
 };
 
 /// One thing to ask.
