@@ -201,6 +201,26 @@ pub(crate) fn long(seeds: &[Vec<u8>], all: bool) -> Vec<Vec<u8>> {
     long.collect()
 }
 
+/// The documents among the seeds with one list each that is full of nothing: what is short as text and
+/// may be long in memory.
+pub(crate) fn hollow(seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    const SIZE: usize = 512 << 10;
+    let mut inputs = Vec::new();
+    for seed in seeds {
+        let Ok(document) = serde_json::from_slice::<Value>(seed) else {
+            continue;
+        };
+        for at in pointers(&document) {
+            let mut document = document.clone();
+            if let Some(place) = document.pointer_mut(&at).filter(|place| place.is_array()) {
+                *place = Value::from(vec![json!({}); SIZE / 3]);
+                inputs.push(document.to_string().into_bytes());
+            }
+        }
+    }
+    inputs
+}
+
 /// Every place in a document.
 pub(crate) fn pointers(document: &Value) -> Vec<String> {
     let mut found = Vec::new();

@@ -53,6 +53,9 @@ fn main() -> anyhow::Result<()> {
         Trial::test("every_target_has_its_binary", || {
             every_target_has_its_binary().map_err(failed)
         }),
+        Trial::test("lists_of_nothing_take_no_memory", || {
+            lists_of_nothing_take_no_memory().map_err(failed)
+        }),
         Trial::test("a_long_bill_is_held_four_times", || {
             a_long_bill_is_held_four_times().map_err(failed)
         }),
@@ -167,9 +170,9 @@ fn a_long_bill_is_held_four_times() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A predicate that is refused at its first word leads nowhere.
-fn every_seed_is_read() -> anyhow::Result<()> {
-    let kinds = [
+/// The targets that read statements and their predicates.
+fn statements() -> impl Iterator<Item = &'static Target> {
+    const KINDS: [&str; 7] = [
         "slsa",
         "spdx",
         "cyclonedx",
@@ -178,10 +181,37 @@ fn every_seed_is_read() -> anyhow::Result<()> {
         "verdict",
         "pipeline",
     ];
-    for target in targets::ALL {
-        if !kinds.contains(&target.name) {
-            continue;
+    let all = targets::ALL.iter();
+    all.filter(|target| KINDS.contains(&target.name))
+}
+
+/// Whatever list is long: it is decoded, and copied for its signature, and no more. Anybody who may
+/// push can attach it.
+fn lists_of_nothing_take_no_memory() -> anyhow::Result<()> {
+    const TIMES: usize = 8;
+    let statement = targets::ALL
+        .iter()
+        .filter(|target| target.name == "statement");
+    for target in statements().chain(statement) {
+        for input in inputs::hollow(&inputs::seeds(target)?) {
+            MEMORY.reset_peak_usage();
+            let before = MEMORY.current_usage();
+            (target.run)(&input);
+            let held = MEMORY.peak_usage().saturating_sub(before);
+            let start = String::from_utf8_lossy(input.get(..200).unwrap_or(&input)).into_owned();
+            let (name, length) = (target.name, input.len());
+            ensure!(
+                held <= watch::MEMORY + TIMES * length,
+                "{name}: {length} bytes take {held}: {start}"
+            );
         }
+    }
+    Ok(())
+}
+
+/// A predicate that is refused at its first word leads nowhere.
+fn every_seed_is_read() -> anyhow::Result<()> {
+    for target in statements() {
         for seed in target.seeds {
             let problem = targets::unread(seed.as_bytes());
             ensure!(problem.is_none(), "{}: {problem:?}: {seed}", target.name);
