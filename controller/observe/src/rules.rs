@@ -88,7 +88,7 @@ impl Observer {
         if questions.is_empty() {
             return;
         }
-        let sandbox = self.sandbox.clone();
+        let sandbox = self.policies.sandbox.clone();
         let asked = tokio::task::spawn_blocking(move || sandbox.ask(questions)).await;
         match asked {
             Ok(answers) => seen.facts.rules = answers,

@@ -182,8 +182,9 @@ fn ruling(rego: &str) -> Value {
 /// Caches with one promotion of `checkout-1.0.0`, and a policy with this rule.
 fn ruled(rego: &str) -> Observer {
     let mut observer = observer(vec![promotion("p")]);
-    observer.sandbox = Arc::new(Sandbox::without_protection());
-    let (policies, mut writer): (_, Writer<Guarded<ClusterPromotionPolicy>>) = store();
+    observer.policies = Arc::new(Policies::new(Sandbox::without_protection()));
+    let (policies, mut writer): (_, Writer<Guarded<lockmaster_api::ClusterPromotionPolicy>>) =
+        store();
     writer.apply_watcher_event(&Event::Apply(serde_json::from_value(ruling(rego)).unwrap()));
     let (releases, mut writer): (_, Writer<Guarded<lockmaster_api::Release>>) = store();
     let release = json!({
