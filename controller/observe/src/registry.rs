@@ -20,6 +20,7 @@ mod endpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
+mod layout;
 mod link;
 mod listing;
 mod own;
@@ -36,6 +37,7 @@ pub(crate) mod lying;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,8 +48,10 @@ pub use config::{Config, ConfigError, Limits, Mirror, RegistriesFile, Registry};
 pub use credentials::{CredentialIdentity, Credentials, PullSecret};
 use discovery::{Found, Visit};
 pub use docker_config::{DockerConfig, DockerConfigError};
+use endpoint::Site;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use layout::Layout;
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
@@ -125,7 +129,7 @@ pub struct Artifact {
     _held: Held,
 }
 
-/// Reads registries. Clones share connections, cache and flights.
+/// Reads registries, or an image layout in their place. Clones share connections, cache and flights.
 #[derive(Clone)]
 pub struct RegistryClient {
     inner: Arc<Inner>,
@@ -135,12 +139,20 @@ type Flight = BoxFuture<'static, Result<Arc<Artifact>, FetchError>>;
 type FlightKey = (CredentialIdentity, ImageReference, Reach);
 
 struct Inner {
-    transport: Transport,
+    source: Source,
     cache: Mutex<Cache>,
     no_referrers: Mutex<BTreeMap<(CredentialIdentity, String), Instant>>,
     flights: Mutex<BTreeMap<FlightKey, WeakShared<Flight>>>,
     shares: Shares,
     deadline: Duration,
+}
+
+/// Where everything is read.
+enum Source {
+    /// Registries, over the network.
+    Registries(Transport),
+    /// A directory, and no network.
+    Layout(Layout),
 }
 
 impl RegistryClient {
@@ -149,18 +161,32 @@ impl RegistryClient {
         Self::with_bounds(config, &BOUNDS)
     }
 
+    /// A client that reads every image from one OCI image layout, whatever its registry, and never
+    /// asks the network.
+    pub async fn of_layout(directory: &Path) -> Result<Self, FetchError> {
+        let layout = Layout::open(directory).await.map_err(|problem| {
+            problem.reading(format!("the OCI image layout {}", directory.display()))
+        })?;
+        Ok(Self::of(Source::Layout(layout), &BOUNDS))
+    }
+
     fn with_bounds(config: &Config, bounds: &Bounds) -> Result<Self, SetupError> {
+        let transport = Transport::new(config, bounds.pause)?;
+        Ok(Self::of(Source::Registries(transport), bounds))
+    }
+
+    fn of(source: Source, bounds: &Bounds) -> Self {
         let inner = Inner {
-            transport: Transport::new(config, bounds.pause)?,
+            source,
             cache: Mutex::new(Cache::new(bounds.cache)),
             no_referrers: Mutex::default(),
             flights: Mutex::default(),
             shares: Shares::new(bounds.reading),
             deadline: bounds.deadline,
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// The operator's own credentials for an image's registry, on behalf of a namespace, or nobody's
@@ -173,9 +199,9 @@ impl RegistryClient {
         namespace: &str,
         fresh: bool,
     ) -> Credentials {
-        match self.inner.transport.site(image.registry()) {
-            Ok(site) => site.own_credentials(namespace, fresh).await,
-            Err(_) => Credentials::anonymous(namespace),
+        match self.inner.site(image) {
+            Some(site) => site.own_credentials(namespace, fresh).await,
+            None => Credentials::anonymous(namespace),
         }
     }
 
@@ -199,6 +225,16 @@ impl RegistryClient {
             }
             Ok(_) | Err(_) => fetched,
         }
+    }
+
+    /// Lets a test follow a redirection to a server of its own, with this certificate.
+    #[cfg(test)]
+    fn follow_to(&mut self, pem: &str) {
+        let inner = Arc::get_mut(&mut self.inner).unwrap();
+        let Source::Registries(transport) = &mut inner.source else {
+            panic!("a layout redirects nobody");
+        };
+        transport.sites_mut().follow_to(pem);
     }
 
     #[cfg(test)]
@@ -334,10 +370,19 @@ impl Inner {
     }
 
     fn lane(&self, image: &ImageReference) -> Arc<Lane> {
-        let site = self.transport.site(image.registry());
-        let limits = site.map_or_else(|_| Limits::default(), |site| site.origin.limits);
+        let limits = self
+            .site(image)
+            .map_or_else(Limits::default, |site| site.origin.limits);
         let turns = limits.images_at_a_time;
         self.shares.lane(image.registry(), turns)
+    }
+
+    /// Where the image's registry is, unless it is read from elsewhere or has an impossible name.
+    fn site(&self, image: &ImageReference) -> Option<Arc<Site>> {
+        match &self.source {
+            Source::Registries(transport) => transport.site(image.registry()).ok(),
+            Source::Layout(_) => None,
+        }
     }
 
     fn read_cache(&self, key: &CacheKey) -> Option<Cached> {
