@@ -110,13 +110,13 @@ pub async fn delete(image: &Image) -> anyhow::Result<()> {
 }
 
 /// A repository, spoken to over plain HTTP.
-struct Repository {
+pub(crate) struct Repository {
     client: Client,
     url: String,
 }
 
 impl Repository {
-    fn new(image: &Image) -> anyhow::Result<Self> {
+    pub(crate) fn new(image: &Image) -> anyhow::Result<Self> {
         let (host, path) = image
             .repository
             .split_once('/')
@@ -131,7 +131,7 @@ impl Repository {
         })
     }
 
-    async fn get(&self, path: &str) -> anyhow::Result<Response> {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Response> {
         let accepted =
             format!("{MANIFEST}, {INDEX}, application/vnd.docker.distribution.manifest.v2+json");
         self.client
@@ -165,7 +165,7 @@ impl Repository {
     }
 
     /// The referrers of a digest, and whether they came from the fallback tag.
-    async fn referrers(&self, digest: &str) -> anyhow::Result<(Vec<Value>, bool)> {
+    pub(crate) async fn referrers(&self, digest: &str) -> anyhow::Result<(Vec<Value>, bool)> {
         let reply = self.get(&format!("referrers/{digest}")).await?;
         let (reply, by_tag) = if reply.status() == StatusCode::NOT_FOUND {
             (
@@ -246,7 +246,7 @@ async fn parse(reply: Response) -> anyhow::Result<Value> {
     serde_json::from_slice(&bytes).context("failed to parse a manifest")
 }
 
-fn content_type(reply: &Response) -> String {
+pub(crate) fn content_type(reply: &Response) -> String {
     let value = reply
         .headers()
         .get(header::CONTENT_TYPE)
@@ -254,6 +254,6 @@ fn content_type(reply: &Response) -> String {
     value.unwrap_or(MANIFEST).to_owned()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
