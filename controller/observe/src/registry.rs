@@ -27,6 +27,7 @@ mod own;
 mod problem;
 mod retry;
 mod shares;
+mod source;
 mod token;
 mod traffic;
 mod transport;
@@ -48,7 +49,6 @@ pub use config::{Config, ConfigError, Limits, Mirror, RegistriesFile, Registry};
 pub use credentials::{CredentialIdentity, Credentials, PullSecret};
 use discovery::{Found, Visit};
 pub use docker_config::{DockerConfig, DockerConfigError};
-use endpoint::Site;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use layout::Layout;
@@ -56,6 +56,7 @@ use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
 use shares::{Held, Lane, Shares};
+use source::Source;
 use transport::Transport;
 
 /// One deadline for everything about one image. Eight requests in three steps take milliseconds;
@@ -147,14 +148,6 @@ struct Inner {
     deadline: Duration,
 }
 
-/// Where everything is read.
-enum Source {
-    /// Registries, over the network.
-    Registries(Transport),
-    /// A directory, and no network.
-    Layout(Layout),
-}
-
 impl RegistryClient {
     /// A client with this configuration.
     pub fn new(config: &Config) -> Result<Self, SetupError> {
@@ -199,7 +192,7 @@ impl RegistryClient {
         namespace: &str,
         fresh: bool,
     ) -> Credentials {
-        match self.inner.site(image) {
+        match self.inner.source.site(image) {
             Some(site) => site.own_credentials(namespace, fresh).await,
             None => Credentials::anonymous(namespace),
         }
@@ -225,16 +218,6 @@ impl RegistryClient {
             }
             Ok(_) | Err(_) => fetched,
         }
-    }
-
-    /// Lets a test follow a redirection to a server of its own, with this certificate.
-    #[cfg(test)]
-    fn follow_to(&mut self, pem: &str) {
-        let inner = Arc::get_mut(&mut self.inner).unwrap();
-        let Source::Registries(transport) = &mut inner.source else {
-            panic!("a layout redirects nobody");
-        };
-        transport.sites_mut().follow_to(pem);
     }
 
     #[cfg(test)]
@@ -371,18 +354,11 @@ impl Inner {
 
     fn lane(&self, image: &ImageReference) -> Arc<Lane> {
         let limits = self
+            .source
             .site(image)
             .map_or_else(Limits::default, |site| site.origin.limits);
         let turns = limits.images_at_a_time;
         self.shares.lane(image.registry(), turns)
-    }
-
-    /// Where the image's registry is, unless it is read from elsewhere or has an impossible name.
-    fn site(&self, image: &ImageReference) -> Option<Arc<Site>> {
-        match &self.source {
-            Source::Registries(transport) => transport.site(image.registry()).ok(),
-            Source::Layout(_) => None,
-        }
     }
 
     fn read_cache(&self, key: &CacheKey) -> Option<Cached> {

@@ -98,7 +98,7 @@ struct Wire {
     #[serde(default)]
     auths: BTreeMap<String, Entry>,
     #[serde(rename = "credHelpers")]
-    cred_helpers: Option<BTreeMap<String, IgnoredAny>>,
+    cred_helpers: Option<BTreeMap<String, String>>,
     #[serde(rename = "credsStore")]
     creds_store: Option<IgnoredAny>,
 }
@@ -173,15 +173,14 @@ impl DockerConfig {
             let Some(place) = Place::parse(&name) else {
                 continue;
             };
-            match entry.login() {
-                Some(login) => entries.push((place, login)),
-                None => {
-                    let words = format!(
-                        "its entry for {} holds no user name and password that can be read",
-                        clip(&name)
-                    );
-                    unread.push((Some(place), words));
-                }
+            if let Some(login) = entry.login() {
+                entries.push((place, login));
+            } else {
+                let shown = clip(&name);
+                let words = format!(
+                    "its entry for {shown} holds no user name and password that can be read"
+                );
+                unread.push((Some(place), words));
             }
         }
         Ok(Self {

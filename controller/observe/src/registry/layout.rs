@@ -219,10 +219,10 @@ pub(super) fn other_bytes(digest: &Digest, found: &Digest) -> Problem {
 }
 
 fn failed(name: &str, error: &std::io::Error) -> Problem {
-    match error.kind() {
-        ErrorKind::NotFound => problem(format!("{name} is missing")),
-        _ => problem(format!("{name} cannot be read: {error}")),
+    if error.kind() == ErrorKind::NotFound {
+        return problem(format!("{name} is missing"));
     }
+    problem(format!("{name} cannot be read: {error}"))
 }
 
 fn problem(text: String) -> Problem {

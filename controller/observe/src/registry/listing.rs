@@ -59,9 +59,7 @@ impl Visit<'_> {
         let tag = async {
             match (&self.inner.source, absent, self.reach) {
                 (Source::Registries(_), false, Reach::Referrers) => None,
-                (Source::Registries(_), ..) | (Source::Layout(_), ..) => {
-                    Some(self.fallback().await)
-                }
+                (Source::Registries(_) | Source::Layout(_), ..) => Some(self.fallback().await),
             }
         };
         let (api, tag) = tokio::join!(api, tag);

@@ -32,7 +32,8 @@ async fn a_login_is_never_sent_to_where_a_blob_is_stored() {
     let at = format!("https://{}/first", storage.address);
     registry.set(&blob(b"spdx"), Reply::status(307).header("Location", at));
     let mut client = registry.client();
-    client.follow_to(&pem);
+    let inner = std::sync::Arc::get_mut(&mut client.inner).unwrap();
+    inner.source.follow_to(&pem);
     let tenant = of_tenant("shop", &registry.address, "canary");
     let seen = client.fetch(&image, &tenant).await.unwrap();
     assert_eq!(seen.bundles.len(), 3);
@@ -49,7 +50,8 @@ async fn a_login_is_never_sent_to_where_a_blob_is_stored() {
     let another = registry.image().with_digest(image.digest().clone());
     let client = {
         let mut client = registry.client();
-        client.follow_to(&pem);
+        let inner = std::sync::Arc::get_mut(&mut client.inner).unwrap();
+        inner.source.follow_to(&pem);
         client
     };
     let error = client.fetch(&another, &tenant).await.unwrap_err();
@@ -72,7 +74,8 @@ async fn more_than_three_redirections_and_those_of_other_things_are_not_followed
     registry.set(&blob(b"spdx"), away.clone());
     let follow = || {
         let mut client = registry.client();
-        client.follow_to(&pem);
+        let inner = std::sync::Arc::get_mut(&mut client.inner).unwrap();
+        inner.source.follow_to(&pem);
         client
     };
     let error = follow().fetch(&image, &nobody()).await.unwrap_err();
