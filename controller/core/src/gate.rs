@@ -229,6 +229,20 @@ impl Finding {
     }
 }
 
+/// What a gate's answer is about. It decides what is read before a gate is asked, which gates are
+/// asked again of what runs, and which of them say that the artifact itself is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// This promotion, now: the time, the target, who agreed.
+    Promotion,
+    /// What is attached to the artifact, and nothing else: the answer holds for whatever runs it.
+    Evidence,
+    /// Whether the artifact, or what proves it, was revoked.
+    Revocation,
+    /// Whatever a rule in Rego asks for, what is attached to the artifact among it.
+    Rules,
+}
+
 /// One question that every promotion is asked.
 pub trait Gate: Sync {
     /// Its name, as people and metrics read it.
@@ -236,6 +250,11 @@ pub trait Gate: Sync {
 
     /// Every reason it can give.
     fn reasons(&self) -> &'static [Reason];
+
+    /// What its answer is about.
+    fn subject(&self) -> Subject {
+        Subject::Promotion
+    }
 
     /// The answer for one promotion; pure.
     fn find(&self, case: &Case<'_>) -> Finding;

@@ -1,7 +1,7 @@
 //! Is what it brings still good, or does a Revocation name it? (M03, M105; CVE-2024-23332)
 
 use crate::case::Case;
-use crate::gate::{Finding, Gate};
+use crate::gate::{Finding, Gate, Subject};
 use crate::promotion::Action;
 use crate::reason::Reason;
 use crate::record::Record;
@@ -23,6 +23,10 @@ impl Gate for Revocation {
             Reason::RevocationInvalid,
             Reason::ReleaseNotFound,
         ]
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Revocation
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {

@@ -385,6 +385,33 @@ fn what_is_not_eligible_any_more_proves_nothing_to_what_comes_after() {
     assert_eq!(ask(false, "1.41.3").reason, Reason::SameArtifactsVerified);
 }
 
+/// Nobody asks the registry then, so that it lost nothing.
+#[test]
+fn what_the_sources_do_not_give_any_more_is_not_withdrawn() {
+    let mut snapshot = ran();
+    with_policy(&mut snapshot, |policy| policy.sources.clear());
+    for (version, record) in [("1.42.0", "000002"), ("1.41.3", "000001")] {
+        snapshot.facts.evidence.remove(&image(version));
+        let ran = snapshot
+            .facts
+            .ran
+            .get_mut(&format!("checkout-prod-{record}"));
+        ran.unwrap().looks.clear();
+    }
+    let found = concerns(&snapshot.input());
+    assert_eq!(found[0].reason, Reason::SourceNotAllowed, "{found:?}");
+}
+
+/// No rule is asked about what runs, so nothing is read for one.
+#[test]
+fn nothing_is_read_for_rules_that_are_not_asked() {
+    let mut snapshot = ran();
+    crate::fixtures::ruled::ruled(&mut snapshot);
+    without_statements(&mut snapshot);
+    evidence(&mut snapshot).tags = Observed::Pending;
+    assert_eq!(wants(&snapshot.input()), [].into());
+}
+
 /// What runs is an index, and this is known of one image of it.
 fn index(seen: Option<Observed<Evidence>>, look: Look) -> Snapshot {
     let mut snapshot = ran();
