@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use crate::image::Image;
-use crate::referrer::{Repository, content_type, sha256};
+use crate::referrer::{Repository, content_type, set, sha256, text};
 
 /// Copies the image and everything about it into an empty directory.
 pub async fn copy(image: &Image, directory: &Path) -> anyhow::Result<Layout> {
@@ -20,7 +20,7 @@ pub async fn copy(image: &Image, directory: &Path) -> anyhow::Result<Layout> {
     let repository = Repository::new(image)?;
     let mut listed = vec![layout.hold(&repository, &image.digest).await?];
     for referrer in repository.referrers(&image.digest).await?.0 {
-        let digest = referrer["digest"].as_str().context("no digest")?;
+        let digest = text(&referrer, "/digest")?;
         listed.push(layout.hold(&repository, digest).await?);
     }
     for suffix in ["sig", "att"] {
@@ -28,7 +28,8 @@ pub async fn copy(image: &Image, directory: &Path) -> anyhow::Result<Layout> {
         let there = repository.get(&format!("manifests/{tag}")).await?;
         if there.status().is_success() {
             let mut descriptor = layout.hold(&repository, &tag).await?;
-            descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
+            let annotations = json!({"org.opencontainers.image.ref.name": tag});
+            set(&mut descriptor, "annotations", annotations)?;
             listed.push(descriptor);
         }
     }
@@ -56,7 +57,7 @@ impl Layout {
     pub fn listed(&self) -> anyhow::Result<Vec<Value>> {
         let text = std::fs::read(self.directory.join("index.json")).context("no index.json")?;
         let index: Value = serde_json::from_slice(&text).context("index.json is no JSON")?;
-        let manifests = index["manifests"].as_array();
+        let manifests = index.get("manifests").and_then(Value::as_array);
         manifests.cloned().context("index.json lists nothing")
     }
 
@@ -78,11 +79,9 @@ impl Layout {
         let media_type = content_type(&reply);
         let bytes = reply.bytes().await.context("failed to read a manifest")?;
         let manifest: Value = serde_json::from_slice(&bytes).context("no manifest")?;
-        let layers = manifest["layers"].as_array().into_iter().flatten();
-        for part in layers.chain([&manifest["config"]]) {
-            let Some(digest) = part["digest"].as_str() else {
-                continue;
-            };
+        let layers = manifest.get("layers").and_then(Value::as_array);
+        for part in layers.into_iter().flatten().chain(manifest.get("config")) {
+            let digest = text(part, "/digest")?;
             let blob = repository.get(&format!("blobs/{digest}")).await?;
             ensure!(blob.status().is_success(), "there is no blob {digest}");
             let blob = blob.bytes().await.context("failed to read a blob")?;

@@ -229,14 +229,14 @@ impl Repository {
 }
 
 /// Sets one field of a JSON object.
-fn set(object: &mut Value, field: &str, value: Value) -> anyhow::Result<()> {
+pub(crate) fn set(object: &mut Value, field: &str, value: Value) -> anyhow::Result<()> {
     let fields = object.as_object_mut().context("expected a JSON object")?;
     fields.insert(field.to_owned(), value);
     Ok(())
 }
 
 /// The text at a JSON pointer.
-fn text<'a>(value: &'a Value, pointer: &str) -> anyhow::Result<&'a str> {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> anyhow::Result<&'a str> {
     let text = value.pointer(pointer).and_then(Value::as_str);
     text.with_context(|| format!("there is no text at {pointer}"))
 }

@@ -227,7 +227,7 @@ pub(super) fn subject(bytes: &[u8]) -> Result<Option<Digest>, Problem> {
     struct Subject {
         digest: String,
     }
-    let refers: Refers = document::parse(bytes, MANIFEST_LIMIT)
+    let refers: Refers = document::parse_named(bytes, MANIFEST_LIMIT, NAMES, "annotations")
         .map_err(|error| Problem::Document(error.to_string()))?;
     let subject = refers.subject.map(|subject| Digest::parse(&subject.digest));
     Ok(subject.and_then(Result::ok))

@@ -139,6 +139,26 @@ async fn what_names_the_image_as_its_subject_is_found_and_nothing_else() {
     assert_eq!(artifact.bundles.len(), 2);
 }
 
+/// Its images need not be listed, and each has its own evidence.
+#[tokio::test]
+async fn an_index_is_read_with_its_images() {
+    let mut layout = Layout::new();
+    let child = json!({"mediaType": MANIFEST, "config": {}, "layers": [], "number": 1});
+    let child = layout.hold(&child);
+    let index = layout.add(&json!({"mediaType": INDEX, "manifests": [child]}), &[]);
+    layout.image = layout.image.with_digest(index);
+    layout.attach(b"of the index");
+    assert_eq!(layout.found().await, [b"of the index"]);
+    let artifact = layout.look(Reach::Referrers).await.unwrap();
+    let [child] = artifact.form.children() else {
+        panic!("{:?}", artifact.form)
+    };
+    layout.image = layout.image.with_digest(child.digest.clone());
+    assert!(layout.found().await.is_empty());
+    layout.attach(b"of the image");
+    assert_eq!(layout.found().await, [b"of the image"]);
+}
+
 #[tokio::test]
 async fn a_tagged_list_is_read_too() {
     let mut layout = Layout::new();
