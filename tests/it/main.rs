@@ -16,6 +16,8 @@ mod examples;
 #[path = "../../controller/core/src/fixtures.rs"]
 mod fixtures;
 #[cfg(test)]
+mod invariants;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod manifests;

@@ -20,12 +20,14 @@ mod endpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
+mod layout;
 mod link;
 mod listing;
 mod own;
 mod problem;
 mod retry;
 mod shares;
+mod source;
 mod token;
 mod traffic;
 mod transport;
@@ -36,6 +38,7 @@ pub(crate) mod lying;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,10 +51,12 @@ use discovery::{Found, Visit};
 pub use docker_config::{DockerConfig, DockerConfigError};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use layout::Layout;
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
 use shares::{Held, Lane, Shares};
+use source::Source;
 use transport::Transport;
 
 /// One deadline for everything about one image. Eight requests in three steps take milliseconds;
@@ -125,7 +130,7 @@ pub struct Artifact {
     _held: Held,
 }
 
-/// Reads registries. Clones share connections, cache and flights.
+/// Reads registries, or an image layout in their place. Clones share connections, cache and flights.
 #[derive(Clone)]
 pub struct RegistryClient {
     inner: Arc<Inner>,
@@ -135,7 +140,7 @@ type Flight = BoxFuture<'static, Result<Arc<Artifact>, FetchError>>;
 type FlightKey = (CredentialIdentity, ImageReference, Reach);
 
 struct Inner {
-    transport: Transport,
+    source: Source,
     cache: Mutex<Cache>,
     no_referrers: Mutex<BTreeMap<(CredentialIdentity, String), Instant>>,
     flights: Mutex<BTreeMap<FlightKey, WeakShared<Flight>>>,
@@ -149,18 +154,32 @@ impl RegistryClient {
         Self::with_bounds(config, &BOUNDS)
     }
 
+    /// A client that reads every image from one OCI image layout, whatever its registry, and never
+    /// asks the network.
+    pub async fn of_layout(directory: &Path) -> Result<Self, FetchError> {
+        let layout = Layout::open(directory).await.map_err(|problem| {
+            problem.reading(format!("the OCI image layout {}", directory.display()))
+        })?;
+        Ok(Self::of(Source::Layout(layout), &BOUNDS))
+    }
+
     fn with_bounds(config: &Config, bounds: &Bounds) -> Result<Self, SetupError> {
+        let transport = Transport::new(config, bounds.pause)?;
+        Ok(Self::of(Source::Registries(transport), bounds))
+    }
+
+    fn of(source: Source, bounds: &Bounds) -> Self {
         let inner = Inner {
-            transport: Transport::new(config, bounds.pause)?,
+            source,
             cache: Mutex::new(Cache::new(bounds.cache)),
             no_referrers: Mutex::default(),
             flights: Mutex::default(),
             shares: Shares::new(bounds.reading),
             deadline: bounds.deadline,
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// The operator's own credentials for an image's registry, on behalf of a namespace, or nobody's
@@ -173,9 +192,9 @@ impl RegistryClient {
         namespace: &str,
         fresh: bool,
     ) -> Credentials {
-        match self.inner.transport.site(image.registry()) {
-            Ok(site) => site.own_credentials(namespace, fresh).await,
-            Err(_) => Credentials::anonymous(namespace),
+        match self.inner.source.site(image) {
+            Some(site) => site.own_credentials(namespace, fresh).await,
+            None => Credentials::anonymous(namespace),
         }
     }
 
@@ -334,8 +353,10 @@ impl Inner {
     }
 
     fn lane(&self, image: &ImageReference) -> Arc<Lane> {
-        let site = self.transport.site(image.registry());
-        let limits = site.map_or_else(|_| Limits::default(), |site| site.origin.limits);
+        let limits = self
+            .source
+            .site(image)
+            .map_or_else(Limits::default, |site| site.origin.limits);
         let turns = limits.images_at_a_time;
         self.shares.lane(image.registry(), turns)
     }
