@@ -26,6 +26,7 @@ mod revocation;
 mod rights;
 mod scenarios;
 mod start;
+mod tenancy;
 // One table for the parsers, the schemas and the API server.
 #[path = "../it/values.rs"]
 mod values;
@@ -47,6 +48,7 @@ fn main() -> anyhow::Result<()> {
         benchmark::tests(&beds),
         differential::tests(&beds),
         keyless::tests(&beds),
+        tenancy::tests(&beds),
         registries::tests(&beds),
         requests::tests(&beds),
         memory::tests(&beds),
