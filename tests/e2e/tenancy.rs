@@ -25,13 +25,24 @@ mod requests;
 pub(crate) fn tests(beds: &Beds) -> Vec<Trial> {
     vec![
         beds.shared(
-            "tenancy::a_development_tier_opens_no_production",
-            places::tier,
+            "tenancy::cve_2021_41254_a_development_tier_opens_no_production",
+            places::cve_2021_41254_a_development_tier_opens_no_production,
         ),
-        beds.shared("tenancy::a_target_that_does_not_consent", places::consent),
         beds.shared(
-            "tenancy::without_the_right_to_promote_nothing_is_asked",
-            requests::without_promote,
+            "tenancy::cve_2026_22039_a_target_that_does_not_consent",
+            places::cve_2026_22039_a_target_that_does_not_consent,
+        ),
+        beds.shared(
+            "tenancy::cve_2026_27111_without_promote_nothing_is_asked",
+            requests::cve_2026_27111_without_promote_nothing_is_asked,
+        ),
+        beds.shared(
+            "tenancy::cve_2026_27112_each_of_a_list_counts_for_itself",
+            requests::cve_2026_27112_each_of_a_list_counts_for_itself,
+        ),
+        beds.shared(
+            "tenancy::cve_2019_11247_rules_are_not_reached_through_a_namespace",
+            requests::cve_2019_11247_rules_are_not_reached_through_a_namespace,
         ),
         beds.shared(
             "tenancy::another_commit_fails_on_a_warm_digest",

@@ -30,6 +30,8 @@ mod repository;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod tenancy;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod values;

@@ -38,7 +38,9 @@ fn targets(shop: &Shop<'_>, stage: &str) -> Value {
 /// An Environment that calls itself Development and points at a production workload of somebody else:
 /// the API server refuses it to who may not promote; the rules of Production hold for who may, and
 /// the owner of the workload must have agreed besides.
-pub(super) async fn tier(bed: &Bed) -> anyhow::Result<()> {
+pub(super) async fn cve_2021_41254_a_development_tier_opens_no_production(
+    bed: &Bed,
+) -> anyhow::Result<()> {
     let owner = Shop::open(bed, "tenancy-owner", &Rules::default()).await?;
     let tenant = Tenant::open(bed, "tenancy-tier", &unasking()).await?;
     let key = format!("{}/{}", owner.name, owner.environment_name("prod"));
@@ -107,7 +109,7 @@ async fn is_production(tenant: &Tenant<'_>) -> anyhow::Result<()> {
 
 /// Workloads whose owner did not agree: asked by nobody, agreed with somebody else of the same name,
 /// or nothing of the operator's to look at.
-pub(super) async fn consent(bed: &Bed) -> anyhow::Result<()> {
+pub(super) async fn cve_2026_22039_a_target_that_does_not_consent(bed: &Bed) -> anyhow::Result<()> {
     let owner = Shop::open(bed, "tenancy-consent-owner", &unasking()).await?;
     let tenant = Tenant::open(bed, "tenancy-consent", &unasking()).await?;
     tenant.may_promote("dev").await?;

@@ -5,13 +5,17 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use lockmaster_core::status::State;
 use lockmaster_tests::bed::Bed;
+use lockmaster_tests::shop::Rules;
 use serde_json::json;
 
 use super::{Tenant, named, nothing_written, refused, unasking, written};
 
+/// GHSA-5vvm-67pj-72g4: Kargo asked for the right to promote on one of its APIs and not on another.
 /// Who may edit everything and not promote: every way to a Promotion, or to what one would do, is
 /// refused, and nothing is stored.
-pub(super) async fn without_promote(bed: &Bed) -> anyhow::Result<()> {
+pub(super) async fn cve_2026_27111_without_promote_nothing_is_asked(
+    bed: &Bed,
+) -> anyhow::Result<()> {
     let tenant = Tenant::open(bed, "tenancy-asking", &unasking()).await?;
     let shop = &tenant.shop;
     let image = shop.image("asked").await?;
@@ -19,9 +23,9 @@ pub(super) async fn without_promote(bed: &Bed) -> anyhow::Result<()> {
     released.required("create a Release as the editor")?;
     creating(&tenant).await?;
     around_it(&tenant).await?;
-    nothing_written(&[shop])?;
-    in_one_list(&tenant).await?;
-    of_somebody_else(&tenant).await
+    of_somebody_else(&tenant).await?;
+    tenant.reads_nothing_of(&["canary"]).await?;
+    nothing_written(&[shop])
 }
 
 /// One by one, in every form.
@@ -89,9 +93,16 @@ async fn around_it(tenant: &Tenant<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In a list, each counts for itself: the one that is allowed is created, the other is not.
-async fn in_one_list(tenant: &Tenant<'_>) -> anyhow::Result<()> {
+/// GHSA-7g9x-cp9g-92mr: what Kargo refused one by one it did in a batch. In a list, each counts for
+/// itself: the one that is allowed is created, the others are not.
+pub(super) async fn cve_2026_27112_each_of_a_list_counts_for_itself(
+    bed: &Bed,
+) -> anyhow::Result<()> {
+    let tenant = Tenant::open(bed, "tenancy-list", &unasking()).await?;
     let shop = &tenant.shop;
+    let image = shop.image("listed").await?;
+    let released = tenant.create(&shop.release("1.0.0", &image)).await?;
+    released.required("create a Release as the editor")?;
     tenant.may_promote("dev").await?;
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [
         named(shop.promotion("1.0.0", "prod"), "first"),
@@ -126,7 +137,7 @@ async fn in_one_list(tenant: &Tenant<'_>) -> anyhow::Result<()> {
 /// Another's Promotion is not turned into something else, and not aborted.
 async fn of_somebody_else(tenant: &Tenant<'_>) -> anyhow::Result<()> {
     let shop = &tenant.shop;
-    // Nothing of the kind runs in staging: it waits, and can be changed.
+    // It never was in dev: it waits, and could be changed.
     let other = shop.image("other").await?;
     shop.apply(&[shop.release("1.1.0", &other)]).await?;
     let name = shop.promote("1.1.0", "staging").await?;
@@ -150,6 +161,46 @@ async fn of_somebody_else(tenant: &Tenant<'_>) -> anyhow::Result<()> {
         refused(what, &tenant.kubectl(&arguments).await?, rule)?;
     }
     Ok(())
+}
+
+/// Kubernetes once let objects of the whole cluster be reached through a namespace, by the rights that
+/// somebody has there. Whoever may write everything in a namespace writes no policy, and no window.
+pub(super) async fn cve_2019_11247_rules_are_not_reached_through_a_namespace(
+    bed: &Bed,
+) -> anyhow::Result<()> {
+    let tenant = Tenant::open(bed, "tenancy-scopes", &Rules::default()).await?;
+    let shop = &tenant.shop;
+    let policy = format!("{}-evidence", shop.name);
+    for (kind, name) in [
+        ("clusterpromotionpolicies", policy.as_str()),
+        ("changewindows", "any"),
+        ("trustedroots", "any"),
+        ("revocations", "any"),
+    ] {
+        let whole = format!("{kind}.lockmaster.dev");
+        for verb in ["get", "delete"] {
+            let answer = tenant.kubectl(&[verb, &whole, name]).await?;
+            refused(&format!("{verb} {kind}"), &answer, "cannot")?;
+        }
+        let api = "/apis/lockmaster.dev/v1alpha1";
+        let path = format!("{api}/namespaces/{}/{kind}/{name}", shop.name);
+        for verb in ["get", "delete"] {
+            let answer = tenant.kubectl(&[verb, "--raw", &path]).await?;
+            refused(&path, &answer, "could not find the requested resource")?;
+        }
+    }
+    let mut lax = shop.policies(&unasking()).remove(0);
+    lax["metadata"]["namespace"] = json!(shop.name);
+    let answer = tenant.create(&lax).await?;
+    refused("a policy", &answer, "cannot create resource")?;
+    let stored = shop
+        .kubectl_as(
+            bed.cluster.admin(),
+            &["get", "clusterpromotionpolicies.lockmaster.dev", &policy],
+        )
+        .await?;
+    stored.required("find the policy where it was")?;
+    nothing_written(&[shop])
 }
 
 /// A file that kubectl reads.
