@@ -27,6 +27,7 @@ mod rights;
 mod scenarios;
 mod start;
 mod verify;
+mod tenancy;
 // One table for the parsers, the schemas and the API server.
 #[path = "../it/values.rs"]
 mod values;
@@ -48,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         benchmark::tests(&beds),
         differential::tests(&beds),
         keyless::tests(&beds),
+        tenancy::tests(&beds),
         registries::tests(&beds),
         requests::tests(&beds),
         memory::tests(&beds),

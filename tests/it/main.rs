@@ -32,6 +32,8 @@ mod repository;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod tenancy;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod values;
