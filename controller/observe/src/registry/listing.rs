@@ -6,7 +6,6 @@ use super::Reach;
 use super::answer::Outcome;
 use super::discovery::Visit;
 use super::document::{self, ACCEPT_INDEX, Descriptor, Document};
-use super::link::{next_link, same_host};
 use super::problem::{FetchError, Problem};
 
 /// Pages of referrers that are read (`Link`, distribution specification 1.1).
@@ -96,9 +95,9 @@ impl Visit<'_> {
             };
             descriptors.extend(index(&answer.body, answer.content_type.as_deref())?);
             limit_referrers(&descriptors)?;
-            match answer.link.as_deref().and_then(next_link) {
+            match answer.next_page()? {
                 None => return Ok(Listed::Referrers(descriptors)),
-                Some(next) => url = same_host(&answer.url, next)?,
+                Some(next) => url = next,
             }
         }
         Err(Problem::Limit {
