@@ -21,7 +21,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Observed;
-use crate::release::Digest;
+use crate::release::{Digest, ImageReference};
 
 pub use license::denied_by;
 pub use package::{is_name_of, is_same_package};
@@ -168,6 +168,15 @@ impl Form {
             Self::Index { children } => children,
             Self::Image { .. } | Self::Unfit { .. } => &[],
         }
+    }
+
+    /// The same as images in the repository of the index.
+    #[must_use]
+    pub fn images(&self, index: &ImageReference) -> Vec<ImageReference> {
+        let children = self.children().iter();
+        children
+            .map(|child| index.with_digest(child.digest.clone()))
+            .collect()
     }
 }
 

@@ -237,7 +237,8 @@ impl EvidenceStore {
     pub fn forget(&self, keep: &BTreeSet<ImageReference>) {
         let mut entries = self.inner.lock();
         let kept = entries.iter().filter(|(key, _)| keep.contains(&key.image));
-        let children: BTreeSet<_> = kept.flat_map(children_of).collect();
+        let children = kept.flat_map(|(index, entry)| entry.children_of(&index.image));
+        let children: BTreeSet<_> = children.collect();
         entries.retain(|key, entry| {
             let named = keep.contains(&key.image) || children.contains(&key.image);
             named && !entry.is_abandoned()
@@ -248,14 +249,6 @@ impl EvidenceStore {
         let (inner, namespace) = (Arc::clone(&self.inner), asker.namespace.clone());
         tokio::spawn(async move { inner.work(key, &namespace, work).await }).abort_handle()
     }
-}
-
-/// The images of an index.
-fn children_of((index, entry): (&Key, &Entry)) -> Vec<ImageReference> {
-    let children = entry.children().iter();
-    children
-        .map(|child| index.image.with_digest(child.digest.clone()))
-        .collect()
 }
 
 /// Why a task runs.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use lockmaster_core::evidence::{Anchor, AnchorId, Bundle, Child, Evidence, Form};
 use lockmaster_core::facts::{Look, Observed, Unavailable};
-use lockmaster_core::release::Digest;
+use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_verify::{Subject, Trust};
 
 use crate::registry::{Artifact, Place, Reach};
@@ -156,6 +156,12 @@ impl Entry {
     /// The images of this index, as far as it was looked at.
     pub(super) fn children(&self) -> &[Child] {
         self.facts.as_ref().map_or(&[], |seen| seen.form.children())
+    }
+
+    /// The same as images.
+    pub(super) fn children_of(&self, index: &ImageReference) -> Vec<ImageReference> {
+        let seen = self.facts.as_ref();
+        seen.map_or_else(Vec::new, |seen| seen.form.images(index))
     }
 
     /// Whether a look is running or planned.
