@@ -175,6 +175,9 @@ impl Sandbox {
     }
 }
 
+/// Writes the job and hands over the answers.
+type Talk = Box<dyn FnOnce() + Send>;
+
 /// A child, ended when it is let go.
 struct Running {
     child: Child,
@@ -183,7 +186,8 @@ struct Running {
 
 impl Running {
     fn start(program: &PathBuf, job: &Job) -> std::io::Result<Self> {
-        let mut child = Command::new(program)
+        let job = serde_json::to_vec(job)?;
+        let child = Command::new(program)
             .arg(WORD)
             // It is told nothing but its job.
             .env_clear()
@@ -193,9 +197,19 @@ impl Running {
             // What a runtime says when it ends itself is for nobody.
             .stderr(Stdio::null())
             .spawn()?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let spawn = |talk: Talk| std::thread::Builder::new().spawn(talk).map(drop);
+        Self::talk_to(child, job, spawn)
+    }
+
+    /// The child is ended and waited for on each way out of here.
+    fn talk_to(
+        child: Child,
+        job: Vec<u8>,
+        spawn: impl FnOnce(Talk) -> std::io::Result<()>,
+    ) -> std::io::Result<Self> {
         let (sender, answers) = channel();
-        let job = serde_json::to_vec(job)?;
+        let mut running = Self { child, answers };
+        let (input, output) = (running.child.stdin.take(), running.child.stdout.take());
         let talk = move || {
             let written = input.map(|mut input| input.write_all(&job));
             let Some((Ok(()), output)) = written.zip(output) else {
@@ -216,8 +230,8 @@ impl Running {
             }
         };
         // Writing and reading may both block; the thread ends when the child does.
-        std::thread::Builder::new().spawn(talk)?;
-        Ok(Self { child, answers })
+        spawn(Box::new(talk))?;
+        Ok(running)
     }
 
     fn next(&mut self, patience: Duration) -> Result<Answer, Silence> {
@@ -260,6 +274,19 @@ fn unavailable(problem: &str) -> RuleOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Threads are scarce when this happens, and each zombie takes one more place.
+    #[test]
+    fn a_child_that_nobody_can_talk_to_is_not_left_behind() {
+        let mut sleep = Command::new("sleep");
+        let sleep = sleep.arg("600").stdin(Stdio::piped());
+        let child = sleep.stdout(Stdio::piped()).spawn().unwrap();
+        let folder = PathBuf::from(format!("/proc/{}", child.id()));
+        assert!(folder.exists());
+        let no_threads = |_| Err(std::io::ErrorKind::WouldBlock.into());
+        assert!(Running::talk_to(child, Vec::new(), no_threads).is_err());
+        assert!(!folder.exists(), "neither running nor a zombie");
+    }
 
     #[test]
     fn where_no_process_starts_nothing_is_known_and_no_policy_invalid() {
