@@ -24,7 +24,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use crate::pull_secrets::PullSecrets;
-use crate::registry::{Artifact, Credentials, Reach, RegistryClient};
+use crate::registry::{Artifact, Credentials, PerNamespace, Reach, RegistryClient};
 use entry::{Entry, JudgeError, Seen, Wanted};
 pub use reader::Asker;
 use reader::{Key, Reader};
@@ -34,9 +34,12 @@ use reader::{Key, Reader};
 const FIRST_DELAY: Duration = Duration::from_secs(10);
 const MOST_DELAY: Duration = Duration::from_mins(10);
 
-/// Longest time that everything attached to one image is judged. The largest evidence that is read
-/// takes a second or two under a dozen keys.
-const JUDGING_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest time that everything attached to one image is judged, which all others wait for. The
+/// largest evidence that is read takes a second or two under a dozen keys.
+const JUDGING_DEADLINE: Duration = Duration::from_secs(4);
+
+/// Images of one namespace that stand in line to be judged: so the next one there is another's.
+const JUDGED_OF_ONE_NAMESPACE: usize = 1;
 
 /// Images judged at a time. The largest bundle takes three times its size meanwhile, and a second
 /// one beside it would not fit; what waits holds its part of the memory for reading.
@@ -80,6 +83,7 @@ struct Inner {
     observer: FetchObserver,
     limits: Limits,
     judging: Arc<Semaphore>,
+    judging_of: PerNamespace,
     entries: Mutex<BTreeMap<Key, Entry>>,
 }
 
@@ -116,6 +120,7 @@ impl EvidenceStore {
                 observer,
                 limits,
                 judging,
+                judging_of: PerNamespace::new(JUDGED_OF_ONE_NAMESPACE),
                 entries,
             }),
         }
@@ -332,10 +337,11 @@ impl Inner {
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
         // cannot be ended from outside.
+        let turn = self.judging_of.of(namespace).acquire_owned().await;
         let permit = Arc::clone(&self.judging).acquire_owned().await;
         // Megabytes of JSON and dozens of signatures: not on a thread that serves others.
         let judge = move || {
-            let _permit = permit;
+            let _permits = (turn, permit);
             entry::judge_all(&digest, &artifact, known, &anchors, limit)
         };
         let failed = |cause, text: &str| Unavailable {

@@ -51,6 +51,7 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
+pub(crate) use shares::PerNamespace;
 use shares::{Held, Lane, Shares};
 use transport::Transport;
 
@@ -220,7 +221,8 @@ impl RegistryClient {
         places: &[Place],
     ) -> Option<Artifact> {
         let lane = self.inner.lane(image);
-        let budget = self.inner.shares.budget(&lane);
+        let namespace = credentials.namespace();
+        let budget = self.inner.shares.budget(&lane, namespace);
         let read = |collection, digest: &Digest| {
             let key = CacheKey {
                 identity: credentials.identity().clone(),
@@ -305,7 +307,7 @@ impl Inner {
             image,
             credentials,
             reach,
-            budget: self.shares.budget(&lane),
+            budget: self.shares.budget(&lane, credentials.namespace()),
         };
         // Boxed: it is large, and part of every future around it.
         let discovery = Box::pin(visit.discover());
