@@ -26,8 +26,8 @@ mod revocation;
 mod rights;
 mod scenarios;
 mod start;
-mod verify;
 mod tenancy;
+mod verify;
 // One table for the parsers, the schemas and the API server.
 #[path = "../it/values.rs"]
 mod values;

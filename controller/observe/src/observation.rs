@@ -18,16 +18,17 @@ use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::Release;
 use lockmaster_core::{environment, gates, promotion};
 use lockmaster_rego::Sandbox;
+use tokio::sync::Semaphore;
 
 pub use crate::rules::{
-    policy_content, policy_fact, revocation_fact, trusted_root_content, trusted_root_fact,
-    unreadable_rules, window_fact,
+    RulesAsked, policy_content, policy_fact, revocation_fact, trusted_root_content,
+    trusted_root_fact, unreadable_rules, window_fact,
 };
 
 use crate::evidence::EvidenceStore;
 use crate::policies::Policies;
 use crate::records::Chains;
-use crate::rules::{concerns, revocations};
+use crate::rules::{ASKING, concerns, revocations};
 use crate::stores::{Guarded, Stores};
 use crate::workloads::Workloads;
 
@@ -41,6 +42,8 @@ pub struct Observer {
     pub evidence: Arc<EvidenceStore>,
     /// What the policies say, and where their rules in Rego are read and asked.
     pub policies: Arc<Policies>,
+    /// Places of passes that ask rules.
+    pub(crate) asking: Semaphore,
     trusted_roots: Mutex<HashMap<(String, i64), Arc<TrustedRootFact>>>,
     chains: Chains,
 }
@@ -108,6 +111,7 @@ impl Observer {
             workloads,
             evidence,
             policies: Arc::new(Policies::new(Sandbox::of_this_program())),
+            asking: Semaphore::new(ASKING),
             trusted_roots: Mutex::default(),
             chains: Chains::default(),
         }

@@ -55,6 +55,7 @@ use layout::Layout;
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
+pub(crate) use shares::PerNamespace;
 use shares::{Held, Lane, Shares};
 use source::Source;
 use transport::Transport;
@@ -69,13 +70,15 @@ const NO_REFERRERS_FOR: Duration = Duration::from_mins(10);
 /// More repositories than this are not remembered as lacking the API.
 const NO_REFERRERS_LIMIT: usize = 1024;
 
-/// Manifests and bundles kept in memory. Together with what is being read and with judging the
-/// largest bundle, for which it is held three times over, this leaves room in 128 MiB.
-const CACHE_BYTES: usize = 16 << 20;
+/// Manifests and bundles kept in memory.
+pub(crate) const CACHE_BYTES: usize = 16 << 20;
 
 /// Bytes of what is being read and judged at a time, over all images. One image may hold three
 /// quarters of it: the largest bundle, and half as much besides.
-const READING_BYTES: usize = 32 << 20;
+pub(crate) const READING_BYTES: usize = 32 << 20;
+
+/// The largest bundle.
+pub(crate) const BUNDLE_BYTES: usize = lockmaster_verify::BUNDLE_LIMIT;
 
 /// The bounds of a client.
 struct Bounds {
@@ -239,7 +242,8 @@ impl RegistryClient {
         places: &[Place],
     ) -> Option<Artifact> {
         let lane = self.inner.lane(image);
-        let budget = self.inner.shares.budget(&lane);
+        let namespace = credentials.namespace();
+        let budget = self.inner.shares.budget(&lane, namespace);
         let read = |collection, digest: &Digest| {
             let key = CacheKey {
                 identity: credentials.identity().clone(),
@@ -324,7 +328,7 @@ impl Inner {
             image,
             credentials,
             reach,
-            budget: self.shares.budget(&lane),
+            budget: self.shares.budget(&lane, credentials.namespace()),
         };
         // Boxed: it is large, and part of every future around it.
         let discovery = Box::pin(visit.discover());

@@ -48,6 +48,15 @@ pub(super) struct Found {
     pub(super) bundles: Vec<CandidateBundle>,
 }
 
+/// A blob, as layers list it.
+#[derive(Default)]
+struct Listed {
+    /// The largest size that any of them names.
+    size: u64,
+    /// How many they are.
+    times: usize,
+}
+
 /// What the two kinds of content by digest differ in.
 pub(super) struct Part {
     collection: Collection,
@@ -214,17 +223,26 @@ impl Visit<'_> {
 
     /// The layers with their bytes; those that are not there any more are left out.
     async fn bundles(&self, layers: Vec<Layer>) -> Result<Vec<CandidateBundle>, FetchError> {
-        let mut sizes: BTreeMap<Digest, u64> = BTreeMap::new();
+        let mut blobs: BTreeMap<Digest, Listed> = BTreeMap::new();
         for layer in &layers {
-            let size = sizes.entry(layer.digest.clone()).or_default();
-            *size = (*size).max(layer.size);
+            let listed = blobs.entry(layer.digest.clone()).or_default();
+            listed.size = listed.size.max(layer.size);
+            listed.times += 1;
         }
         let failed = |problem: Problem| problem.reading(self.name("a bundle"));
-        self.reserve(sizes.values()).await.map_err(failed)?;
+        self.reserve(layers.iter().map(|layer| &layer.size))
+            .await
+            .map_err(failed)?;
         let bytes = |cached: &Cached| Ok(Arc::clone(&cached.bytes));
-        let blobs: BTreeMap<Digest, Option<Arc<Vec<u8>>>> = stream::iter(sizes)
-            .map(|(digest, size)| async move {
+        let blobs: BTreeMap<Digest, Option<Arc<Vec<u8>>>> = stream::iter(blobs)
+            .map(|(digest, Listed { size, times })| async move {
                 let found = self.by_digest(&BLOB, &digest, Some(size), bytes).await?;
+                if let Some(bytes) = &found {
+                    // It is held once, and judged for each: one look may cost no more than its bytes.
+                    self.budget
+                        .take(bytes.len().saturating_mul(times - 1))
+                        .await?;
+                }
                 Ok((digest, found))
             })
             .buffer_unordered(PARALLEL)

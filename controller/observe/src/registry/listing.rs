@@ -7,7 +7,6 @@ use super::cache::Cached;
 use super::discovery::{CARRIER, Visit};
 use super::document::{self, ACCEPT_INDEX, Descriptor, Document};
 use super::layout::Layout;
-use super::link::{next_link, same_host};
 use super::problem::{FetchError, Problem};
 use super::transport::Transport;
 use super::{Reach, Source};
@@ -126,9 +125,9 @@ impl Visit<'_> {
             };
             descriptors.extend(index(&answer.body, answer.content_type.as_deref())?);
             limit_referrers(&descriptors)?;
-            match answer.link.as_deref().and_then(next_link) {
+            match answer.next_page()? {
                 None => return Ok(Listed::Referrers(descriptors)),
-                Some(next) => url = same_host(&answer.url, next)?,
+                Some(next) => url = next,
             }
         }
         Err(Problem::Limit {

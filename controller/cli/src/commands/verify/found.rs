@@ -78,11 +78,8 @@ impl Found {
     /// The same for each image of an index that was read.
     pub(super) async fn read_children(&mut self, index: &ImageReference) -> anyhow::Result<()> {
         let known = self.evidence.get(index).and_then(Observed::known);
-        let children = known.map_or(&[][..], |index| index.form.children());
-        let images = children
-            .iter()
-            .map(|child| index.with_digest(child.digest.clone()));
-        for image in images.collect::<Vec<_>>() {
+        let images = known.map_or_else(Vec::new, |known| known.form.images(index));
+        for image in images {
             self.read(&image, Reach::Referrers).await?;
         }
         Ok(())
