@@ -152,7 +152,7 @@ fn found(
         key_hint: None,
         verified_by: proven.by,
         failures: proven.failures,
-        key_problem: key_problem.map(str::to_owned),
+        key_problem,
         subjects,
         content,
     }
