@@ -269,7 +269,7 @@ fn log_entry(text: &str) -> Result<Value, String> {
     Ok(json!({
         "logIndex": payload.index.to_string(),
         "logId": {"keyId": STANDARD.encode(log.sha256())},
-        "kindVersion": {"kind": clip(&kind), "version": clip(&version)},
+        "kindVersion": {"kind": kind, "version": version},
         "integratedTime": payload.time.to_string(),
         "inclusionPromise": {"signedEntryTimestamp": promise},
         "canonicalizedBody": payload.body,

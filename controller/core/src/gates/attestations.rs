@@ -162,7 +162,23 @@ impl<'a> Entry<'_, 'a> {
             (Content::Summary(summary), Some(rule)) => rule.verifiers.iter().any(|verifier| {
                 verifier.authority == **authority && verifier.id == summary.verifier
             }),
-            _ => true,
+            // Which verifier it names is not known, so that anybody's might be a no.
+            (Content::Unreadable { .. } | Content::Custom { .. }, Some(_)) => true,
+            // It counts for nothing, whoever speaks.
+            (
+                Content::Signature
+                | Content::Provenance(_)
+                | Content::Sbom(_)
+                | Content::Scan(_)
+                | Content::Vex(_)
+                | Content::Tests(_)
+                | Content::Change(_)
+                | Content::Checks(_)
+                | Content::Release(_)
+                | Content::NotApplicable(_),
+                Some(_),
+            ) => false,
+            (_, None) => true,
         };
         let mut speakers = rule.authorities.iter().filter(speaks).peekable();
         if speakers.peek().is_none() {

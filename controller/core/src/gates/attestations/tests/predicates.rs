@@ -5,7 +5,7 @@ use crate::evidence::{
     Bundle, CHANGE, Content, SLSA_VSA, TAGGED_RELEASE, TEST_RESULT, TaggedRelease, TestOutcome,
     VerificationSummary,
 };
-use crate::fixtures::statements::{attestation, change, summary, tagged, tests};
+use crate::fixtures::statements::{attestation, change, checks_rule, summary, tagged, tests};
 use crate::fixtures::{at, bundles};
 use crate::policy::{AttestationRule, ChangeRule, SummaryRule, VerifierRule};
 use crate::reason::Reason;
@@ -242,5 +242,31 @@ fn ghsa_r2xv_vpr2_42m9_a_release_statement_is_bound_by_name_version_and_digest()
     ];
     for (change, text) in cases {
         is(&with(change), Reason::AttestationInvalid, text);
+    }
+}
+
+/// Whatever is said of its type: what was not read as one of the types that are read is no yes.
+#[test]
+fn what_was_not_read_as_its_type_is_never_a_yes() {
+    let rules = [
+        vsa_rule(),
+        attestation("one", TEST_RESULT),
+        attestation("one", CHANGE),
+        attestation("one", TAGGED_RELEASE),
+        checks_rule(),
+    ];
+    for rule in rules {
+        let kind = rule.predicate_type.clone();
+        let mut bundle = tests("1.42.0");
+        bundle.content = Content::Custom {
+            predicate: kind.clone(),
+            value: Ok(r#"{"result":"FAILED"}"#.into()),
+        };
+        let report = spoiled(|s| {
+            entries(s, vec![rule]);
+            bundles(s).retain(|bundle| bundle.content.predicate_type() != Some(&kind));
+            bundles(s).push(bundle);
+        });
+        is(&report, Reason::AttestationInvalid, "cannot be read");
     }
 }
