@@ -32,6 +32,7 @@ pub use pipeline::{
 pub use predicate_type::{
     CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, CYCLONEDX, NOT_APPLICABLE, OPENVEX, OPENVEX_V0_2_0,
     SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SPDX, TAGGED_RELEASE, TEST_RESULT, is_read,
+    names_its_time,
 };
 pub use provenance::Provenance;
 pub use sbom::{License, Sbom, SbomFormat};

@@ -65,3 +65,10 @@ pub fn is_read(kind: &str) -> bool {
     ];
     all.contains(&kind) || SbomFormat::of_predicate(kind).is_some()
 }
+
+/// Whether a statement of this type can say itself when it was made. Only that tells which of two
+/// came later, and how old one is at least.
+#[must_use]
+pub fn names_its_time(kind: &str) -> bool {
+    [COSIGN_VULN, OPENVEX, OPENVEX_V0_2_0, SLSA_VSA, CHECKS].contains(&kind)
+}

@@ -10,7 +10,7 @@ use self::opinions::{Opinion, opinion, stated};
 use self::words::{Says, Sum, Word, sum};
 use super::evidence::{Freshness, Question, Signature, ask_all, earlier};
 use crate::case::Case;
-use crate::evidence::{Bundle, Content, NOT_APPLICABLE};
+use crate::evidence::{Bundle, Content, NOT_APPLICABLE, names_its_time};
 use crate::gate::{EvidenceReference, Finding, Gate, Subject, Verdict};
 use crate::policy::{AttestationRule, CheckRule};
 use crate::reason::Reason;
@@ -225,14 +225,17 @@ impl<'a> Entry<'_, 'a> {
 
     /// A yes, unless its age is wrong.
     fn yes(&self, statement: &Statement<'_>) -> Says {
-        let times = [stated(&statement.bundle.content), statement.signature.at()];
-        let times = times.into_iter().flatten();
+        let stated = stated(&statement.bundle.content);
+        // Whoever can push may have the same signature stamped anew.
+        let trusted = stated.and(statement.signature.at());
+        let times = [stated, trusted].into_iter().flatten();
         match Freshness::of(times, self.rule.max_age, self.question.case.now) {
             Freshness::Fresh(until) => Says::Yes(until),
             Freshness::Stale(since) => Says::TooOld(format!("it is too old since {since}")),
             Freshness::Future(time) => Says::TooOld(format!("it is of {time}, in the future")),
             Freshness::Unknown => Says::TooOld(
-                "nobody vouches for its time; let a timestamp authority or a log do that"
+                "it does not say when it was made, and a timestamp of its signature may be anybody's \
+                 of today; state the time (timeVerified)"
                     .to_owned(),
             ),
         }
@@ -246,7 +249,8 @@ impl<'a> Entry<'_, 'a> {
         } = statement;
         Word {
             authority,
-            time: stated(&bundle.content).or(signature.at()),
+            time: stated(&bundle.content),
+            signed: signature.at(),
             says,
             reference: self.question.reference(authority, bundle, *signature),
         }
@@ -279,7 +283,13 @@ impl<'a> Entry<'_, 'a> {
 
     fn against(&self, reason: Reason, word: &Word<'_>, why: &str) -> Finding {
         let (name, by) = (&self.rule.name, word.authority);
-        let text = format!("{name}, by {by}: {why}; mend that and attest it again");
+        let mend = if names_its_time(&self.rule.predicate_type) {
+            "mend that and attest it again"
+        } else {
+            "statements of this type do not say when they were made, so no other one takes it back: \
+             mend that in another image, or let the administrators revoke the bundle"
+        };
+        let text = format!("{name}, by {by}: {why}; {mend}");
         Finding::deny(reason, text).resting_on(vec![word.reference.clone()])
     }
 
