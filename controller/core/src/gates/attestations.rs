@@ -8,7 +8,7 @@ mod words;
 
 use self::opinions::{Opinion, opinion, stated};
 use self::words::{Says, Sum, Word, sum};
-use super::evidence::{Freshness, Question, Signature, ask_all, earlier};
+use super::evidence::{Freshness, Question, Signature, ask_both_levels, earlier};
 use crate::case::Case;
 use crate::evidence::{Bundle, Content, NOT_APPLICABLE, names_its_time};
 use crate::gate::{EvidenceReference, Finding, Gate, Subject, Verdict};
@@ -56,7 +56,7 @@ impl Gate for Attestations {
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
-        ask_all(
+        ask_both_levels(
             case,
             |content| !content.policy.evidence.attestations.is_empty(),
             |question| all(question, &question.content.policy.evidence.attestations),
@@ -290,7 +290,9 @@ impl<'a> Entry<'_, 'a> {
              mend that in another image, or let the administrators revoke the bundle"
         };
         let text = format!("{name}, by {by}: {why}; {mend}");
-        Finding::deny(reason, text).resting_on(vec![word.reference.clone()])
+        Finding::deny(reason, text)
+            .resting_on(vec![word.reference.clone()])
+            .objecting()
     }
 
     /// That it does not apply, by somebody who may say so, with a reason (M19).
