@@ -162,8 +162,9 @@ impl<'a> Entry<'_, 'a> {
             (Content::Summary(summary), Some(rule)) => rule.verifiers.iter().any(|verifier| {
                 verifier.authority == **authority && verifier.id == summary.verifier
             }),
+            (_, None)
             // Which verifier it names is not known, so that anybody's might be a no.
-            (Content::Unreadable { .. } | Content::Custom { .. }, Some(_)) => true,
+            | (Content::Unreadable { .. } | Content::Custom { .. }, Some(_)) => true,
             // It counts for nothing, whoever speaks.
             (
                 Content::Signature
@@ -178,7 +179,6 @@ impl<'a> Entry<'_, 'a> {
                 | Content::NotApplicable(_),
                 Some(_),
             ) => false,
-            (_, None) => true,
         };
         let mut speakers = rule.authorities.iter().filter(speaks).peekable();
         if speakers.peek().is_none() {

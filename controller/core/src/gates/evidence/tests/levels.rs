@@ -1,5 +1,7 @@
 //! What may also say no, on an index and on its images: a no stands on whichever level it is.
 
+use std::slice::from_ref;
+
 use super::indexes::{PLATFORMS, about, arm, child, index, says};
 use super::{down, wanted};
 use crate::evidence::{Bundle, Conclusion, Content, Severity, Verified};
@@ -122,8 +124,8 @@ fn what_a_stranger_attaches_neither_objects_nor_hides_who_does() {
         stranger.key_hint = Some(key("eve"));
         let beside = [stranger.clone()];
         let valid = Reason::EvidenceValid;
-        says(gate, &accepted(&beside, &[yes.clone()]), Pass, valid, &[]);
-        says(gate, &accepted(&[yes.clone()], &beside), Pass, valid, &[]);
+        says(gate, &accepted(&beside, from_ref(&yes)), Pass, valid, &[]);
+        says(gate, &accepted(from_ref(&yes), &beside), Pass, valid, &[]);
         let hidden = accepted(&[stranger, no], &[yes]);
         says(gate, &hidden, Deny, reason, &[]);
     }
