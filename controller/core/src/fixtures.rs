@@ -189,6 +189,7 @@ pub(crate) fn key(authority: &str) -> KeyId {
 fn bundle(kind: &str, version: &str, content: Statement) -> Bundle {
     Bundle {
         digest: Digest::of(format!("{kind} of {version}").as_bytes()),
+        payload: None,
         carrier: Carrier::Bundle,
         key_hint: Some(key("ci")),
         verified_by: BTreeSet::from([Verified::by_key(key("ci"))]),

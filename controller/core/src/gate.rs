@@ -69,6 +69,10 @@ pub struct EvidenceReference {
     pub authority: String,
     /// Digest of the bundle.
     pub digest: Digest,
+    /// Digest of what is signed in it, which stays the same however the bundle is written; left out
+    /// for a signature over the manifest itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Digest>,
     /// Who signed it: SHA-256 of a key's SubjectPublicKeyInfo, or the identity that a certificate
     /// names and, in brackets, its issuer.
     pub signer: String,

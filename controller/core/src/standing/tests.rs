@@ -101,11 +101,14 @@ fn what_was_revoked_counts_no_longer_downstream() {
         s.facts.revocations.push(fact);
     };
     check(bundle, Reason::Revoked, false, "gate signature rested on");
-    // Signed again, nothing is wrong.
+    // Signed again, nothing is wrong; the same written another way is the same.
     let mut snapshot = ran();
     bundle(&mut snapshot);
     let mut again = signature("1.42.0");
     again.digest = Digest::of(b"another signature");
+    evidence(&mut snapshot).bundles.push(again.clone());
+    assert_eq!(concerns(&snapshot.input())[0].reason, Reason::Revoked);
+    again.payload = Some(Digest::of(b"a statement"));
     evidence(&mut snapshot).bundles.push(again);
     assert_eq!(concerns(&snapshot.input()), []);
 }

@@ -111,6 +111,7 @@ mod tests {
                 reference: EvidenceReference {
                     authority: String::new(),
                     digest: Digest::of(b""),
+                    payload: None,
                     signer: String::new(),
                     signed_at: None,
                 },
