@@ -33,7 +33,8 @@ pub use pipeline::{
 };
 pub use predicate_type::{
     CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, CYCLONEDX, NOT_APPLICABLE, OPENVEX, OPENVEX_V0_2_0,
-    SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SPDX, TAGGED_RELEASE, TEST_RESULT,
+    SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SPDX, TAGGED_RELEASE, TEST_RESULT, is_read,
+    names_its_time,
 };
 pub use provenance::Provenance;
 pub use sbom::{License, Sbom, SbomFormat};
@@ -283,14 +284,14 @@ pub enum Content {
     NotApplicable(NotApplicable),
     /// A statement of a type that is not read here.
     Custom {
-        /// Its predicate type, clipped.
+        /// Its exact predicate type.
         predicate: String,
         /// The predicate as JSON text, at most [`CUSTOM_LIMIT`] bytes of it, or why it was not kept.
         value: Result<String, String>,
     },
     /// Bytes that are no bundle this product can read, or whose predicate does not parse.
     Unreadable {
-        /// The predicate type, where it could be read; clipped.
+        /// The exact predicate type, where it could be read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         predicate: Option<String>,
         /// What is wrong with it.

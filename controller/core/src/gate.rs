@@ -128,6 +128,9 @@ pub struct Finding {
     pub evidence: Vec<EvidenceReference>,
     /// What must be read before it can say more.
     pub wants: Vec<Want>,
+    /// Whether somebody who may say so says no, or may have said it: that stands whatever else would
+    /// do. What is only missing, or not theirs, is none.
+    pub objection: bool,
 }
 
 impl Finding {
@@ -140,6 +143,7 @@ impl Finding {
             next_change: None,
             evidence: Vec::new(),
             wants: Vec::new(),
+            objection: false,
         }
     }
 
@@ -183,6 +187,7 @@ impl Finding {
             next_change: _,
             evidence,
             wants,
+            objection: _,
         } = self;
         let told = match verdict {
             Verdict::Pass | Verdict::NotRequired => {
@@ -209,6 +214,13 @@ impl Finding {
         self
     }
 
+    /// The same, as a no that stands.
+    #[must_use]
+    pub fn objecting(mut self) -> Self {
+        self.objection = true;
+        self
+    }
+
     /// The same, with what must be read before it can say more.
     #[must_use]
     pub fn wanting(mut self, wants: Vec<Want>) -> Self {
@@ -217,7 +229,8 @@ impl Finding {
     }
 
     /// The worst of several findings: each matching policy must be satisfied by itself. The
-    /// evidence and the wishes of all of them are kept; of two equally bad the first one speaks.
+    /// evidence and the wishes of all of them are kept; of two equally bad a no that stands speaks, or
+    /// the first one.
     #[must_use]
     pub fn worst(findings: Vec<Self>) -> Option<Self> {
         let all = findings.iter();
@@ -226,7 +239,8 @@ impl Finding {
         findings
             .into_iter()
             .reduce(|worst, finding| {
-                let worse = finding.verdict.severity() > worst.verdict.severity();
+                let badness = |found: &Self| (found.verdict.severity(), found.objection);
+                let worse = badness(&finding) > badness(&worst);
                 if worse { finding } else { worst }
             })
             .map(|worst| worst.resting_on(evidence).wanting(wants))
@@ -285,6 +299,7 @@ pub fn evaluate(gate: &dyn Gate, case: &Case<'_>) -> GateReport {
         next_change,
         evidence,
         wants: _,
+        objection: _,
     } = answer(gate, case);
     GateReport {
         name: gate.name().to_owned(),

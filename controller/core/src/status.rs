@@ -128,10 +128,11 @@ pub struct EnvironmentStatus {
     /// What else ran here with success, newest first choice for going back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_known_good: Option<Running>,
-    /// What verifying these again found against them. Memory: what cannot be judged right now stands
-    /// as it did, also after a restart, and the Environments that come after read it.
+    /// What verifying these again found against them, and what it found against others that ran before
+    /// them. Memory: what cannot be judged right now stands as it did, also after a restart, and the
+    /// Environments that come after read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 2))]
+    #[schemars(length(max = 34))]
     pub concerns: Vec<Concern>,
     /// `Ready`, and how what runs (`ArtifactVerified`) and what would be gone back to
     /// (`RollbackReady`) stand today.

@@ -161,7 +161,7 @@ fn found(
         key_hint: None,
         verified_by: proven.by,
         failures: proven.failures,
-        key_problem: key_problem.map(str::to_owned),
+        key_problem,
         subjects,
         content,
     }
@@ -279,7 +279,7 @@ fn log_entry(text: &str) -> Result<Value, String> {
     Ok(json!({
         "logIndex": payload.index.to_string(),
         "logId": {"keyId": STANDARD.encode(log.sha256())},
-        "kindVersion": {"kind": clip(&kind), "version": clip(&version)},
+        "kindVersion": {"kind": kind, "version": version},
         "integratedTime": payload.time.to_string(),
         "inclusionPromise": {"signedEntryTimestamp": promise},
         "canonicalizedBody": payload.body,

@@ -473,3 +473,73 @@ fn images_of_an_index_that_runs_have_turns_of_their_own() {
     let found = concerns(&index(Some(Observed::Known(known)), gone).input());
     assert_eq!(found[0].reason, Reason::ArtifactMissing, "{found:?}");
 }
+
+/// Two promotions later nobody asks about it any more, which takes nothing back.
+#[test]
+fn what_was_found_to_prove_nothing_stays_so_until_it_is_judged_good() {
+    let mut snapshot = ran();
+    let bad = release("1.42.0").artifact_set().unwrap();
+    let held_before = |snapshot: &Snapshot, artifact, eligible| Concern {
+        artifact,
+        record: "checkout-prod-000002".into(),
+        artifact_set: bad.clone(),
+        reason: Reason::VulnerabilityBlocked,
+        message: "gate vulnerabilities would not pass now".into(),
+        eligible,
+        since: snapshot.now,
+    };
+    let gone = |snapshot: &mut Snapshot, eligible| {
+        let held = held_before(snapshot, Artifact::Running, eligible);
+        snapshot.environment.concerns = vec![held];
+        // Others ran since.
+        let records = &mut snapshot.facts.records;
+        records.retain(|record| record.object_name() != "checkout-prod-000002");
+        concerns(&snapshot.input())
+    };
+    let held = gone(&mut snapshot, false);
+    let expected = held_before(&snapshot, Artifact::Earlier, false);
+    assert_eq!(held, std::slice::from_ref(&expected));
+    snapshot.environment.concerns = held;
+    assert_eq!(concerns(&snapshot.input()), [expected], "for good");
+    assert_eq!(gone(&mut snapshot, true), [], "that was an alert");
+
+    // It runs again: what cannot be judged stands, and what is good now is good.
+    let mut again = ran();
+    again.environment.concerns = vec![held_before(&again, Artifact::Earlier, false)];
+    assert_eq!(concerns(&again.input()), [], "judged, and good");
+    evidence(&mut again).tags = Observed::Pending;
+    let expected = held_before(&again, Artifact::Running, false);
+    assert_eq!(concerns(&again.input()), [expected]);
+}
+
+#[test]
+fn what_is_remembered_is_bounded_and_lifted_with_its_revocation() {
+    let mut snapshot = ran();
+    let now = snapshot.now;
+    let held = |count: u64, reason| Concern {
+        artifact: Artifact::Earlier,
+        record: "checkout-prod-000002".into(),
+        artifact_set: Digest::of(&count.to_be_bytes()),
+        reason,
+        message: String::new(),
+        eligible: false,
+        since: now + jiff::SignedDuration::from_secs(count.cast_signed()),
+    };
+    let all = (0..40).map(|count| held(count, Reason::SignatureInvalid));
+    snapshot.environment.concerns = all.collect();
+    let kept = concerns(&snapshot.input());
+    assert_eq!(kept.len(), EARLIER_LIMIT);
+    assert_eq!(kept[0], held(39, Reason::SignatureInvalid), "the newest");
+    snapshot.environment.concerns = vec![held(0, Reason::Revoked)];
+    assert_eq!(concerns(&snapshot.input()), [], "which nothing revokes");
+    let earlier = |snapshot: &Snapshot| {
+        let mut found = concerns(&snapshot.input());
+        found.retain(|held| held.artifact == Artifact::Earlier);
+        found
+    };
+    revoke_digest(&mut snapshot, "1.42.0");
+    assert_eq!(earlier(&snapshot), [held(0, Reason::Revoked)]);
+    snapshot.facts.revocations.clear();
+    disclosed(&mut snapshot);
+    assert_eq!(earlier(&snapshot), [held(0, Reason::Revoked)]);
+}
