@@ -5,6 +5,7 @@
 //! costs exactly 8 requests. [`RegistryClient::look`] is the only way in.
 
 mod address;
+mod again;
 mod answer;
 mod breaker;
 mod bucket;
@@ -22,6 +23,7 @@ pub mod fuzzing;
 mod index;
 mod link;
 mod listing;
+mod older;
 mod own;
 mod problem;
 mod retry;
@@ -39,30 +41,26 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use again::{Listing, Looked};
 use cache::{Cache, CacheKey, Cached, Collection};
 use carriers::Layer;
 pub use carriers::{CandidateBundle, Place};
 pub use config::{Config, ConfigError, Limits, Mirror, RegistriesFile, Registry};
 pub use credentials::{CredentialIdentity, Credentials, PullSecret};
-use discovery::{Found, Visit};
+use discovery::Visit;
 pub use docker_config::{DockerConfig, DockerConfigError};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
-use shares::{Held, Lane, Shares};
+use shares::{Held, Lane, Shares, Turn};
+pub use traffic::{TrafficEvent, TrafficObserver};
 use transport::Transport;
 
 /// One deadline for everything about one image. Eight requests in three steps take milliseconds;
 /// a registry that needs longer is asked again later.
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long "this registry has no referrers API" is believed.
-const NO_REFERRERS_FOR: Duration = Duration::from_mins(10);
-
-/// More repositories than this are not remembered as lacking the API.
-const NO_REFERRERS_LIMIT: usize = 1024;
 
 /// Manifests and bundles kept in memory. Together with what is being read and with judging the
 /// largest bundle, for which it is held three times over, this leaves room in 128 MiB.
@@ -121,6 +119,8 @@ pub struct Artifact {
     pub places: Vec<Place>,
     /// What may be evidence about it, in the registry's order, each once.
     pub bundles: Vec<CandidateBundle>,
+    /// When and as what it was listed; absent of what is only in memory.
+    pub listing: Option<Listing>,
     /// The memory for it, which others may have when this is dropped.
     _held: Held,
 }
@@ -146,12 +146,21 @@ struct Inner {
 impl RegistryClient {
     /// A client with this configuration.
     pub fn new(config: &Config) -> Result<Self, SetupError> {
-        Self::with_bounds(config, &BOUNDS)
+        Self::observed(config, Box::new(|_, _| {}))
     }
 
-    fn with_bounds(config: &Config, bounds: &Bounds) -> Result<Self, SetupError> {
+    /// The same, which tells `observer` what happens to its requests.
+    pub fn observed(config: &Config, observer: TrafficObserver) -> Result<Self, SetupError> {
+        Self::with_bounds(config, &BOUNDS, observer)
+    }
+
+    fn with_bounds(
+        config: &Config,
+        bounds: &Bounds,
+        observer: TrafficObserver,
+    ) -> Result<Self, SetupError> {
         let inner = Inner {
-            transport: Transport::new(config, bounds.pause)?,
+            transport: Transport::new(config, bounds.pause, observer)?,
             cache: Mutex::new(Cache::new(bounds.cache)),
             no_referrers: Mutex::default(),
             flights: Mutex::default(),
@@ -249,8 +258,15 @@ impl RegistryClient {
             form,
             places: places.to_vec(),
             bundles,
+            listing: None,
             _held: budget.into_held(),
         })
+    }
+
+    /// The hosts that are left alone now, after failures in a row.
+    #[must_use]
+    pub fn left_alone(&self) -> Vec<String> {
+        self.inner.transport.traffic.left_alone()
     }
 
     /// Forgets the bytes of the image's own manifest, so that the next look asks whether the registry
@@ -298,8 +314,7 @@ impl Inner {
         reach: Reach,
     ) -> Result<Artifact, FetchError> {
         let lane = self.lane(image);
-        // Waiting for a turn does not count as the registry's time.
-        let _turn = self.shares.turn(&lane, credentials.namespace()).await;
+        let _turn = self.turn(&lane, credentials, image).await;
         let visit = Visit {
             inner: self,
             image,
@@ -307,30 +322,42 @@ impl Inner {
             reach,
             budget: self.shares.budget(&lane),
         };
+        let found = self.in_time(&visit, visit.discover()).await?;
+        Ok(visit.keep(found))
+    }
+
+    /// A turn, which does not count as the registry's time.
+    async fn turn<'a>(
+        &'a self,
+        lane: &'a Lane,
+        credentials: &Credentials,
+        image: &ImageReference,
+    ) -> Turn<'a> {
+        let start = Instant::now();
+        let turn = self.shares.turn(lane, credentials.namespace()).await;
+        let waited = TrafficEvent::Turn(start.elapsed());
+        self.transport.traffic.note(image.registry(), waited);
+        turn
+    }
+
+    /// What a look finds, within the time that it has.
+    async fn in_time<T>(
+        &self,
+        visit: &Visit<'_>,
+        look: impl Future<Output = Result<T, FetchError>>,
+    ) -> Result<T, FetchError> {
         // Boxed: it is large, and part of every future around it.
-        let discovery = Box::pin(visit.discover());
-        let Ok(found) = tokio::time::timeout(self.deadline, discovery).await else {
-            let seconds = self.deadline.as_secs();
-            let problem = if visit.budget.is_waiting() {
-                Problem::Memory(seconds)
-            } else {
-                Problem::Deadline(seconds)
-            };
-            return Err(problem.reading(format!("the evidence of {image}")));
+        let look = Box::pin(look);
+        if let Ok(found) = tokio::time::timeout(self.deadline, look).await {
+            return found;
+        }
+        let seconds = self.deadline.as_secs();
+        let problem = if visit.budget.is_waiting() {
+            Problem::Memory(seconds)
+        } else {
+            Problem::Deadline(seconds)
         };
-        let Found {
-            manifest,
-            form,
-            places,
-            bundles,
-        } = found?;
-        Ok(Artifact {
-            manifest,
-            form,
-            places,
-            bundles,
-            _held: visit.budget.into_held(),
-        })
+        Err(problem.reading(format!("the evidence of {}", visit.image)))
     }
 
     fn lane(&self, image: &ImageReference) -> Arc<Lane> {
@@ -346,20 +373,6 @@ impl Inner {
 
     fn insert_cache(&self, key: CacheKey, cached: Cached) {
         lock(&self.cache).insert(key, cached);
-    }
-
-    fn knows_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) -> bool {
-        let mut known = lock(&self.no_referrers);
-        known.retain(|_, until| *until > Instant::now());
-        known.contains_key(&(identity.clone(), image.repository().to_owned()))
-    }
-
-    fn remember_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) {
-        let mut known = lock(&self.no_referrers);
-        if known.len() < NO_REFERRERS_LIMIT {
-            let until = Instant::now() + NO_REFERRERS_FOR;
-            known.insert((identity.clone(), image.repository().to_owned()), until);
-        }
     }
 }
 

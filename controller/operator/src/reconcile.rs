@@ -153,6 +153,9 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         }
     }
     let asker = Asker::of(&seen.environment);
+    for image in &decision.relist {
+        context.observer.evidence.list_again(image, &asker);
+    }
     for progress in &decision.promotions {
         context
             .metrics
@@ -163,7 +166,13 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             let components = release.components.iter();
-            for image in components.flat_map(|one| seen.facts.looked_up(&one.image)) {
+            let images = components.flat_map(|one| seen.facts.looked_up(&one.image));
+            let images: Vec<_> = images.collect();
+            // Where only a list is too old, all else suffices.
+            if images.iter().any(|image| decision.relist.contains(image)) {
+                continue;
+            }
+            for image in images {
                 context.observer.evidence.insufficient(&image, &asker);
             }
         }

@@ -151,6 +151,7 @@ fn about(
     question.usable()?;
     if known.is_some() {
         question.all_read()?;
+        question.listed_lately()?;
     }
     let input = input::of(&question, release, component);
     let rules = content.policy.rules.iter().map(|rule| Asked {

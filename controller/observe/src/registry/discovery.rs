@@ -5,8 +5,9 @@
 //! signatures count later. Parts that are not there any more are left out; a part that cannot be
 //! read, or passes a limit, fails the whole, so that nothing is hidden by what stands beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockmaster_core::evidence::{Carrier, Form};
@@ -14,18 +15,17 @@ use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_verify::BUNDLE_LIMIT;
 use reqwest::Url;
 
+use super::again::{Listing, Looked};
 use super::answer::{Answer, Outcome};
 use super::cache::{CacheKey, Cached, Collection};
 use super::carriers::{self, CandidateBundle, Layer, Place};
-use super::document::{
-    self, ACCEPT_LEGACY, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, MANIFEST_LIMIT,
-};
+use super::document::{self, ACCEPT_MANIFEST, ACCEPT_SUBJECT, MANIFEST_LIMIT};
 use super::index;
-use super::listing::limit_referrers;
+use super::listing::{Lists, limit_referrers};
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
 use super::transport::{Kind, Request};
-use super::{Credentials, Inner, Reach};
+use super::{Artifact, Credentials, Inner, Reach};
 
 /// Requests in flight for one image at a time.
 const PARALLEL: usize = 16;
@@ -45,6 +45,14 @@ pub(super) struct Found {
     pub(super) form: Form,
     pub(super) places: Vec<Place>,
     pub(super) bundles: Vec<CandidateBundle>,
+    pub(super) listing: Listing,
+}
+
+/// What the lists name, before any of it is read.
+pub(super) struct Named {
+    referrers: Vec<(Digest, u64)>,
+    older: Vec<(Place, Vec<Layer>)>,
+    at: Instant,
 }
 
 /// What the two kinds of content by digest differ in.
@@ -70,25 +78,120 @@ const BLOB: Part = Part {
     limit: BUNDLE_LIMIT,
 };
 
+impl Named {
+    /// Equal where the lists name the same, in whatever order. What it is read as follows from these
+    /// digests alone.
+    fn digest(&self) -> Digest {
+        let referrers = self.referrers.iter();
+        let referrers = referrers.map(|(manifest, _)| format!("referrer {manifest}\n"));
+        let older = self.older.iter();
+        let older = older.map(|(place, _)| format!("{:?} {}\n", place.carrier, place.manifest));
+        let lines: BTreeSet<String> = referrers.chain(older).collect();
+        Digest::of(String::from_iter(lines).as_bytes())
+    }
+}
+
 impl Visit<'_> {
     /// Three steps, each in parallel: subject and lists; manifests; bundles.
     pub(super) async fn discover(&self) -> Result<Found, FetchError> {
+        let at = Instant::now();
         let (subject, lists, older) =
             tokio::join!(self.subject(), self.lists(), self.older_formats());
-        let (manifest, form) = subject?;
-        let descriptors = self.listed(lists).await?;
-        let mut carriers = self.carriers(descriptors).await?;
-        carriers.extend(older?);
+        let subject = subject?;
+        let named = self.named(at, lists, older).await?;
+        self.read(subject, named).await
+    }
+
+    /// The same where the lists do not name what they named before; nothing but them is read where
+    /// they do.
+    pub(super) async fn discover_changes(
+        &self,
+        known: &Digest,
+    ) -> Result<Looked<Found>, FetchError> {
+        let at = Instant::now();
+        let (lists, older) = tokio::join!(self.lists(), self.older_formats());
+        // Of an image that is not known to be there a 404 says nothing.
+        let mut subject = None;
+        if lists.are_missing() {
+            subject = Some(self.subject().await?);
+        }
+        let named = self.named(at, lists, older).await?;
+        if named.digest() == *known {
+            return Ok(Looked::Unchanged(at));
+        }
+        let subject = match subject {
+            Some(subject) => subject,
+            None => self.subject().await?,
+        };
+        self.read(subject, named).await.map(Looked::Found)
+    }
+
+    /// What was found, with the memory that it takes.
+    pub(super) fn keep(self, found: Found) -> Artifact {
+        let Found {
+            manifest,
+            form,
+            places,
+            bundles,
+            listing,
+        } = found;
+        Artifact {
+            manifest,
+            form,
+            places,
+            bundles,
+            listing: Some(listing),
+            _held: self.budget.into_held(),
+        }
+    }
+
+    async fn named(
+        &self,
+        at: Instant,
+        lists: Lists,
+        older: Result<Vec<(Place, Vec<Layer>)>, FetchError>,
+    ) -> Result<Named, FetchError> {
+        let referrers = document::carriers(self.listed(lists).await?);
+        limit_referrers(&referrers)
+            .map_err(|problem| problem.reading(self.name("the referrers")))?;
+        Ok(Named {
+            referrers,
+            older: older?,
+            at,
+        })
+    }
+
+    async fn read(
+        &self,
+        (manifest, form): (Arc<Vec<u8>>, Form),
+        named: Named,
+    ) -> Result<Found, FetchError> {
+        let digest = named.digest();
+        let Named {
+            referrers,
+            older,
+            at,
+        } = named;
+        let read = self.carriers(referrers).await?;
+        let mut is_whole = read.iter().all(Option::is_some);
+        let mut carriers: Vec<_> = read.into_iter().flatten().collect();
+        carriers.extend(older);
         carriers.retain(|(_, layers)| !layers.is_empty());
         let (places, layers): (Vec<_>, Vec<_>) = carriers.into_iter().unzip();
         let layers = carriers::within_limits(layers.into_iter().flatten())
             .map_err(|problem| problem.reading(self.name("what is attached")))?;
+        let count = layers.len();
         let bundles = self.bundles(layers).await?;
+        is_whole &= bundles.len() == count;
         Ok(Found {
             manifest,
             form,
             places,
             bundles,
+            listing: Listing {
+                at,
+                names: is_whole.then_some(digest),
+            },
         })
     }
 
@@ -115,12 +218,12 @@ impl Visit<'_> {
             .map_err(|problem: Problem| problem.reading(self.name("the manifest")))
     }
 
-    /// The referrers, with their layers that are bundles.
-    async fn carriers(&self, all: Vec<Descriptor>) -> Result<Vec<(Place, Vec<Layer>)>, FetchError> {
-        let referrers = document::carriers(all);
-        limit_referrers(&referrers)
-            .map_err(|problem| problem.reading(self.name("the referrers")))?;
-        let carriers: Vec<Option<_>> = stream::iter(referrers)
+    /// The referrers that are there, with their layers that are bundles.
+    async fn carriers(
+        &self,
+        referrers: Vec<(Digest, u64)>,
+    ) -> Result<Vec<Option<(Place, Vec<Layer>)>>, FetchError> {
+        stream::iter(referrers)
             .map(|(manifest, size)| async move {
                 let place = Place {
                     carrier: Carrier::Bundle,
@@ -136,49 +239,7 @@ impl Visit<'_> {
             })
             .buffered(PARALLEL)
             .try_collect()
-            .await?;
-        Ok(carriers.into_iter().flatten().collect())
-    }
-
-    /// What lies under the tags of the older formats, where the tags are read.
-    async fn older_formats(&self) -> Result<Vec<(Place, Vec<Layer>)>, FetchError> {
-        match self.reach {
-            Reach::Referrers => Ok(Vec::new()),
-            Reach::Tags => {
-                let (signatures, attestations) = tokio::join!(
-                    self.older_format(Carrier::LegacySignature, "sig"),
-                    self.older_format(Carrier::LegacyAttestation, "att")
-                );
-                Ok(signatures?.into_iter().chain(attestations?).collect())
-            }
-        }
-    }
-
-    /// The manifest under one such tag. Anyone who may push may change it: a hint like the rest.
-    async fn older_format(
-        &self,
-        carrier: Carrier,
-        suffix: &str,
-    ) -> Result<Option<(Place, Vec<Layer>)>, FetchError> {
-        let tag = format!("sha256-{}.{suffix}", self.image.digest().hexadecimal());
-        let read = async {
-            let url = self.url(&format!("manifests/{tag}"))?;
-            let Outcome::Found(answer) = self.list_at(url, ACCEPT_LEGACY).await? else {
-                return Ok(None);
-            };
-            let manifest = Digest::of(&answer.body);
-            let cached = Cached {
-                content_type: answer.content_type,
-                bytes: Arc::new(answer.body),
-            };
-            let place = Place { carrier, manifest };
-            let layers = place.layers(&cached)?;
-            let key = self.key(Collection::Manifests, &place.manifest);
-            self.inner.insert_cache(key, cached);
-            Ok(Some((place, layers)))
-        };
-        read.await
-            .map_err(|problem: Problem| problem.reading(self.name(&format!("the tag {tag}"))))
+            .await
     }
 
     /// The layers with their bytes; those that are not there any more are left out.
@@ -214,7 +275,7 @@ impl Visit<'_> {
         self.budget.reserve(sum).await
     }
 
-    fn key(&self, collection: Collection, digest: &Digest) -> CacheKey {
+    pub(super) fn key(&self, collection: Collection, digest: &Digest) -> CacheKey {
         CacheKey {
             identity: self.credentials.identity().clone(),
             repository: self.image.repository().to_owned(),

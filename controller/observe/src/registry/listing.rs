@@ -2,12 +2,16 @@
 //!
 //! Each list is a hint. One that is too long, or cannot be read, fails the look.
 
-use super::Reach;
+use std::time::{Duration, Instant};
+
+use lockmaster_core::release::ImageReference;
+
 use super::answer::Outcome;
 use super::discovery::Visit;
 use super::document::{self, ACCEPT_INDEX, Descriptor, Document};
 use super::link::{next_link, same_host};
 use super::problem::{FetchError, Problem};
+use super::{CredentialIdentity, Inner, Reach, lock};
 
 /// Pages of referrers that are read (`Link`, distribution specification 1.1).
 const PAGE_LIMIT: usize = 5;
@@ -17,6 +21,12 @@ const REFERRER_LIMIT: usize = 128;
 
 /// The code of a repository that does not exist, as opposed to an API that does not.
 const NAME_UNKNOWN: &str = "NAME_UNKNOWN";
+
+/// How long "this registry has no referrers API" is believed.
+const NO_REFERRERS_FOR: Duration = Duration::from_mins(10);
+
+/// More repositories than this are not remembered as lacking the API.
+const NO_REFERRERS_LIMIT: usize = 1024;
 
 /// What the referrers API says.
 enum Listed {
@@ -33,6 +43,29 @@ enum Listed {
 pub(super) struct Lists {
     api: Result<Listed, FetchError>,
     tag: Option<Result<Vec<Descriptor>, FetchError>>,
+}
+
+impl Inner {
+    fn knows_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) -> bool {
+        let mut known = lock(&self.no_referrers);
+        known.retain(|_, until| *until > Instant::now());
+        known.contains_key(&(identity.clone(), image.repository().to_owned()))
+    }
+
+    fn remember_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) {
+        let mut known = lock(&self.no_referrers);
+        if known.len() < NO_REFERRERS_LIMIT {
+            let until = Instant::now() + NO_REFERRERS_FOR;
+            known.insert((identity.clone(), image.repository().to_owned()), until);
+        }
+    }
+}
+
+impl Lists {
+    /// Whether the API says that it knows nothing of the image, which must be found there then.
+    pub(super) fn are_missing(&self) -> bool {
+        matches!(self.api, Ok(Listed::NotFound { .. }))
+    }
 }
 
 impl Visit<'_> {
