@@ -322,7 +322,9 @@ impl Inner {
             reach,
             budget: self.shares.budget(&lane),
         };
-        let found = self.in_time(&visit, visit.discover()).await?;
+        // Boxed: it is large, and part of every future around it.
+        let discovery = Box::pin(visit.discover());
+        let found = self.in_time(&visit, discovery).await?;
         Ok(visit.keep(found))
     }
 
@@ -346,8 +348,6 @@ impl Inner {
         visit: &Visit<'_>,
         look: impl Future<Output = Result<T, FetchError>>,
     ) -> Result<T, FetchError> {
-        // Boxed: it is large, and part of every future around it.
-        let look = Box::pin(look);
         if let Ok(found) = tokio::time::timeout(self.deadline, look).await {
             return found;
         }

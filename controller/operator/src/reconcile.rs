@@ -293,4 +293,29 @@ mod tests {
         let message = ready["message"].as_str().unwrap();
         assert!(message.contains("Promotion p holds"), "{message}");
     }
+
+    #[tokio::test]
+    async fn what_a_decision_wants_listed_anew_is_asked_for() {
+        let (client, _) = fixtures::agreeing();
+        let context = fixtures::context(&client, fixtures::stores());
+        let (image, seen) = (fixtures::image(), fixtures::observation());
+        let asker = Asker::of(&seen.environment);
+        let store = &context.observer.evidence;
+        let look = || store.peek(&image, &asker, &[], seen.now).1;
+        let mut decision = decide(&seen.input());
+        assert_eq!(look().problem, None);
+        note(&context, &seen, &decision);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(look().problem, None, "nobody asked");
+        decision.relist = [image.clone()].into();
+        note(&context, &seen, &decision);
+        // There is no such registry; that says that it was asked.
+        for _ in 0..100 {
+            if look().problem.is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("nothing was asked");
+    }
 }

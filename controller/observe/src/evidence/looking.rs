@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Cause, Unavailable};
 use lockmaster_core::release::{Digest, ImageReference};
 
 use super::entry::{Entry, Seen, Wanted};
-use super::judging::{JudgeError, judge_all};
+use super::judging::{JudgeError, Judged, judge_all};
 use super::reader::Key;
 use super::{FetchOutcome, Inner};
-use crate::registry::{Artifact, Credentials, Looked, Reach};
+use crate::registry::{Artifact, Credentials, Listing, Looked, Reach};
 
 /// Why a task runs.
 #[derive(Clone, Copy)]
@@ -64,49 +65,79 @@ impl Inner {
             anchors,
             reach,
         } = wanted;
-        let image = &key.image;
         let credentials = self.reader.credentials(key, namespace, false).await?;
-        let cached = match (work, &known) {
-            (Work::Complete, Some(known)) if !known.judged.is_empty() => {
-                let client = &self.reader.client;
-                let cached = client.read_cached(image, &credentials, &known.places);
-                // It reaches no further than the look that brought it.
-                cached.map(|artifact| (Arc::new(artifact), known.reach))
-            }
-            (Work::Complete | Work::ReadAgain(_), _) => None,
-            (Work::ReadWhole, _) => {
-                self.reader.client.forget_manifest(image, &credentials);
-                None
-            }
-        };
+        let cached = self.cached(key, &credentials, work, known.as_ref());
         let is_listed = cached.is_none();
-        let (artifact, reach) = match cached {
-            Some(cached) => cached,
-            None => {
-                let before = known.as_ref().filter(|known| {
-                    matches!(work, Work::ReadAgain(_)) && known.is_judged_under(&anchors)
-                });
-                let names = before.and_then(|known| known.listing.names.as_ref());
-                match (self.fetch(key, credentials, reach, names).await?, before) {
-                    (Looked::Found(artifact), _) => (artifact, reach),
-                    (Looked::Unchanged(at), Some(before)) => {
-                        let mut same = before.clone();
-                        (same.reach, same.listing.at) = (reach, at);
-                        return Ok(same);
-                    }
-                    (Looked::Unchanged(_), None) => {
-                        return Err(failed(image, Cause::Untrustworthy, "nothing is known"));
-                    }
+        let (artifact, reach, listing) = if let Some(cached) = cached {
+            cached
+        } else {
+            let before = known.as_ref().filter(|known| {
+                matches!(work, Work::ReadAgain(_)) && known.is_judged_under(&anchors)
+            });
+            let names = before.and_then(|known| known.listing.names.as_ref());
+            match (self.fetch(key, credentials, reach, names).await?, before) {
+                (Looked::Found(artifact), _) => {
+                    let listing = artifact.listing.clone();
+                    let unlisted = || failed(&key.image, Cause::Untrustworthy, "nothing lists it");
+                    (artifact, reach, listing.ok_or_else(unlisted)?)
+                }
+                (Looked::Unchanged(at), Some(before)) => {
+                    let mut same = before.clone();
+                    (same.reach, same.listing.at) = (reach, at);
+                    return Ok(same);
+                }
+                (Looked::Unchanged(_), None) => {
+                    let text = "nothing is known of it";
+                    return Err(failed(&key.image, Cause::Untrustworthy, text));
                 }
             }
         };
-        let listing = artifact.listing.clone();
-        let listing = listing.or_else(|| Some(known.as_ref()?.listing.clone()));
-        let Some(listing) = listing else {
-            return Err(failed(image, Cause::Untrustworthy, "it was never listed"));
-        };
         let known = known.map(|seen| seen.judged).unwrap_or_default();
         let (form, places) = (artifact.form.clone(), artifact.places.clone());
+        let mut judged = self.judge(&key.image, artifact, known, anchors).await?;
+        for one in judged.iter_mut().filter(|_| is_listed) {
+            one.withdrawn = false;
+        }
+        Ok(Seen {
+            form,
+            judged,
+            places,
+            reach,
+            listing,
+        })
+    }
+
+    /// What is still in memory, where that is enough. It reaches no further than the look that brought
+    /// it, and is as old as that.
+    fn cached(
+        &self,
+        key: &Key,
+        credentials: &Credentials,
+        work: Work,
+        known: Option<&Seen>,
+    ) -> Option<(Arc<Artifact>, Reach, Listing)> {
+        let client = &self.reader.client;
+        match work {
+            Work::Complete => {
+                let known = known.filter(|known| !known.judged.is_empty())?;
+                let cached = client.read_cached(&key.image, credentials, &known.places)?;
+                Some((Arc::new(cached), known.reach, known.listing.clone()))
+            }
+            Work::ReadAgain(_) => None,
+            Work::ReadWhole => {
+                client.forget_manifest(&key.image, credentials);
+                None
+            }
+        }
+    }
+
+    async fn judge(
+        &self,
+        image: &ImageReference,
+        artifact: Arc<Artifact>,
+        known: Vec<Judged>,
+        anchors: Vec<Anchor>,
+    ) -> Result<Vec<Judged>, Unavailable> {
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
         // cannot be ended from outside.
@@ -116,31 +147,13 @@ impl Inner {
             let _permit = permit;
             judge_all(&digest, &artifact, known, &anchors, limit)
         };
-        match tokio::task::spawn_blocking(judge).await {
-            Ok(Ok(mut judged)) => {
-                for one in judged.iter_mut().filter(|_| is_listed) {
-                    one.withdrawn = false;
-                }
-                Ok(Seen {
-                    form,
-                    judged,
-                    places,
-                    reach,
-                    listing,
-                })
-            }
-            Ok(Err(error @ JudgeError::Manifest)) => {
-                Err(failed(image, Cause::Untrustworthy, &error.to_string()))
-            }
-            Ok(Err(error @ JudgeError::Deadline(_))) => {
-                Err(failed(image, Cause::Unreachable, &error.to_string()))
-            }
-            Err(_) => Err(failed(
-                image,
-                Cause::Untrustworthy,
-                "the attempt ended early",
-            )),
-        }
+        let (cause, text) = match tokio::task::spawn_blocking(judge).await {
+            Ok(Ok(judged)) => return Ok(judged),
+            Ok(Err(error @ JudgeError::Manifest)) => (Cause::Untrustworthy, error.to_string()),
+            Ok(Err(error @ JudgeError::Deadline(_))) => (Cause::Unreachable, error.to_string()),
+            Err(_) => (Cause::Untrustworthy, "the attempt ended early".to_owned()),
+        };
+        Err(failed(image, cause, &text))
     }
 
     async fn fetch(

@@ -108,13 +108,11 @@ impl Reader {
         known: Option<&Digest>,
     ) -> Result<Looked<Arc<Artifact>>, FetchError> {
         let (client, image) = (&self.client, &key.image);
-        match known {
-            Some(known) => client.look_again(image, credentials, reach, known).await,
-            None => {
-                let found = client.look(image, credentials, reach).await;
-                found.map(Looked::Found)
-            }
+        if let Some(known) = known {
+            return client.look_again(image, credentials, reach, known).await;
         }
+        let found = client.look(image, credentials, reach).await;
+        found.map(Looked::Found)
     }
 }
 

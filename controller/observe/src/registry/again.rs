@@ -62,11 +62,10 @@ impl Inner {
             reach,
             budget: self.shares.budget(&lane),
         };
-        Ok(
-            match self.in_time(&visit, visit.discover_changes(known)).await? {
-                Looked::Unchanged(at) => Looked::Unchanged(at),
-                Looked::Found(found) => Looked::Found(Arc::new(visit.keep(found))),
-            },
-        )
+        let discovery = Box::pin(visit.discover_changes(known));
+        Ok(match self.in_time(&visit, discovery).await? {
+            Looked::Unchanged(at) => Looked::Unchanged(at),
+            Looked::Found(found) => Looked::Found(Arc::new(visit.keep(found))),
+        })
     }
 }
