@@ -1,9 +1,9 @@
 //! What Prometheus is told. Labels come from closed or bounded sets: never names of promotions,
 //! digests or people.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+mod hosts;
+
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lockmaster_core::environment::Tier;
@@ -22,6 +22,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use hosts::Hosts;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PromotionLabels {
@@ -85,10 +87,6 @@ struct UnsentLabels {
     reason: String,
 }
 
-/// Registries that are told apart. Nothing is asked of any that no policy and no list names, so that
-/// this is never reached but by mistake; what comes after counts as `other`.
-const REGISTRIES: usize = 64;
-
 /// From no queue at all to what a request, and the looks before a look, wait at most.
 const QUEUE_BUCKETS: [f64; 9] = [0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
 
@@ -150,7 +148,7 @@ pub(crate) struct Metrics {
     queues: Family<QueueLabels, Histogram>,
     unsent: Family<UnsentLabels, Counter>,
     /// The registries that were asked, or were to be asked.
-    known_registries: Mutex<BTreeSet<String>>,
+    hosts: Hosts,
 }
 
 impl Metrics {
@@ -169,7 +167,7 @@ impl Metrics {
             circuits: Family::default(),
             queues: Family::new_with_constructor(|| Histogram::new(QUEUE_BUCKETS)),
             unsent: Family::default(),
-            known_registries: Mutex::default(),
+            hosts: Hosts::default(),
         };
         registry.register(
             "build",
@@ -281,7 +279,7 @@ impl Metrics {
 
     /// Notes what happened to a request before it was sent.
     pub(crate) fn traffic(&self, host: &str, event: TrafficEvent) {
-        let registry = self.known_registry(host);
+        let registry = self.hosts.label(host);
         let (queue, waited) = match event {
             TrafficEvent::Turn(waited) => ("turn", waited),
             TrafficEvent::Rate(waited) => ("rate", waited),
@@ -301,24 +299,10 @@ impl Metrics {
             .inc();
     }
 
-    /// The registry's label.
-    fn known_registry(&self, host: &str) -> String {
-        let known = self.known_registries.lock();
-        let mut known = known.unwrap_or_else(PoisonError::into_inner);
-        if known.len() < REGISTRIES {
-            known.insert(host.to_owned());
-        }
-        let is_known = known.contains(host);
-        if is_known { host } else { "other" }.to_owned()
-    }
-
     fn circuits(&self, left_alone: &[String]) {
-        let known = self.known_registries.lock();
-        for registry in known.unwrap_or_else(PoisonError::into_inner).iter() {
-            let labels = RegistryLabels {
-                registry: registry.clone(),
-            };
-            let open = left_alone.contains(registry);
+        for registry in self.hosts.all() {
+            let open = left_alone.contains(&registry);
+            let labels = RegistryLabels { registry };
             self.circuits.get_or_create(&labels).set(i64::from(open));
         }
     }
@@ -485,22 +469,6 @@ mod tests {
         let text = metrics.render(Snapshot::default()).unwrap();
         let closed = "lockmaster_registry_circuit_open{registry=\"registry.example:5000\"} 0";
         assert!(text.contains(closed), "{text}");
-    }
-
-    #[test]
-    fn only_so_many_registries_are_told_apart() {
-        let metrics = Metrics::new();
-        for number in 0..REGISTRIES + 3 {
-            let host = format!("r{number}.example");
-            metrics.traffic(&host, TrafficEvent::LeftAlone);
-        }
-        let text = metrics.render(Snapshot::default()).unwrap();
-        let series = text.matches("lockmaster_registry_circuit_open{").count();
-        assert_eq!(series, REGISTRIES);
-        assert!(
-            text.contains("{registry=\"other\",reason=\"circuit_open\"} 3"),
-            "{text}"
-        );
     }
 
     #[test]

@@ -93,8 +93,8 @@ fn what_takes_longer_than_a_moment_is_said() {
     let progress = &decision.promotions[0];
     assert!(progress.report);
     for words in [
-        "asking registry.example once more",
-        "last at 2026-11-24T10:00Z",
+        "asking registry.example what was attached",
+        "since 2026-11-24T10:00Z",
         "the change window is open until 2026-11-24T15:00:00Z",
     ] {
         assert!(progress.summary.contains(words), "{}", progress.summary);
@@ -121,7 +121,7 @@ fn a_registry_that_fails_closes_and_is_said_with_what_to_do() {
     );
     for words in [
         "503",
-        "it is asked again by itself",
+        "it is asked again by itself; it begins once the registry says",
         "until 2026-11-24T15:00:00Z",
     ] {
         assert!(progress.summary.contains(words), "{}", progress.summary);

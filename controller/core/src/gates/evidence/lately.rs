@@ -29,9 +29,8 @@ impl Question<'_> {
             Recency::Failed(why) => {
                 let found = unavailable(why);
                 let message = format!(
-                    "{} (right before it begins the registry must say whether anything else is \
-                     attached to {}, and it did so last {}); it begins by itself as soon as the \
-                     registry answers",
+                    "{}; it begins once the registry says what was attached to {} since {}: see \
+                     to it that it answers",
                     found.message,
                     self.image,
                     self.last_listed()
@@ -40,8 +39,7 @@ impl Question<'_> {
             }
             Recency::Outdated => {
                 let text = format!(
-                    "asking {} once more whether anything else is attached to {}, since it said so \
-                     last {}; it begins by itself as soon as the registry answers",
+                    "asking {} what was attached to {} since {}; it begins once that is answered",
                     self.image.registry(),
                     self.image,
                     self.last_listed()
@@ -60,8 +58,8 @@ impl Question<'_> {
         // By the minute: the same list looks a moment older or younger to another pass.
         let at = self.evidence.listed.at;
         at.map_or_else(
-            || "nobody knows when".to_owned(),
-            |at| format!("at {}", at.strftime("%Y-%m-%dT%H:%MZ")),
+            || "an unknown time".to_owned(),
+            |at| at.strftime("%Y-%m-%dT%H:%MZ").to_string(),
         )
     }
 }
