@@ -16,6 +16,8 @@ mod examples;
 #[path = "../../controller/core/src/fixtures.rs"]
 mod fixtures;
 #[cfg(test)]
+mod invariants;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod manifests;
@@ -29,6 +31,8 @@ mod replay;
 mod repository;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod tenancy;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

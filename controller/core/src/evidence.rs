@@ -230,6 +230,11 @@ impl Carrier {
 pub struct Bundle {
     /// Digest of the bundle's bytes; of an older format: of its layer's bytes.
     pub digest: Digest,
+    /// SHA-256 of what is signed: of an envelope's payload, or of a payload of simple signing. The
+    /// bytes around it are signed by nobody, so that anybody may write them another way, under
+    /// another digest. A message signature has no payload but the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Digest>,
     /// In which format it came.
     #[serde(default, skip_serializing_if = "Carrier::is_bundle")]
     pub carrier: Carrier,

@@ -278,6 +278,14 @@ impl Facts {
         std::iter::once(image.clone()).chain(children).collect()
     }
 
+    /// A digest and, where it is known to be that of an index, the digests of its images.
+    pub fn parts<'a>(&'a self, digest: &'a Digest) -> impl Iterator<Item = &'a Digest> {
+        let known = self.evidence.values().filter_map(Observed::known);
+        let index = known.filter(move |evidence| evidence.subject == *digest);
+        let children = index.flat_map(|index| index.form.children());
+        std::iter::once(digest).chain(children.map(|child| &child.digest))
+    }
+
     /// The digests under which a node may say that it runs an image: its own; where it is an index,
     /// that of any of its images that may run, since the node's platform may not be readable; and
     /// that of the configuration of either, by which some runtimes name it. Each follows from bytes

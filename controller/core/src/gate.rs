@@ -69,6 +69,10 @@ pub struct EvidenceReference {
     pub authority: String,
     /// Digest of the bundle.
     pub digest: Digest,
+    /// Digest of what is signed in it, which stays the same however the bundle is written; left out
+    /// for a signature over the manifest itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Digest>,
     /// Who signed it: SHA-256 of a key's SubjectPublicKeyInfo, or the identity that a certificate
     /// names and, in brackets, its issuer.
     pub signer: String,
@@ -231,6 +235,20 @@ impl Finding {
     }
 }
 
+/// What a gate's answer is about. It decides what is read before a gate is asked, which gates are
+/// asked again of what runs, and which of them say that the artifact itself is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// This promotion, now: the time, the target, who agreed.
+    Promotion,
+    /// What is attached to the artifact, and nothing else: the answer holds for whatever runs it.
+    Evidence,
+    /// Whether the artifact, or what proves it, was revoked.
+    Revocation,
+    /// Whatever a rule in Rego asks for, what is attached to the artifact among it.
+    Rules,
+}
+
 /// One question that every promotion is asked.
 pub trait Gate: Sync {
     /// Its name, as people and metrics read it.
@@ -238,6 +256,11 @@ pub trait Gate: Sync {
 
     /// Every reason it can give.
     fn reasons(&self) -> &'static [Reason];
+
+    /// What its answer is about.
+    fn subject(&self) -> Subject {
+        Subject::Promotion
+    }
 
     /// The answer for one promotion; pure.
     fn find(&self, case: &Case<'_>) -> Finding;

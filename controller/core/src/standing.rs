@@ -18,7 +18,7 @@ use crate::gate::Want;
 use crate::reason::Reason;
 use crate::record::{Outcome, Record};
 use crate::release::{ComponentDigest, Digest};
-use crate::revocation::{Revoked, of_digest, of_record};
+use crate::revocation::{Revoked, of_artifact, of_record};
 use crate::time::whole_seconds;
 
 use self::judge::{Standing, judge};
@@ -98,13 +98,13 @@ pub(crate) fn last_known_good<'a>(input: &Input<'a>) -> Option<&'a Record> {
 }
 
 /// The Revocation of a record of success: of itself, or of one of its artifacts.
-fn of_success<'a>(input: &Input<'a>, record: &Record) -> Option<Revoked<'a>> {
+fn of_success<'a>(input: &Input<'a>, record: &'a Record) -> Option<Revoked<'a>> {
     let all = &input.facts.revocations;
     let namespace = &input.environment.namespace;
     let components = record.content.release.iter().flat_map(|r| &r.components);
     let mut digests = components.map(|ComponentDigest { digest, .. }| digest);
     digests
-        .find_map(|digest| of_digest(all, digest))
+        .find_map(|digest| Some(of_artifact(input.facts, digest)?.1))
         .or_else(|| of_record(all, namespace, &record.object_name()))
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::approval::Approval;
 use crate::decision::{Decision, Progress};
 use crate::environment::{Running, Tier};
-use crate::gate::{GateReport, Verdict};
+use crate::gate::{Gate, GateReport, Verdict};
 use crate::gates;
 use crate::plan::PublishedPlan;
 use crate::promotion::{Claim, Intent, RecordReference, Requester};
@@ -224,7 +224,7 @@ fn promotion_conditions(status: &PromotionStatus, reason: Reason) -> Vec<Said> {
     };
     let mut list = vec![said("Ready", ready, reason, text)];
     let gates = &status.gates;
-    let verified = [&gates::ARTIFACT[..], &["rules"]].concat();
+    let verified: Vec<_> = gates::verifying().map(Gate::name).collect();
     list.extend(of_gates("ArtifactVerified", &verified, gates));
     list.extend(of_gates("UpstreamVerified", &["upstream"], gates));
     list.extend(of_gates("WindowOpen", &["window"], gates));

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod evidence;
 pub mod observation;
+pub mod policies;
 pub mod pull_secrets;
 mod ran;
 pub mod records;

@@ -21,6 +21,7 @@ mod endpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
+mod layout;
 mod link;
 mod listing;
 mod older;
@@ -28,6 +29,7 @@ mod own;
 mod problem;
 mod retry;
 mod shares;
+mod source;
 mod token;
 mod traffic;
 mod transport;
@@ -38,6 +40,7 @@ pub(crate) mod lying;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,10 +54,12 @@ use discovery::Visit;
 pub use docker_config::{DockerConfig, DockerConfigError};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use layout::Layout;
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
-use shares::{Held, Lane, Shares, Turn};
+use shares::{Held, Lane, Shares};
+use source::Source;
 pub use traffic::{TrafficEvent, TrafficObserver};
 use transport::Transport;
 
@@ -125,7 +130,7 @@ pub struct Artifact {
     _held: Held,
 }
 
-/// Reads registries. Clones share connections, cache and flights.
+/// Reads registries, or an image layout in their place. Clones share connections, cache and flights.
 #[derive(Clone)]
 pub struct RegistryClient {
     inner: Arc<Inner>,
@@ -135,7 +140,7 @@ type Flight = BoxFuture<'static, Result<Arc<Artifact>, FetchError>>;
 type FlightKey = (CredentialIdentity, ImageReference, Reach);
 
 struct Inner {
-    transport: Transport,
+    source: Source,
     cache: Mutex<Cache>,
     no_referrers: Mutex<BTreeMap<(CredentialIdentity, String), Instant>>,
     flights: Mutex<BTreeMap<FlightKey, WeakShared<Flight>>>,
@@ -154,22 +159,36 @@ impl RegistryClient {
         Self::with_bounds(config, &BOUNDS, observer)
     }
 
+    /// A client that reads every image from one OCI image layout, whatever its registry, and never
+    /// asks the network.
+    pub async fn of_layout(directory: &Path) -> Result<Self, FetchError> {
+        let layout = Layout::open(directory).await.map_err(|problem| {
+            problem.reading(format!("the OCI image layout {}", directory.display()))
+        })?;
+        Ok(Self::of(Source::Layout(layout), &BOUNDS))
+    }
+
     fn with_bounds(
         config: &Config,
         bounds: &Bounds,
         observer: TrafficObserver,
     ) -> Result<Self, SetupError> {
+        let transport = Transport::new(config, bounds.pause, observer)?;
+        Ok(Self::of(Source::Registries(transport), bounds))
+    }
+
+    fn of(source: Source, bounds: &Bounds) -> Self {
         let inner = Inner {
-            transport: Transport::new(config, bounds.pause, observer)?,
+            source,
             cache: Mutex::new(Cache::new(bounds.cache)),
             no_referrers: Mutex::default(),
             flights: Mutex::default(),
             shares: Shares::new(bounds.reading),
             deadline: bounds.deadline,
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// The operator's own credentials for an image's registry, on behalf of a namespace, or nobody's
@@ -182,9 +201,9 @@ impl RegistryClient {
         namespace: &str,
         fresh: bool,
     ) -> Credentials {
-        match self.inner.transport.site(image.registry()) {
-            Ok(site) => site.own_credentials(namespace, fresh).await,
-            Err(_) => Credentials::anonymous(namespace),
+        match self.inner.source.site(image) {
+            Some(site) => site.own_credentials(namespace, fresh).await,
+            None => Credentials::anonymous(namespace),
         }
     }
 
@@ -266,7 +285,7 @@ impl RegistryClient {
     /// The hosts that are left alone now, after failures in a row.
     #[must_use]
     pub fn left_alone(&self) -> Vec<String> {
-        self.inner.transport.traffic.left_alone()
+        self.inner.source.left_alone()
     }
 
     /// Forgets the bytes of the image's own manifest, so that the next look asks whether the registry
@@ -328,41 +347,11 @@ impl Inner {
         Ok(visit.keep(found))
     }
 
-    /// A turn, which does not count as the registry's time.
-    async fn turn<'a>(
-        &'a self,
-        lane: &'a Lane,
-        credentials: &Credentials,
-        image: &ImageReference,
-    ) -> Turn<'a> {
-        let start = Instant::now();
-        let turn = self.shares.turn(lane, credentials.namespace()).await;
-        let waited = TrafficEvent::Turn(start.elapsed());
-        self.transport.traffic.note(image.registry(), waited);
-        turn
-    }
-
-    /// What a look finds, within the time that it has.
-    async fn in_time<T>(
-        &self,
-        visit: &Visit<'_>,
-        look: impl Future<Output = Result<T, FetchError>>,
-    ) -> Result<T, FetchError> {
-        if let Ok(found) = tokio::time::timeout(self.deadline, look).await {
-            return found;
-        }
-        let seconds = self.deadline.as_secs();
-        let problem = if visit.budget.is_waiting() {
-            Problem::Memory(seconds)
-        } else {
-            Problem::Deadline(seconds)
-        };
-        Err(problem.reading(format!("the evidence of {}", visit.image)))
-    }
-
     fn lane(&self, image: &ImageReference) -> Arc<Lane> {
-        let site = self.transport.site(image.registry());
-        let limits = site.map_or_else(|_| Limits::default(), |site| site.origin.limits);
+        let limits = self
+            .source
+            .site(image)
+            .map_or_else(Limits::default, |site| site.origin.limits);
         let turns = limits.images_at_a_time;
         self.shares.lane(image.registry(), turns)
     }

@@ -88,14 +88,10 @@ impl Observer {
         if questions.is_empty() {
             return;
         }
-        let sandbox = self.sandbox.clone();
+        let sandbox = self.policies.sandbox.clone();
         let asked = tokio::task::spawn_blocking(move || sandbox.ask(questions)).await;
         match asked {
-            Ok(answers) => {
-                seen.facts.rules = answers;
-                // A rule that says no may say yes once it is told of what lies under tags.
-                self.read_wanted_tags(&seen.input());
-            }
+            Ok(answers) => seen.facts.rules = answers,
             Err(error) => tracing::warn!(%error, "the rules could not be asked"),
         }
     }

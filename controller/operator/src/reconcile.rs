@@ -80,6 +80,7 @@ async fn pass(
     let now = Timestamp::now();
     let guard = context.guard.state();
     let first_seen = |uid: &str| context.first_seen.of(uid, now);
+    context.observer.read_policies().await;
     let mut seen = context
         .observer
         .observe(object, &readable, guard, first_seen, now)?;

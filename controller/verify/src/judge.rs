@@ -46,6 +46,7 @@ pub fn judge(subject: &Subject<'_>, bytes: &[u8], trust: &Trust) -> Bundle {
     match bundle::open(bytes, Versions::Newest) {
         Err(problem) => Bundle {
             digest,
+            payload: None,
             carrier: Carrier::Bundle,
             key_hint: None,
             verified_by: BTreeSet::new(),
@@ -59,10 +60,12 @@ pub fn judge(subject: &Subject<'_>, bytes: &[u8], trust: &Trust) -> Bundle {
         },
         Ok(opened) => {
             let key_hint = opened.key_hint.clone();
+            let payload = opened.payload();
             let key_problem = key_hint.as_ref().and_then(|hint| trust.key_problem(hint));
             let (Proven { by, failures }, subjects, content) = judge_opened(subject, opened, trust);
             Bundle {
                 digest,
+                payload,
                 carrier: Carrier::Bundle,
                 key_hint,
                 key_problem: key_problem.filter(|_| by.is_empty()).map(str::to_owned),

@@ -110,7 +110,9 @@ pub(crate) fn judge_signature(payload: &[u8], annotations: &Annotations, trust: 
         Ok((opened, subject)) => {
             let proven = opened.verify(Over::Bytes(payload), trust);
             let said = (proven, vec![subject], Content::Signature);
-            found(digest, Carrier::LegacySignature, said, trust)
+            // Its layer is what is signed.
+            let payload = Some(digest.clone());
+            found(digest, payload, Carrier::LegacySignature, said, trust)
         }
         Err(problem) => unreadable(digest, Carrier::LegacySignature, problem),
     }
@@ -127,8 +129,9 @@ pub(crate) fn judge_attestation(
     match document::parse::<DsseEnvelope>(envelope, BUNDLE_LIMIT) {
         Ok(envelope) => {
             let opened = opened(Signed::Envelope(envelope), annotations);
+            let payload = opened.payload();
             let said = judge_opened(subject, opened, trust);
-            found(digest, Carrier::LegacyAttestation, said, trust)
+            found(digest, payload, Carrier::LegacyAttestation, said, trust)
         }
         Err(error) => {
             let problem = format!("the attestation's envelope cannot be read: {error}");
@@ -139,6 +142,7 @@ pub(crate) fn judge_attestation(
 
 fn found(
     digest: Digest,
+    payload: Option<Digest>,
     carrier: Carrier,
     (proven, subjects, content): (Proven, Vec<Digest>, Content),
     trust: &Trust,
@@ -148,6 +152,7 @@ fn found(
     let key_problem = problem.filter(|_| proven.by.is_empty());
     Bundle {
         digest,
+        payload,
         carrier,
         key_hint: None,
         verified_by: proven.by,
@@ -161,6 +166,7 @@ fn found(
 fn unreadable(digest: Digest, carrier: Carrier, problem: String) -> Bundle {
     Bundle {
         digest,
+        payload: None,
         carrier,
         key_hint: None,
         verified_by: BTreeSet::new(),

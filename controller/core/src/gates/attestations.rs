@@ -11,7 +11,7 @@ use self::words::{Says, Sum, Word, sum};
 use super::evidence::{Freshness, Question, Signature, ask_all, earlier};
 use crate::case::Case;
 use crate::evidence::{Bundle, Content, NOT_APPLICABLE};
-use crate::gate::{EvidenceReference, Finding, Gate, Verdict};
+use crate::gate::{EvidenceReference, Finding, Gate, Subject, Verdict};
 use crate::policy::{AttestationRule, CheckRule};
 use crate::reason::Reason;
 use crate::release::clip;
@@ -45,6 +45,10 @@ impl Gate for Attestations {
             Reason::ReleaseNotFound,
             Reason::ReleaseInvalid,
         ]
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Evidence
     }
 
     fn binds_rollbacks(&self) -> bool {

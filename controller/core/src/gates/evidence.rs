@@ -217,6 +217,7 @@ impl Question<'_> {
         EvidenceReference {
             authority: format!("{}/{authority}", self.policy),
             digest: bundle.digest.clone(),
+            payload: bundle.payload.clone(),
             signer: signature.by().to_string(),
             signed_at: signature.at(),
         }

@@ -10,7 +10,7 @@ use super::evidence::{Question, seen};
 use crate::case::Case;
 use crate::decide::Input;
 use crate::evidence::Evidence;
-use crate::gate::{Finding, Gate, Verdict};
+use crate::gate::{Finding, Gate, Subject, Verdict};
 use crate::policy::{PolicyContent, PolicyFact};
 use crate::reason::Reason;
 use crate::release::{Component, Digest, Release};
@@ -46,6 +46,10 @@ impl Gate for Rules {
             Reason::ReleaseNotFound,
             Reason::ReleaseInvalid,
         ]
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Rules
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {

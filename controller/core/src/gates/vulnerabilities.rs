@@ -10,7 +10,7 @@ use self::excuses::Excuses;
 use super::evidence::{Freshness, Question, Signature, ask_each_image, earlier};
 use crate::case::Case;
 use crate::evidence::{Bundle, COSIGN_VULN, Content, Finding as Found, Scan, Severity};
-use crate::gate::{EvidenceReference, Finding, Gate};
+use crate::gate::{EvidenceReference, Finding, Gate, Subject};
 use crate::policy::{DatabaseTime, VulnerabilityRule};
 use crate::reason::Reason;
 
@@ -46,6 +46,10 @@ impl Gate for Vulnerabilities {
             Reason::ReleaseNotFound,
             Reason::ReleaseInvalid,
         ]
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Evidence
     }
 
     fn binds_rollbacks(&self) -> bool {

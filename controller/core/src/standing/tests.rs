@@ -101,11 +101,14 @@ fn what_was_revoked_counts_no_longer_downstream() {
         s.facts.revocations.push(fact);
     };
     check(bundle, Reason::Revoked, false, "gate signature rested on");
-    // Signed again, nothing is wrong.
+    // Signed again, nothing is wrong; the same written another way is the same.
     let mut snapshot = ran();
     bundle(&mut snapshot);
     let mut again = signature("1.42.0");
     again.digest = Digest::of(b"another signature");
+    evidence(&mut snapshot).bundles.push(again.clone());
+    assert_eq!(concerns(&snapshot.input())[0].reason, Reason::Revoked);
+    again.payload = Some(Digest::of(b"a statement"));
     evidence(&mut snapshot).bundles.push(again);
     assert_eq!(concerns(&snapshot.input()), []);
 }
@@ -383,6 +386,33 @@ fn what_is_not_eligible_any_more_proves_nothing_to_what_comes_after() {
     assert!(refused.message.contains(text), "{}", refused.message);
     assert_eq!(ask(true, "1.42.0").reason, Reason::SameArtifactsVerified);
     assert_eq!(ask(false, "1.41.3").reason, Reason::SameArtifactsVerified);
+}
+
+/// Nobody asks the registry then, so that it lost nothing.
+#[test]
+fn what_the_sources_do_not_give_any_more_is_not_withdrawn() {
+    let mut snapshot = ran();
+    with_policy(&mut snapshot, |policy| policy.sources.clear());
+    for (version, record) in [("1.42.0", "000002"), ("1.41.3", "000001")] {
+        snapshot.facts.evidence.remove(&image(version));
+        let ran = snapshot
+            .facts
+            .ran
+            .get_mut(&format!("checkout-prod-{record}"));
+        ran.unwrap().looks.clear();
+    }
+    let found = concerns(&snapshot.input());
+    assert_eq!(found[0].reason, Reason::SourceNotAllowed, "{found:?}");
+}
+
+/// No rule is asked about what runs, so nothing is read for one.
+#[test]
+fn nothing_is_read_for_rules_that_are_not_asked() {
+    let mut snapshot = ran();
+    crate::fixtures::ruled::ruled(&mut snapshot);
+    without_statements(&mut snapshot);
+    evidence(&mut snapshot).tags = Observed::Pending;
+    assert_eq!(wants(&snapshot.input()), [].into());
 }
 
 /// What runs is an index, and this is known of one image of it.

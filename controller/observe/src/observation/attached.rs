@@ -9,7 +9,7 @@ use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Facts, Observed};
 use lockmaster_core::gate::Want;
 use lockmaster_core::release::ImageReference;
-use lockmaster_core::{environment, gates, promotion, standing};
+use lockmaster_core::{environment, gates, promotion};
 
 use super::Observer;
 use crate::evidence::Asker;
@@ -56,20 +56,6 @@ impl Observer {
                         self.add_children(facts, &index, (&asker, now), anchors);
                     }
                 }
-            }
-        }
-    }
-
-    /// Lets be read what the gates want of tags, knowing more than before.
-    pub(crate) fn read_wanted_tags(&self, input: &Input<'_>) {
-        let asker = Asker::of(input.environment);
-        let cases = input.promotions.iter().map(|one| Case::new(one, input));
-        let wants = cases.flat_map(|case| gates::wants(&case));
-        for want in wants.chain(standing::wants(input)) {
-            match want {
-                Want::Tags(image) => self.evidence.read_tags(&image, &asker),
-                // Rules are asked about an index, not about its images.
-                Want::Children(_) | Want::Lists(_) => {}
             }
         }
     }

@@ -5,7 +5,7 @@
 //! signatures count later. Parts that are not there any more are left out; a part that cannot be
 //! read, or passes a limit, fails the whole, so that nothing is hidden by what stands beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,17 +15,18 @@ use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_verify::BUNDLE_LIMIT;
 use reqwest::Url;
 
-use super::again::{Listing, Looked};
+use super::again::{Listing, Named};
 use super::answer::{Answer, Outcome};
 use super::cache::{CacheKey, Cached, Collection};
 use super::carriers::{self, CandidateBundle, Layer, Place};
 use super::document::{self, ACCEPT_MANIFEST, ACCEPT_SUBJECT, MANIFEST_LIMIT};
 use super::index;
+use super::layout;
 use super::listing::{Lists, limit_referrers};
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
-use super::transport::{Kind, Request};
-use super::{Artifact, Credentials, Inner, Reach};
+use super::transport::{Kind, Request, Transport};
+use super::{Artifact, Credentials, Inner, Reach, Source};
 
 /// Requests in flight for one image at a time.
 const PARALLEL: usize = 16;
@@ -48,15 +49,8 @@ pub(super) struct Found {
     pub(super) listing: Listing,
 }
 
-/// What the lists name, before any of it is read.
-pub(super) struct Named {
-    referrers: Vec<(Digest, u64)>,
-    older: Vec<(Place, Vec<Layer>)>,
-    at: Instant,
-}
-
 /// What the two kinds of content by digest differ in.
-struct Part {
+pub(super) struct Part {
     collection: Collection,
     accept: Option<&'static str>,
     limit: usize,
@@ -67,7 +61,7 @@ const SUBJECT: Part = Part {
     accept: Some(ACCEPT_SUBJECT),
     limit: MANIFEST_LIMIT,
 };
-const CARRIER: Part = Part {
+pub(super) const CARRIER: Part = Part {
     collection: Collection::Manifests,
     accept: Some(ACCEPT_MANIFEST),
     limit: MANIFEST_LIMIT,
@@ -78,19 +72,6 @@ const BLOB: Part = Part {
     limit: BUNDLE_LIMIT,
 };
 
-impl Named {
-    /// Equal where the lists name the same, in whatever order. What it is read as follows from these
-    /// digests alone.
-    fn digest(&self) -> Digest {
-        let referrers = self.referrers.iter();
-        let referrers = referrers.map(|(manifest, _)| format!("referrer {manifest}\n"));
-        let older = self.older.iter();
-        let older = older.map(|(place, _)| format!("{:?} {}\n", place.carrier, place.manifest));
-        let lines: BTreeSet<String> = referrers.chain(older).collect();
-        Digest::of(String::from_iter(lines).as_bytes())
-    }
-}
-
 impl Visit<'_> {
     /// Three steps, each in parallel: subject and lists; manifests; bundles.
     pub(super) async fn discover(&self) -> Result<Found, FetchError> {
@@ -100,30 +81,6 @@ impl Visit<'_> {
         let subject = subject?;
         let named = self.named(at, lists, older).await?;
         self.read(subject, named).await
-    }
-
-    /// The same where the lists do not name what they named before; nothing but them is read where
-    /// they do.
-    pub(super) async fn discover_changes(
-        &self,
-        known: &Digest,
-    ) -> Result<Looked<Found>, FetchError> {
-        let at = Instant::now();
-        let (lists, older) = tokio::join!(self.lists(), self.older_formats());
-        // Of an image that is not known to be there a 404 says nothing.
-        let mut subject = None;
-        if lists.are_missing() {
-            subject = Some(self.subject().await?);
-        }
-        let named = self.named(at, lists, older).await?;
-        if named.digest() == *known {
-            return Ok(Looked::Unchanged(at));
-        }
-        let subject = match subject {
-            Some(subject) => subject,
-            None => self.subject().await?,
-        };
-        self.read(subject, named).await.map(Looked::Found)
     }
 
     /// What was found, with the memory that it takes.
@@ -145,7 +102,7 @@ impl Visit<'_> {
         }
     }
 
-    async fn named(
+    pub(super) async fn named(
         &self,
         at: Instant,
         lists: Lists,
@@ -161,7 +118,7 @@ impl Visit<'_> {
         })
     }
 
-    async fn read(
+    pub(super) async fn read(
         &self,
         (manifest, form): (Arc<Vec<u8>>, Form),
         named: Named,
@@ -195,7 +152,7 @@ impl Visit<'_> {
         })
     }
 
-    async fn subject(&self) -> Result<(Arc<Vec<u8>>, Form), FetchError> {
+    pub(super) async fn subject(&self) -> Result<(Arc<Vec<u8>>, Form), FetchError> {
         let digest = self.image.digest();
         let read = |cached: &Cached| {
             let form = index::form_of(cached)?;
@@ -210,9 +167,12 @@ impl Visit<'_> {
     /// Asks the registry itself for the subject, where that may have come from a mirror.
     pub(super) async fn confirm(&self) -> Result<(), FetchError> {
         let read = async {
-            let url = self.url(&format!("manifests/{}", self.image.digest()))?;
+            let Source::Registries(transport) = &self.inner.source else {
+                return Ok(());
+            };
+            let url = self.url(transport, &format!("manifests/{}", self.image.digest()))?;
             let request = self.request(url, SUBJECT.accept, SUBJECT.limit, Kind::Manifest);
-            self.inner.transport.confirm(&request).await
+            transport.confirm(&request).await
         };
         read.await
             .map_err(|problem: Problem| problem.reading(self.name("the manifest")))
@@ -287,7 +247,7 @@ impl Visit<'_> {
     /// What `read` makes of content by digest, from the cache or the registry; `None` when the
     /// registry has it not. Only what `read` takes is cached: the hash does not cover the media
     /// type that it came with, and a wrong one must not stay.
-    async fn by_digest<T>(
+    pub(super) async fn by_digest<T>(
         &self,
         part: &Part,
         digest: &Digest,
@@ -306,11 +266,48 @@ impl Visit<'_> {
                 limit: part.limit,
             });
         }
+        let found = match &self.inner.source {
+            Source::Registries(transport) => self.ask(transport, part, digest, read).await?,
+            Source::Layout(layout) => {
+                let body = layout.blob(digest, part.limit, &self.budget).await?;
+                let found = Digest::of(&body);
+                if found != *digest {
+                    return Err(layout::other_bytes(digest, &found));
+                }
+                let content_type = match part.collection {
+                    Collection::Manifests => layout.media_type(digest, &body),
+                    Collection::Blobs => None,
+                };
+                let bytes = Arc::new(body);
+                let cached = Cached {
+                    content_type,
+                    bytes,
+                };
+                Outcome::Found((read(&cached)?, cached))
+            }
+        };
+        match found {
+            Outcome::Missing { .. } => Ok(None),
+            Outcome::Found((made, cached)) => {
+                self.inner.insert_cache(key, cached);
+                Ok(Some(made))
+            }
+        }
+    }
+
+    /// The same from the registry, or a mirror of it.
+    async fn ask<T>(
+        &self,
+        transport: &Transport,
+        part: &Part,
+        digest: &Digest,
+        read: impl Fn(&Cached) -> Result<T, Problem>,
+    ) -> Result<Outcome<(T, Cached)>, Problem> {
         let (collection, kind) = match part.collection {
             Collection::Manifests => ("manifests", Kind::Manifest),
             Collection::Blobs => ("blobs", Kind::Blob),
         };
-        let url = self.url(&format!("{collection}/{digest}"))?;
+        let url = self.url(transport, &format!("{collection}/{digest}"))?;
         let request = self.request(url, part.accept, part.limit, kind);
         // Of every place that is asked: a mirror that sends something else is passed over.
         let checked = |answer: Answer| {
@@ -324,23 +321,18 @@ impl Visit<'_> {
             };
             Ok((read(&cached)?, cached))
         };
-        match self.inner.transport.get(&request, checked).await? {
-            Outcome::Missing { .. } => Ok(None),
-            Outcome::Found((made, cached)) => {
-                self.inner.insert_cache(key, cached);
-                Ok(Some(made))
-            }
-        }
+        transport.get(&request, checked).await
     }
 
     /// What has no hash that is known before: a page of referrers, or what is under a tag.
     pub(super) async fn list_at(
         &self,
+        transport: &Transport,
         url: Url,
         accept: &'static str,
     ) -> Result<Outcome<Answer>, Problem> {
         let request = self.request(url, Some(accept), MANIFEST_LIMIT, Kind::List);
-        self.inner.transport.get(&request, Ok).await
+        transport.get(&request, Ok).await
     }
 
     fn request(
@@ -361,8 +353,8 @@ impl Visit<'_> {
         }
     }
 
-    pub(super) fn url(&self, rest: &str) -> Result<Url, Problem> {
-        let registry = self.inner.transport.registry(self.image)?;
+    pub(super) fn url(&self, transport: &Transport, rest: &str) -> Result<Url, Problem> {
+        let registry = transport.registry(self.image)?;
         registry
             .join(&format!("/v2/{}/{rest}", self.image.path()))
             .map_err(|_| Problem::Address("the image's repository is no path".to_owned()))

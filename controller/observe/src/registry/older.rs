@@ -1,18 +1,18 @@
-//! What lies under the tags `sha256-<hex>.sig` and `sha256-<hex>.att`, where cosign kept it before
-//! version 3.
+//! What lies under tags that speak of an image: `sha256-<hex>.sig` and `sha256-<hex>.att`, where cosign
+//! kept it before version 3, and others.
 
 use std::sync::Arc;
 
 use lockmaster_core::evidence::Carrier;
 use lockmaster_core::release::Digest;
 
-use super::Reach;
 use super::answer::Outcome;
 use super::cache::{Cached, Collection};
 use super::carriers::{Layer, Place};
-use super::discovery::Visit;
+use super::discovery::{CARRIER, Visit};
 use super::document::ACCEPT_LEGACY;
 use super::problem::{FetchError, Problem};
+use super::{Reach, Source};
 
 impl Visit<'_> {
     /// What lies under the tags of the older formats, where the tags are read.
@@ -21,8 +21,8 @@ impl Visit<'_> {
             Reach::Referrers => Ok(Vec::new()),
             Reach::Tags => {
                 let (signatures, attestations) = tokio::join!(
-                    self.older_format(Carrier::LegacySignature, "sig"),
-                    self.older_format(Carrier::LegacyAttestation, "att")
+                    self.older_format(Carrier::LegacySignature, ".sig"),
+                    self.older_format(Carrier::LegacyAttestation, ".att")
                 );
                 Ok(signatures?.into_iter().chain(attestations?).collect())
             }
@@ -35,24 +35,51 @@ impl Visit<'_> {
         carrier: Carrier,
         suffix: &str,
     ) -> Result<Option<(Place, Vec<Layer>)>, FetchError> {
-        let tag = format!("sha256-{}.{suffix}", self.image.digest().hexadecimal());
         let read = async {
-            let url = self.url(&format!("manifests/{tag}"))?;
-            let Outcome::Found(answer) = self.list_at(url, ACCEPT_LEGACY).await? else {
+            let Some(cached) = self.tagged(suffix, ACCEPT_LEGACY).await? else {
                 return Ok(None);
             };
-            let manifest = Digest::of(&answer.body);
-            let cached = Cached {
-                content_type: answer.content_type,
-                bytes: Arc::new(answer.body),
-            };
+            let manifest = Digest::of(&cached.bytes);
             let place = Place { carrier, manifest };
             let layers = place.layers(&cached)?;
             let key = self.key(Collection::Manifests, &place.manifest);
             self.inner.insert_cache(key, cached);
             Ok(Some((place, layers)))
         };
-        read.await
-            .map_err(|problem: Problem| problem.reading(self.name(&format!("the tag {tag}"))))
+        read.await.map_err(|problem: Problem| {
+            let tag = self.tag(suffix);
+            problem.reading(self.name(&format!("the tag {tag}")))
+        })
+    }
+
+    /// A tag that speaks of the image, and what lies under it.
+    fn tag(&self, suffix: &str) -> String {
+        format!("sha256-{}{suffix}", self.image.digest().hexadecimal())
+    }
+
+    pub(super) async fn tagged(
+        &self,
+        suffix: &str,
+        accept: &'static str,
+    ) -> Result<Option<Cached>, Problem> {
+        match &self.inner.source {
+            Source::Registries(transport) => {
+                let url = self.url(transport, &format!("manifests/{}", self.tag(suffix)))?;
+                let Outcome::Found(answer) = self.list_at(transport, url, accept).await? else {
+                    return Ok(None);
+                };
+                Ok(Some(Cached {
+                    content_type: answer.content_type,
+                    bytes: Arc::new(answer.body),
+                }))
+            }
+            Source::Layout(layout) => {
+                let Some(digest) = layout.tagged(self.image.digest(), suffix)? else {
+                    return Ok(None);
+                };
+                self.by_digest(&CARRIER, digest, None, |cached| Ok(cached.clone()))
+                    .await
+            }
+        }
     }
 }

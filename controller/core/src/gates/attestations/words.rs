@@ -96,6 +96,7 @@ mod tests {
                 reference: EvidenceReference {
                     authority: String::new(),
                     digest: Digest::of(b""),
+                    payload: None,
                     signer: String::new(),
                     signed_at: None,
                 },

@@ -166,8 +166,11 @@ impl Question<'_> {
     fn accept_standing(&self, bundle: &Bundle, verified: &Verified) -> Result<(), Refusal> {
         let Verified { signer, times, .. } = verified;
         let (all, now) = (&self.case.facts.revocations, self.case.now);
-        if let Some(revoked) = of_bundle(all, &bundle.digest) {
-            return because(format!("it is revoked by {revoked}; sign again"));
+        if let Some(revoked) = of_bundle(all, self.evidence, bundle) {
+            return because(format!(
+                "it is revoked by {revoked}; say something else, or sign with another key or \
+                 identity"
+            ));
         }
         of_signer(all, signer, times, now).map_or(Ok(()), |revoked| {
             because(format!(
