@@ -6,6 +6,7 @@
 
 mod bundles;
 mod license;
+mod listed;
 mod package;
 mod pipeline;
 mod predicate_type;
@@ -19,6 +20,7 @@ mod vex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Observed;
@@ -26,6 +28,7 @@ use crate::release::{Digest, ImageReference, clip};
 
 pub use bundles::Bundles;
 pub use license::denied_by;
+pub use listed::{FailedListing, LIST_AGE, Listed, Recency};
 pub use package::{is_name_of, is_same_package};
 pub use pipeline::{
     Change, Check, Checks, Conclusion, NotApplicable, Quarantine, Risk, TaggedRelease,
@@ -101,10 +104,13 @@ pub struct Evidence {
     /// read only while something is missing.
     #[serde(default = "were_read", skip_serializing_if = "are_known")]
     pub tags: Observed<()>,
+    /// When all of this was listed.
+    #[serde(default)]
+    pub listed: Listed,
 }
 
 impl Evidence {
-    /// What was found, when everything was read.
+    /// What was found, when everything was read; nobody knows when it was listed.
     #[must_use]
     pub fn new(subject: Digest, bundles: Vec<Bundle>) -> Self {
         Self {
@@ -113,7 +119,15 @@ impl Evidence {
             bundles: bundles.into(),
             withdrawn: BTreeSet::new(),
             tags: were_read(),
+            listed: Listed::default(),
         }
+    }
+
+    /// The same, listed at that instant.
+    #[must_use]
+    pub fn listed_at(mut self, at: Timestamp) -> Self {
+        self.listed = Listed::at(at);
+        self
     }
 }
 

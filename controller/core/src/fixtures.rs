@@ -396,7 +396,7 @@ pub(crate) fn ready() -> Snapshot {
         content: Ok(serde_json::from_value::<Calendar>(calendar).unwrap()),
     };
     facts.windows = BTreeMap::from([("business-hours".to_owned(), window)]);
-    let evidence = Evidence::new(digest("1.42.0"), attached("1.42.0"));
+    let evidence = Evidence::new(digest("1.42.0"), attached("1.42.0")).listed_at(now());
     facts.evidence = BTreeMap::from([(image("1.42.0"), Observed::Known(evidence))]);
     let staging = upstream_record(&snapshot, "1.42.0", Outcome::Succeeded);
     snapshot.facts.upstream = BTreeMap::from([("checkout-staging".to_owned(), vec![staging])]);

@@ -111,6 +111,8 @@ pub enum Want {
     Children(ImageReference),
     /// The tags beside this image, or this image of an index.
     Tags(ImageReference),
+    /// The lists of what is attached to this image once more: those that are known are too old.
+    Lists(ImageReference),
 }
 
 /// What a gate finds, before its name is put on it.

@@ -68,7 +68,7 @@ reasons! {
     RevocationInvalid,
     /// Every evidence requirement of this gate is met.
     EvidenceValid,
-    /// The evidence is being fetched for the first time.
+    /// The evidence is being fetched for the first time or, right before a promotion begins, the list of it once more.
     EvidencePending,
     /// Nothing that counts as a signature is attached to the digest: sign it.
     SignatureMissing,

@@ -6,6 +6,8 @@
 //! absence is no fact, so an image whose evidence did not suffice is read again, ever more rarely.
 
 mod entry;
+mod judging;
+mod looking;
 mod reader;
 pub(crate) mod size;
 
@@ -14,19 +16,20 @@ pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use lockmaster_core::evidence::{Anchor, Evidence};
-use lockmaster_core::facts::{Cause, Look, Observed, Unavailable};
+use lockmaster_core::facts::{Cause, Look, Observed};
 use lockmaster_core::release::ImageReference;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use crate::pull_secrets::PullSecrets;
-use crate::registry::{Artifact, Credentials, PerNamespace, Reach, RegistryClient};
-use entry::{Entry, JudgeError, Seen, Wanted};
+use crate::registry::{PerNamespace, RegistryClient};
+use entry::Entry;
+use looking::Work;
 pub use reader::Asker;
 use reader::{Key, Reader};
 
@@ -127,7 +130,7 @@ impl EvidenceStore {
         }
     }
 
-    /// What is known about `image` to who asks, with the signatures under `anchors`. Never waits. Must
+    /// What is known `now` about `image` to who asks, with the signatures under `anchors`. Never waits. Must
     /// be called on a Tokio runtime: what is not known yet is fetched or judged in the background,
     /// and the image named on the channel when that is done, and each index that lists it.
     ///
@@ -139,12 +142,13 @@ impl EvidenceStore {
         image: &ImageReference,
         asker: &Asker,
         anchors: &[Anchor],
+        now: Timestamp,
     ) -> Observed<Evidence> {
         let mut entries = self.inner.lock();
         let key = Key::new(image, asker);
         let entry = entries.entry(key.clone()).or_default();
         entry.ask(anchors);
-        let seen = entry.read(image.digest(), anchors);
+        let seen = entry.read(image.digest(), anchors, now);
         if matches!(seen, Observed::Pending) && !entry.is_completing() {
             // A look planned for later is not waited for.
             let task = self.spawn(key, asker, Work::Complete);
@@ -160,13 +164,14 @@ impl EvidenceStore {
         &self,
         asker: &Asker,
         needs: impl IntoIterator<Item = (ImageReference, Vec<Anchor>)>,
+        now: Timestamp,
     ) -> BTreeMap<ImageReference, Observed<Evidence>> {
         let mut anchors_of: BTreeMap<ImageReference, Vec<Anchor>> = BTreeMap::new();
         for (image, anchors) in needs {
             anchors_of.entry(image).or_default().extend(anchors);
         }
         let seen = anchors_of.into_iter().map(|(image, anchors)| {
-            let evidence = self.read(&image, asker, &anchors);
+            let evidence = self.read(&image, asker, &anchors, now);
             (image, evidence)
         });
         seen.collect()
@@ -208,6 +213,17 @@ impl EvidenceStore {
         }
     }
 
+    /// What is known of `image` is good, and what is not known may be too old: the lists are read now,
+    /// and the rest where they name something else. Calls while that is under way change nothing.
+    pub fn list_again(&self, image: &ImageReference, asker: &Asker) {
+        let mut entries = self.inner.lock();
+        let key = Key::new(image, asker);
+        if let Some(entry) = entries.get_mut(&key).filter(|entry| !entry.is_completing()) {
+            let task = self.spawn(key, asker, Work::ReadAgain(Duration::ZERO));
+            entry.run(task, false);
+        }
+    }
+
     /// What is known about `image`, which runs or would be gone back to, and how the last look ended.
     /// Nothing is fetched for this. From now on what was seen of the image is kept, though the
     /// registry list it no longer.
@@ -217,12 +233,13 @@ impl EvidenceStore {
         image: &ImageReference,
         asker: &Asker,
         anchors: &[Anchor],
+        now: Timestamp,
     ) -> (Observed<Evidence>, Look) {
         let mut entries = self.inner.lock();
         let entry = entries.entry(Key::new(image, asker)).or_default();
         entry.keep();
         entry.ask(anchors);
-        (entry.read(image.digest(), anchors), entry.last_look())
+        (entry.read(image.digest(), anchors, now), entry.last_look())
     }
 
     /// Asks the registry again about `image`, its manifest included, and names the image on the
@@ -251,165 +268,29 @@ impl EvidenceStore {
         });
     }
 
+    /// Lets all that was ever asked be so much longer ago.
+    #[cfg(test)]
+    pub(crate) fn age(&self, by: Duration) {
+        for entry in self.inner.lock().values_mut() {
+            entry.age(by);
+        }
+    }
+
+    /// The hosts of registries that are left alone now, after failures in a row.
+    #[must_use]
+    pub fn left_alone(&self) -> Vec<String> {
+        self.inner.reader.client.left_alone()
+    }
+
     fn spawn(&self, key: Key, asker: &Asker, work: Work) -> AbortHandle {
         let (inner, namespace) = (Arc::clone(&self.inner), asker.namespace.clone());
         tokio::spawn(async move { inner.work(key, &namespace, work).await }).abort_handle()
     }
 }
 
-/// Why a task runs.
-#[derive(Clone, Copy)]
-enum Work {
-    /// To know something at all, or to judge under anchors that were not asked about before.
-    Complete,
-    /// To look again, after this delay.
-    ReadAgain(Duration),
-    /// To look again now, and whether the registry still has the image itself.
-    ReadWhole,
-}
-
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
         // A panic while it is held leaves an entry without its last change, which is only late.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks on behalf of a namespace, which is the last that wanted it.
-    async fn work(self: Arc<Self>, key: Key, namespace: &str, work: Work) {
-        if let Work::ReadAgain(delay) = work {
-            tokio::time::sleep(delay).await;
-        }
-        let Some(wanted) = self.lock().get(&key).map(Entry::wanted) else {
-            return;
-        };
-        let anchors = wanted.anchors.clone();
-        let seen = self.look(&key, namespace, work, wanted).await;
-        let mut entries = self.lock();
-        self.keep(&mut entries, (&key, namespace), seen, &anchors);
-        // Who waits for an image of an index knows only the index.
-        let indexes = entries.iter().filter(|(_, entry)| {
-            let mut children = entry.children().iter();
-            children.any(|child| child.digest == *key.image.digest())
-        });
-        let indexes: BTreeSet<_> = indexes.map(|(index, _)| index.image.clone()).collect();
-        drop(entries);
-        for known in indexes.into_iter().chain([key.image]) {
-            // Nobody listens only when the operator is ending.
-            let _ = self.wake.send(known);
-        }
-    }
-
-    /// Takes in what a look on behalf of a namespace brought, where there is room for it.
-    fn keep(
-        &self,
-        entries: &mut BTreeMap<Key, Entry>,
-        (key, namespace): (&Key, &str),
-        mut seen: Result<Seen, Unavailable>,
-        anchors: &[Anchor],
-    ) {
-        let mut bytes = None;
-        if let (Ok(found), Some(entry)) = (&mut seen, entries.get(key)) {
-            entry.keep_withdrawn(found, anchors);
-            let needed = size::of(found);
-            match size::room(entries, key, (namespace, needed)) {
-                Ok(()) => bytes = Some(needed),
-                Err(full) => seen = Err(full),
-            }
-        }
-        if let Some(entry) = entries.get_mut(key) {
-            if let Some(bytes) = bytes {
-                entry.hold(namespace, bytes);
-            }
-            entry.finish(seen, anchors);
-        }
-    }
-
-    async fn look(
-        &self,
-        key: &Key,
-        namespace: &str,
-        work: Work,
-        wanted: Wanted,
-    ) -> Result<Seen, Unavailable> {
-        let Wanted {
-            known,
-            anchors,
-            reach,
-        } = wanted;
-        let image = &key.image;
-        let credentials = self.reader.credentials(key, namespace, false).await?;
-        let cached = match (work, &known) {
-            (Work::Complete, Some(known)) if !known.judged.is_empty() => {
-                let client = &self.reader.client;
-                let cached = client.read_cached(image, &credentials, &known.places);
-                // It reaches no further than the look that brought it.
-                cached.map(|artifact| (Arc::new(artifact), known.reach))
-            }
-            (Work::Complete | Work::ReadAgain(_), _) => None,
-            (Work::ReadWhole, _) => {
-                self.reader.client.forget_manifest(image, &credentials);
-                None
-            }
-        };
-        let is_listed = cached.is_none();
-        let (artifact, reach) = match cached {
-            Some(cached) => cached,
-            None => (self.fetch(key, credentials, reach).await?, reach),
-        };
-        let (form, places) = (artifact.form.clone(), artifact.places.clone());
-        let (digest, limit) = (image.digest().clone(), self.limits.judging);
-        // Never closed, so this is always a permit. It goes where it is used: what is under way
-        // cannot be ended from outside.
-        let turn = self.judging_of.of(namespace).acquire_owned().await;
-        let permit = Arc::clone(&self.judging).acquire_owned().await;
-        // Megabytes of JSON and dozens of signatures: not on a thread that serves others.
-        let judge = move || {
-            let _permits = (turn, permit);
-            let known = known.as_ref().map_or(&[][..], |seen| &seen.judged);
-            entry::judge_all(&digest, &artifact, known, &anchors, limit)
-        };
-        let failed = |cause, text: &str| Unavailable {
-            cause,
-            message: format!("failed to judge the evidence of {image}: {text}"),
-        };
-        match tokio::task::spawn_blocking(judge).await {
-            Ok(Ok(mut judged)) => {
-                for one in judged.iter_mut().filter(|_| is_listed) {
-                    one.withdrawn = false;
-                }
-                Ok(Seen {
-                    form,
-                    judged,
-                    places,
-                    reach,
-                })
-            }
-            Ok(Err(error @ JudgeError::Manifest)) => {
-                Err(failed(Cause::Untrustworthy, &error.to_string()))
-            }
-            Ok(Err(error @ JudgeError::Deadline(_))) => {
-                Err(failed(Cause::Unreachable, &error.to_string()))
-            }
-            Err(_) => Err(failed(Cause::Untrustworthy, "the attempt ended early")),
-        }
-    }
-
-    async fn fetch(
-        &self,
-        key: &Key,
-        credentials: Credentials,
-        reach: Reach,
-    ) -> Result<Arc<Artifact>, Unavailable> {
-        let start = Instant::now();
-        let fetched = self.reader.fetch(key, credentials, reach).await;
-        let outcome = match &fetched {
-            Ok(_) => FetchOutcome::Fetched,
-            Err(unavailable) => FetchOutcome::Failed(unavailable.cause),
-        };
-        (self.observer)(start.elapsed(), outcome);
-        fetched.inspect_err(|unavailable| {
-            let (image, error) = (&key.image, &unavailable.message);
-            tracing::debug!(%image, error, "evidence not read");
-        })
     }
 }

@@ -5,6 +5,7 @@
 //! costs exactly 8 requests. [`RegistryClient::look`] is the only way in.
 
 mod address;
+mod again;
 mod answer;
 mod breaker;
 mod bucket;
@@ -23,6 +24,7 @@ mod index;
 mod layout;
 mod link;
 mod listing;
+mod older;
 mod own;
 mod problem;
 mod retry;
@@ -42,12 +44,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use again::{Listing, Looked};
 use cache::{Cache, CacheKey, Cached, Collection};
 use carriers::Layer;
 pub use carriers::{CandidateBundle, Place};
 pub use config::{Config, ConfigError, Limits, Mirror, RegistriesFile, Registry};
 pub use credentials::{CredentialIdentity, Credentials, PullSecret};
-use discovery::{Found, Visit};
+use discovery::Visit;
 pub use docker_config::{DockerConfig, DockerConfigError};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
@@ -58,17 +61,12 @@ pub use problem::{FetchError, Problem};
 pub(crate) use shares::PerNamespace;
 use shares::{Held, Lane, Shares};
 use source::Source;
+pub use traffic::{TrafficEvent, TrafficObserver};
 use transport::Transport;
 
 /// One deadline for everything about one image. Eight requests in three steps take milliseconds;
 /// a registry that needs longer is asked again later.
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long "this registry has no referrers API" is believed.
-const NO_REFERRERS_FOR: Duration = Duration::from_mins(10);
-
-/// More repositories than this are not remembered as lacking the API.
-const NO_REFERRERS_LIMIT: usize = 1024;
 
 /// Manifests and bundles kept in memory.
 pub(crate) const CACHE_BYTES: usize = 16 << 20;
@@ -129,6 +127,8 @@ pub struct Artifact {
     pub places: Vec<Place>,
     /// What may be evidence about it, in the registry's order, each once.
     pub bundles: Vec<CandidateBundle>,
+    /// When and as what it was listed; absent of what is only in memory.
+    pub listing: Option<Listing>,
     /// The memory for it, which others may have when this is dropped.
     _held: Held,
 }
@@ -154,7 +154,12 @@ struct Inner {
 impl RegistryClient {
     /// A client with this configuration.
     pub fn new(config: &Config) -> Result<Self, SetupError> {
-        Self::with_bounds(config, &BOUNDS)
+        Self::observed(config, Box::new(|_, _| {}))
+    }
+
+    /// The same, which tells `observer` what happens to its requests.
+    pub fn observed(config: &Config, observer: TrafficObserver) -> Result<Self, SetupError> {
+        Self::with_bounds(config, &BOUNDS, observer)
     }
 
     /// A client that reads every image from one OCI image layout, whatever its registry, and never
@@ -166,8 +171,12 @@ impl RegistryClient {
         Ok(Self::of(Source::Layout(layout), &BOUNDS))
     }
 
-    fn with_bounds(config: &Config, bounds: &Bounds) -> Result<Self, SetupError> {
-        let transport = Transport::new(config, bounds.pause)?;
+    fn with_bounds(
+        config: &Config,
+        bounds: &Bounds,
+        observer: TrafficObserver,
+    ) -> Result<Self, SetupError> {
+        let transport = Transport::new(config, bounds.pause, observer)?;
         Ok(Self::of(Source::Registries(transport), bounds))
     }
 
@@ -272,8 +281,15 @@ impl RegistryClient {
             form,
             places: places.to_vec(),
             bundles,
+            listing: None,
             _held: budget.into_held(),
         })
+    }
+
+    /// The hosts that are left alone now, after failures in a row.
+    #[must_use]
+    pub fn left_alone(&self) -> Vec<String> {
+        self.inner.source.left_alone()
     }
 
     /// Forgets the bytes of the image's own manifest, so that the next look asks whether the registry
@@ -321,8 +337,7 @@ impl Inner {
         reach: Reach,
     ) -> Result<Artifact, FetchError> {
         let lane = self.lane(image);
-        // Waiting for a turn does not count as the registry's time.
-        let _turn = self.shares.turn(&lane, credentials.namespace()).await;
+        let _turn = self.turn(&lane, credentials, image).await;
         let visit = Visit {
             inner: self,
             image,
@@ -332,28 +347,8 @@ impl Inner {
         };
         // Boxed: it is large, and part of every future around it.
         let discovery = Box::pin(visit.discover());
-        let Ok(found) = tokio::time::timeout(self.deadline, discovery).await else {
-            let seconds = self.deadline.as_secs();
-            let problem = if visit.budget.is_waiting() {
-                Problem::Memory(seconds)
-            } else {
-                Problem::Deadline(seconds)
-            };
-            return Err(problem.reading(format!("the evidence of {image}")));
-        };
-        let Found {
-            manifest,
-            form,
-            places,
-            bundles,
-        } = found?;
-        Ok(Artifact {
-            manifest,
-            form,
-            places,
-            bundles,
-            _held: visit.budget.into_held(),
-        })
+        let found = self.in_time(&visit, discovery).await?;
+        Ok(visit.keep(found))
     }
 
     fn lane(&self, image: &ImageReference) -> Arc<Lane> {
@@ -371,20 +366,6 @@ impl Inner {
 
     fn insert_cache(&self, key: CacheKey, cached: Cached) {
         lock(&self.cache).insert(key, cached);
-    }
-
-    fn knows_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) -> bool {
-        let mut known = lock(&self.no_referrers);
-        known.retain(|_, until| *until > Instant::now());
-        known.contains_key(&(identity.clone(), image.repository().to_owned()))
-    }
-
-    fn remember_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) {
-        let mut known = lock(&self.no_referrers);
-        if known.len() < NO_REFERRERS_LIMIT {
-            let until = Instant::now() + NO_REFERRERS_FOR;
-            known.insert((identity.clone(), image.repository().to_owned()), until);
-        }
     }
 }
 

@@ -158,6 +158,9 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         }
     }
     let asker = Asker::of(&seen.environment);
+    for image in &decision.relist {
+        context.observer.evidence.list_again(image, &asker);
+    }
     for progress in &decision.promotions {
         context
             .metrics
@@ -168,7 +171,13 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             let components = release.components.iter();
-            for image in components.flat_map(|one| seen.facts.looked_up(&one.image)) {
+            let images = components.flat_map(|one| seen.facts.looked_up(&one.image));
+            let images: Vec<_> = images.collect();
+            // Where only a list is too old, all else suffices.
+            if images.iter().any(|image| decision.relist.contains(image)) {
+                continue;
+            }
+            for image in images {
                 context.observer.evidence.insufficient(&image, &asker);
             }
         }
@@ -288,5 +297,30 @@ mod tests {
         assert_eq!(ready["status"], "False");
         let message = ready["message"].as_str().unwrap();
         assert!(message.contains("Promotion p holds"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn what_a_decision_wants_listed_anew_is_asked_for() {
+        let (client, _) = fixtures::agreeing();
+        let context = fixtures::context(&client, fixtures::stores());
+        let (image, seen) = (fixtures::image(), fixtures::observation());
+        let asker = Asker::of(&seen.environment);
+        let store = &context.observer.evidence;
+        let look = || store.peek(&image, &asker, &[], seen.now).1;
+        let mut decision = decide(&seen.input());
+        assert_eq!(look().problem, None);
+        note(&context, &seen, &decision);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(look().problem, None, "nobody asked");
+        decision.relist = [image.clone()].into();
+        note(&context, &seen, &decision);
+        // There is no such registry; that says that it was asked.
+        for _ in 0..100 {
+            if look().problem.is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("nothing was asked");
     }
 }

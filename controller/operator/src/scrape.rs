@@ -45,6 +45,7 @@ pub(crate) fn snapshot(context: &Context) -> Snapshot {
         promotions: unfinished(stores),
         windows: windows.into_iter().collect(),
         concerns,
+        left_alone: context.observer.evidence.left_alone(),
         guards: guards
             .map(|(guard, ready)| (guard.to_owned(), ready))
             .collect(),

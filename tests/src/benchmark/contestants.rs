@@ -113,7 +113,8 @@ impl Lockmaster {
                 .map(|image| {
                     (
                         image.clone(),
-                        self.store.read(image, &self.asker, &self.anchors),
+                        self.store
+                            .read(image, &self.asker, &self.anchors, jiff::Timestamp::now()),
                     )
                 })
                 .collect();
@@ -153,7 +154,9 @@ impl Lockmaster {
         let mut times = Vec::new();
         for _ in 0..EVALUATIONS {
             let start = Instant::now();
-            let seen = self.store.read(&image, &self.asker, &self.anchors);
+            let seen = self
+                .store
+                .read(&image, &self.asker, &self.anchors, jiff::Timestamp::now());
             snapshot.facts.evidence.insert(image.clone(), seen);
             verdict(&snapshot)?;
             times.push(start.elapsed());

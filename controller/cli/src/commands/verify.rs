@@ -54,7 +54,7 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
         }
         for want in wants {
             match want {
-                Want::Tags(image) => found.read(&image, Reach::Tags).await?,
+                Want::Tags(image) | Want::Lists(image) => found.read(&image, Reach::Tags).await?,
                 Want::Children(index) => found.read_children(&index).await?,
             }
         }

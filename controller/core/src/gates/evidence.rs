@@ -1,6 +1,7 @@
 //! What the three evidence gates share: looking at the images, the policies, and the bundles.
 
 mod age;
+mod lately;
 #[cfg(test)]
 mod past_bugs;
 mod platforms;

@@ -148,6 +148,7 @@ fn about(
     question.usable()?;
     if known.is_some() {
         question.all_read()?;
+        question.listed_lately()?;
     }
     let input: Option<Arc<str>> = input::of(&question, release, component).map(Arc::from);
     let rules = content.policy.rules.iter().zip(texts);

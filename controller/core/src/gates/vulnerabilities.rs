@@ -61,7 +61,7 @@ impl Gate for Vulnerabilities {
             case,
             |content| content.policy.evidence.vulnerabilities.is_some(),
             |question| match &question.content.policy.evidence.vulnerabilities {
-                Some(rule) => scanned(question, rule),
+                Some(rule) => question.lately(scanned(question, rule)),
                 None => Finding::not_required("no matching policy asks for it"),
             },
         )

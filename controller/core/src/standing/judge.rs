@@ -152,6 +152,7 @@ impl Today<'_> {
             policies: matching(environment, facts, tier),
             changes: None,
             plan: None,
+            begins: false,
         }
     }
 

@@ -33,7 +33,7 @@ impl Observer {
     ) {
         // What is needed is what the policies' sources give to this namespace, and no more.
         let (asker, anchors) = (Asker::of(environment), anchors(environment, facts));
-        facts.evidence = self.evidence.read_all(&asker, anchors.clone());
+        facts.evidence = self.evidence.read_all(&asker, anchors.clone(), now);
         for _ in 0..ROUNDS {
             let input = Input {
                 promotions,
@@ -49,9 +49,11 @@ impl Observer {
             for want in wants {
                 match want {
                     Want::Tags(image) => self.evidence.read_tags(&image, &asker),
+                    // Said by the decision, of what would begin.
+                    Want::Lists(_) => {}
                     Want::Children(index) => {
                         let anchors = anchors.get(&index).map_or(&[][..], Vec::as_slice);
-                        self.add_children(facts, &index, &asker, anchors);
+                        self.add_children(facts, &index, (&asker, now), anchors);
                     }
                 }
             }
@@ -62,12 +64,12 @@ impl Observer {
         &self,
         facts: &mut Facts,
         index: &ImageReference,
-        asker: &Asker,
+        (asker, now): (&Asker, Timestamp),
         anchors: &[Anchor],
     ) {
         for image in children(facts, index) {
             let seen = facts.evidence.entry(image.clone());
-            seen.or_insert_with(|| self.evidence.read(&image, asker, anchors));
+            seen.or_insert_with(|| self.evidence.read(&image, asker, anchors, now));
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockmaster_core::evidence::{Carrier, Form};
@@ -14,19 +15,18 @@ use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_verify::BUNDLE_LIMIT;
 use reqwest::Url;
 
+use super::again::{Listing, Named};
 use super::answer::{Answer, Outcome};
 use super::cache::{CacheKey, Cached, Collection};
 use super::carriers::{self, CandidateBundle, Layer, Place};
-use super::document::{
-    self, ACCEPT_LEGACY, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, MANIFEST_LIMIT,
-};
+use super::document::{self, ACCEPT_MANIFEST, ACCEPT_SUBJECT, MANIFEST_LIMIT};
 use super::index;
 use super::layout;
-use super::listing::limit_referrers;
+use super::listing::{Lists, limit_referrers};
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
 use super::transport::{Kind, Request, Transport};
-use super::{Credentials, Inner, Reach, Source};
+use super::{Artifact, Credentials, Inner, Reach, Source};
 
 /// Requests in flight for one image at a time.
 const PARALLEL: usize = 16;
@@ -46,6 +46,7 @@ pub(super) struct Found {
     pub(super) form: Form,
     pub(super) places: Vec<Place>,
     pub(super) bundles: Vec<CandidateBundle>,
+    pub(super) listing: Listing,
 }
 
 /// A blob, as layers list it.
@@ -83,26 +84,84 @@ const BLOB: Part = Part {
 impl Visit<'_> {
     /// Three steps, each in parallel: subject and lists; manifests; bundles.
     pub(super) async fn discover(&self) -> Result<Found, FetchError> {
+        let at = Instant::now();
         let (subject, lists, older) =
             tokio::join!(self.subject(), self.lists(), self.older_formats());
-        let (manifest, form) = subject?;
-        let descriptors = self.listed(lists).await?;
-        let mut carriers = self.carriers(descriptors).await?;
-        carriers.extend(older?);
+        let subject = subject?;
+        let named = self.named(at, lists, older).await?;
+        self.read(subject, named).await
+    }
+
+    /// What was found, with the memory that it takes.
+    pub(super) fn keep(self, found: Found) -> Artifact {
+        let Found {
+            manifest,
+            form,
+            places,
+            bundles,
+            listing,
+        } = found;
+        Artifact {
+            manifest,
+            form,
+            places,
+            bundles,
+            listing: Some(listing),
+            _held: self.budget.into_held(),
+        }
+    }
+
+    pub(super) async fn named(
+        &self,
+        at: Instant,
+        lists: Lists,
+        older: Result<Vec<(Place, Vec<Layer>)>, FetchError>,
+    ) -> Result<Named, FetchError> {
+        let referrers = document::carriers(self.listed(lists).await?);
+        limit_referrers(&referrers)
+            .map_err(|problem| problem.reading(self.name("the referrers")))?;
+        Ok(Named {
+            referrers,
+            older: older?,
+            at,
+        })
+    }
+
+    pub(super) async fn read(
+        &self,
+        (manifest, form): (Arc<Vec<u8>>, Form),
+        named: Named,
+    ) -> Result<Found, FetchError> {
+        let digest = named.digest();
+        let Named {
+            referrers,
+            older,
+            at,
+        } = named;
+        let read = self.carriers(referrers).await?;
+        let mut is_whole = read.iter().all(Option::is_some);
+        let mut carriers: Vec<_> = read.into_iter().flatten().collect();
+        carriers.extend(older);
         carriers.retain(|(_, layers)| !layers.is_empty());
         let (places, layers): (Vec<_>, Vec<_>) = carriers.into_iter().unzip();
         let layers = carriers::within_limits(layers.into_iter().flatten())
             .map_err(|problem| problem.reading(self.name("what is attached")))?;
+        let count = layers.len();
         let bundles = self.bundles(layers).await?;
+        is_whole &= bundles.len() == count;
         Ok(Found {
             manifest,
             form,
             places,
             bundles,
+            listing: Listing {
+                at,
+                names: is_whole.then_some(digest),
+            },
         })
     }
 
-    async fn subject(&self) -> Result<(Arc<Vec<u8>>, Form), FetchError> {
+    pub(super) async fn subject(&self) -> Result<(Arc<Vec<u8>>, Form), FetchError> {
         let digest = self.image.digest();
         let read = |cached: &Cached| {
             let form = index::form_of(cached)?;
@@ -128,12 +187,12 @@ impl Visit<'_> {
             .map_err(|problem: Problem| problem.reading(self.name("the manifest")))
     }
 
-    /// The referrers, with their layers that are bundles.
-    async fn carriers(&self, all: Vec<Descriptor>) -> Result<Vec<(Place, Vec<Layer>)>, FetchError> {
-        let referrers = document::carriers(all);
-        limit_referrers(&referrers)
-            .map_err(|problem| problem.reading(self.name("the referrers")))?;
-        let carriers: Vec<Option<_>> = stream::iter(referrers)
+    /// The referrers that are there, with their layers that are bundles.
+    async fn carriers(
+        &self,
+        referrers: Vec<(Digest, u64)>,
+    ) -> Result<Vec<Option<(Place, Vec<Layer>)>>, FetchError> {
+        stream::iter(referrers)
             .map(|(manifest, size)| async move {
                 let place = Place {
                     carrier: Carrier::Bundle,
@@ -149,76 +208,7 @@ impl Visit<'_> {
             })
             .buffered(PARALLEL)
             .try_collect()
-            .await?;
-        Ok(carriers.into_iter().flatten().collect())
-    }
-
-    /// What lies under the tags of the older formats, where the tags are read.
-    async fn older_formats(&self) -> Result<Vec<(Place, Vec<Layer>)>, FetchError> {
-        match self.reach {
-            Reach::Referrers => Ok(Vec::new()),
-            Reach::Tags => {
-                let (signatures, attestations) = tokio::join!(
-                    self.older_format(Carrier::LegacySignature, ".sig"),
-                    self.older_format(Carrier::LegacyAttestation, ".att")
-                );
-                Ok(signatures?.into_iter().chain(attestations?).collect())
-            }
-        }
-    }
-
-    /// The manifest under one such tag. Anyone who may push may change it: a hint like the rest.
-    async fn older_format(
-        &self,
-        carrier: Carrier,
-        suffix: &str,
-    ) -> Result<Option<(Place, Vec<Layer>)>, FetchError> {
-        let read = async {
-            let Some(cached) = self.tagged(suffix, ACCEPT_LEGACY).await? else {
-                return Ok(None);
-            };
-            let manifest = Digest::of(&cached.bytes);
-            let place = Place { carrier, manifest };
-            let layers = place.layers(&cached)?;
-            let key = self.key(Collection::Manifests, &place.manifest);
-            self.inner.insert_cache(key, cached);
-            Ok(Some((place, layers)))
-        };
-        read.await.map_err(|problem: Problem| {
-            let tag = self.tag(suffix);
-            problem.reading(self.name(&format!("the tag {tag}")))
-        })
-    }
-
-    /// A tag that speaks of the image, and what lies under it.
-    fn tag(&self, suffix: &str) -> String {
-        format!("sha256-{}{suffix}", self.image.digest().hexadecimal())
-    }
-
-    pub(super) async fn tagged(
-        &self,
-        suffix: &str,
-        accept: &'static str,
-    ) -> Result<Option<Cached>, Problem> {
-        match &self.inner.source {
-            Source::Registries(transport) => {
-                let url = self.url(transport, &format!("manifests/{}", self.tag(suffix)))?;
-                let Outcome::Found(answer) = self.list_at(transport, url, accept).await? else {
-                    return Ok(None);
-                };
-                Ok(Some(Cached {
-                    content_type: answer.content_type,
-                    bytes: Arc::new(answer.body),
-                }))
-            }
-            Source::Layout(layout) => {
-                let Some(digest) = layout.tagged(self.image.digest(), suffix)? else {
-                    return Ok(None);
-                };
-                self.by_digest(&CARRIER, digest, None, |cached| Ok(cached.clone()))
-                    .await
-            }
-        }
+            .await
     }
 
     /// The layers with their bytes; those that are not there any more are left out.
@@ -263,7 +253,7 @@ impl Visit<'_> {
         self.budget.reserve(sum).await
     }
 
-    fn key(&self, collection: Collection, digest: &Digest) -> CacheKey {
+    pub(super) fn key(&self, collection: Collection, digest: &Digest) -> CacheKey {
         CacheKey {
             identity: self.credentials.identity().clone(),
             repository: self.image.repository().to_owned(),

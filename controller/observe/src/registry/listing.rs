@@ -2,6 +2,10 @@
 //!
 //! Each list is a hint. One that is too long, or cannot be read, fails the look.
 
+use std::time::{Duration, Instant};
+
+use lockmaster_core::release::ImageReference;
+
 use super::answer::Outcome;
 use super::cache::Cached;
 use super::discovery::{CARRIER, Visit};
@@ -9,7 +13,7 @@ use super::document::{self, ACCEPT_INDEX, Descriptor, Document};
 use super::layout::Layout;
 use super::problem::{FetchError, Problem};
 use super::transport::Transport;
-use super::{Reach, Source};
+use super::{CredentialIdentity, Inner, Reach, Source, lock};
 
 /// Pages of referrers that are read (`Link`, distribution specification 1.1).
 const PAGE_LIMIT: usize = 5;
@@ -19,6 +23,12 @@ const REFERRER_LIMIT: usize = 128;
 
 /// The code of a repository that does not exist, as opposed to an API that does not.
 const NAME_UNKNOWN: &str = "NAME_UNKNOWN";
+
+/// How long "this registry has no referrers API" is believed.
+const NO_REFERRERS_FOR: Duration = Duration::from_mins(10);
+
+/// More repositories than this are not remembered as lacking the API.
+const NO_REFERRERS_LIMIT: usize = 1024;
 
 /// What the referrers API says.
 enum Listed {
@@ -35,6 +45,29 @@ enum Listed {
 pub(super) struct Lists {
     api: Result<Listed, FetchError>,
     tag: Option<Result<Vec<Descriptor>, FetchError>>,
+}
+
+impl Inner {
+    fn knows_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) -> bool {
+        let mut known = lock(&self.no_referrers);
+        known.retain(|_, until| *until > Instant::now());
+        known.contains_key(&(identity.clone(), image.repository().to_owned()))
+    }
+
+    fn remember_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) {
+        let mut known = lock(&self.no_referrers);
+        if known.len() < NO_REFERRERS_LIMIT {
+            let until = Instant::now() + NO_REFERRERS_FOR;
+            known.insert((identity.clone(), image.repository().to_owned()), until);
+        }
+    }
+}
+
+impl Lists {
+    /// Whether the API says that it knows nothing of the image, which must be found there then.
+    pub(super) fn are_missing(&self) -> bool {
+        matches!(self.api, Ok(Listed::NotFound { .. }))
+    }
 }
 
 impl Visit<'_> {

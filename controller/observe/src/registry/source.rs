@@ -6,6 +6,7 @@ use lockmaster_core::release::ImageReference;
 
 use super::endpoint::Site;
 use super::layout::Layout;
+use super::traffic::TrafficEvent;
 use super::transport::Transport;
 
 /// The one place of a client.
@@ -22,6 +23,22 @@ impl Source {
         match self {
             Self::Registries(transport) => transport.site(image.registry()).ok(),
             Self::Layout(_) => None,
+        }
+    }
+
+    /// Notes what happened at the image's registry.
+    pub(super) fn note(&self, image: &ImageReference, event: TrafficEvent) {
+        match self {
+            Self::Registries(transport) => transport.traffic.note(image.registry(), event),
+            Self::Layout(_) => {}
+        }
+    }
+
+    /// The hosts that are left alone now.
+    pub(super) fn left_alone(&self) -> Vec<String> {
+        match self {
+            Self::Registries(transport) => transport.traffic.left_alone(),
+            Self::Layout(_) => Vec::new(),
         }
     }
 

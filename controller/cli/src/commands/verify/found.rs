@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lockmaster_core::evidence::{Anchor, Evidence};
+use lockmaster_core::evidence::{Anchor, Evidence, Listed};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::{ImageReference, parse_registry_address};
 use lockmaster_observe::registry::{
@@ -109,6 +109,7 @@ impl Found {
                 Reach::Referrers => Observed::Pending,
                 Reach::Tags => Observed::Known(()),
             },
+            listed: Listed::default(),
         })
     }
 }

@@ -68,7 +68,10 @@ impl<Q: Fn(&Question<'_>) -> Finding> Rule<'_, Q> {
     /// The index and its images: two ways to satisfy the rule, or only the second one.
     fn of_index(&self, image: &ImageReference, index: &Evidence, children: &[Child]) -> Finding {
         let own = self.asked(image, index);
-        if self.levels == Levels::Either && self.on_index && own.verdict.is_open() {
+        // What would suffice but for the age of its list is listed anew before anything else is asked.
+        let is_outdated = own.wants.iter().any(|want| matches!(want, Want::Lists(_)));
+        let suffices = self.levels == Levels::Either && self.on_index;
+        if is_outdated || (suffices && own.verdict.is_open()) {
             return own;
         }
         let images: Vec<_> = children

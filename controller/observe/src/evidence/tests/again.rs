@@ -5,8 +5,6 @@ use lockmaster_core::release::Digest;
 use super::*;
 use crate::registry::lying::subject_path;
 
-const NOON: Timestamp = Timestamp::UNIX_EPOCH;
-
 /// A bench that knows the signed image, and the bundle's digest.
 async fn known_image() -> (Bench, [Anchor; 1], Digest) {
     let mut bench = Bench::new(CACHE).await;
@@ -18,7 +16,7 @@ async fn known_image() -> (Bench, [Anchor; 1], Digest) {
 
 impl Bench {
     fn peek(&self, keys: &[Anchor]) -> (Observed<Evidence>, Look) {
-        self.store.peek(&self.image, &shop(), keys)
+        self.store.peek(&self.image, &shop(), keys, NOON)
     }
 
     async fn look_again(&mut self) -> Vec<String> {

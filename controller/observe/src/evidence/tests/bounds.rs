@@ -101,7 +101,7 @@ async fn all_namespaces_together_do_not_either_and_what_goes_makes_room() {
     bench.store.forget(&BTreeSet::from([bench.image.clone()]));
     bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
-    known(bench.store.read(&bench.image, &shop(), &[]));
+    known(bench.store.read(&bench.image, &shop(), &[], NOON));
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn what_nobody_signed_and_is_gone_is_let_go() {
         .registry
         .referrers(&bench.image, &[bench.signature.clone(), junk]);
     assert_eq!(known(bench.read(&keys).await).bundles.len(), 2);
-    let _ = bench.store.peek(&bench.image, &shop(), &keys);
+    let _ = bench.store.peek(&bench.image, &shop(), &keys, NOON);
     bench.registry.referrers(&bench.image, &[]);
     bench
         .store

@@ -72,11 +72,11 @@ impl Private {
     }
 
     async fn read(&mut self, asker: &Asker) -> Observed<Evidence> {
-        match self.store.read(&self.image, asker, &[]) {
+        match self.store.read(&self.image, asker, &[], NOON) {
             Observed::Pending => {
                 let woken = tokio::time::timeout(Duration::from_secs(10), self.woken.recv());
                 assert_eq!(woken.await.unwrap().unwrap(), self.image);
-                self.store.read(&self.image, asker, &[])
+                self.store.read(&self.image, asker, &[], NOON)
             }
             seen @ (Observed::Known(_) | Observed::Unavailable(_)) => seen,
         }
