@@ -27,6 +27,7 @@ mod rights;
 mod scenarios;
 mod start;
 mod tenancy;
+mod verify;
 // One table for the parsers, the schemas and the API server.
 #[path = "../it/values.rs"]
 mod values;
@@ -52,6 +53,7 @@ fn main() -> anyhow::Result<()> {
         registries::tests(&beds),
         requests::tests(&beds),
         memory::tests(&beds),
+        verify::tests(&beds),
     ];
     let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -16,9 +16,13 @@ mod examples;
 #[path = "../../controller/core/src/fixtures.rs"]
 mod fixtures;
 #[cfg(test)]
+mod invariants;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod manifests;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]

@@ -189,6 +189,7 @@ pub(crate) fn key(authority: &str) -> KeyId {
 fn bundle(kind: &str, version: &str, content: Statement) -> Bundle {
     Bundle {
         digest: Digest::of(format!("{kind} of {version}").as_bytes()),
+        payload: None,
         carrier: Carrier::Bundle,
         key_hint: Some(key("ci")),
         verified_by: BTreeSet::from([Verified::by_key(key("ci"))]),
@@ -555,6 +556,8 @@ pub(crate) fn check(gate: &dyn Gate, cases: &[Spoiled]) {
             "\"{text}\" is not in: {}",
             report.message
         );
+        // What closes a gate has a mend, and what opens it none.
+        assert_eq!(verdict.is_open(), reason.mend().is_none(), "{reason}");
         given.insert(*reason);
     }
     let declared: BTreeSet<_> = gate.reasons().iter().copied().collect();

@@ -15,7 +15,7 @@ use crate::gate::GateReport;
 use crate::promotion::{Claim, IntentTarget, Memory, Promotion, attempt_key};
 use crate::record::{Outcome, Record};
 use crate::release::Digest;
-use crate::revocation::of_digest;
+use crate::revocation::of_artifact;
 use crate::snapshot::Snapshot;
 
 /// An image change that really happened.
@@ -401,7 +401,7 @@ impl World {
                 {
                     return false;
                 }
-                let revoked = of_digest(&facts.revocations, target.to.digest());
+                let revoked = of_artifact(facts, target.to.digest());
                 assert_eq!(revoked, None, "S10: {uid} brings what is revoked");
                 return self.apply(uid, attempt, target, hold);
             }

@@ -94,9 +94,8 @@ impl Events {
 /// What is new in what is held against artifacts: a warning for what came, an all-clear for what went
 /// of artifacts that nothing else is held against.
 fn news<'a>(before: &'a [Concern], now: &'a [Concern]) -> Vec<(EventType, &'a Concern)> {
-    let same = |one: &Concern, other: &Concern| {
-        one.artifact == other.artifact && one.artifact_set == other.artifact_set
-    };
+    // Whatever became of them since: what is held against them goes along.
+    let same = |one: &Concern, other: &Concern| one.artifact_set == other.artifact_set;
     let came = now.iter().filter(|held| {
         let known = |before: &Concern| same(before, held) && before.reason == held.reason;
         !before.iter().any(known)

@@ -9,7 +9,7 @@ use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Facts, Observed};
 use lockmaster_core::gate::Want;
 use lockmaster_core::release::ImageReference;
-use lockmaster_core::{environment, gates, promotion, standing};
+use lockmaster_core::{environment, gates, promotion};
 
 use super::Observer;
 use crate::evidence::Asker;
@@ -58,20 +58,6 @@ impl Observer {
         }
     }
 
-    /// Lets be read what the gates want of tags, knowing more than before.
-    pub(crate) fn read_wanted_tags(&self, input: &Input<'_>) {
-        let asker = Asker::of(input.environment);
-        let cases = input.promotions.iter().map(|one| Case::new(one, input));
-        let wants = cases.flat_map(|case| gates::wants(&case));
-        for want in wants.chain(standing::wants(input)) {
-            match want {
-                Want::Tags(image) => self.evidence.read_tags(&image, &asker),
-                // Rules are asked about an index, not about its images.
-                Want::Children(_) => {}
-            }
-        }
-    }
-
     fn add_children(
         &self,
         facts: &mut Facts,
@@ -89,11 +75,7 @@ impl Observer {
 /// The images of an index that was read.
 pub(crate) fn children(facts: &Facts, index: &ImageReference) -> Vec<ImageReference> {
     let known = facts.evidence.get(index).and_then(Observed::known);
-    let children = known.map_or(&[][..], |index| index.form.children());
-    children
-        .iter()
-        .map(|child| index.with_digest(child.digest.clone()))
-        .collect()
+    known.map_or_else(Vec::new, |known| known.form.images(index))
 }
 
 /// The images that are looked up, and what each is judged under: two releases may name one image and

@@ -182,8 +182,9 @@ fn ruling(rego: &str) -> Value {
 /// Caches with one promotion of `checkout-1.0.0`, and a policy with this rule.
 fn ruled(rego: &str) -> Observer {
     let mut observer = observer(vec![promotion("p")]);
-    observer.sandbox = Arc::new(Sandbox::without_protection());
-    let (policies, mut writer): (_, Writer<Guarded<ClusterPromotionPolicy>>) = store();
+    observer.policies = Arc::new(Policies::new(Sandbox::without_protection()));
+    let (policies, mut writer): (_, Writer<Guarded<lockmaster_api::ClusterPromotionPolicy>>) =
+        store();
     writer.apply_watcher_event(&Event::Apply(serde_json::from_value(ruling(rego)).unwrap()));
     let (releases, mut writer): (_, Writer<Guarded<lockmaster_api::Release>>) = store();
     let release = json!({
@@ -203,6 +204,30 @@ fn ruled(rego: &str) -> Observer {
     (observer.stores.policies, observer.stores.releases) = (policies, releases);
     observer.stores.namespaces = namespaces;
     observer
+}
+
+/// Else passes that wait for the rules of others would take all places, also from those without.
+#[tokio::test]
+async fn only_so_many_passes_wait_for_rules() {
+    let observer = ruled("allow := true");
+    let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
+    let taken: Vec<_> = (0..ASKING)
+        .map(|_| observer.asking.try_acquire().unwrap())
+        .collect();
+    assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Later);
+    assert!(seen.facts.rules.is_empty());
+    for fact in &mut seen.facts.policies {
+        fact.content.as_mut().unwrap().policy.rules.clear();
+    }
+    assert_eq!(
+        observer.ask_rules(&mut seen).await,
+        RulesAsked::Now,
+        "it has none"
+    );
+    drop(taken);
+    let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
+    assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Now);
+    assert_eq!(seen.facts.rules.len(), 1);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::repeated;
 use crate::evidence::{
     CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, NOT_APPLICABLE, OPENVEX, OPENVEX_V0_2_0,
     SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SbomFormat, Severity, TAGGED_RELEASE,
-    TEST_RESULT,
+    TEST_RESULT, names_its_time,
 };
 
 /// Our own predicate types: any other below our name is a mistake.
@@ -174,7 +174,7 @@ impl Policy {
             name: _,
             predicate_type: kind,
             authorities,
-            max_age: _,
+            max_age,
             checks,
             summary,
             change,
@@ -183,6 +183,13 @@ impl Policy {
         let mut found = Vec::new();
         found.extend(misplaced(kind).map(|text| format!("{field}.predicateType: {text}")));
         found.extend(self.may_not_sign(field, authorities, &[kind]));
+        if max_age.is_some() && !names_its_time(kind) {
+            found.push(format!(
+                "{field}.maxAge: statements of {kind} do not say when they were made, and a timestamp \
+                 of the signature can be made anew by anybody; leave it out, or ask for {CHECKS} or \
+                 {SLSA_VSA} instead"
+            ));
+        }
         let options = [
             ("checks", checks.is_some(), CHECKS, true),
             ("summary", summary.is_some(), SLSA_VSA, true),
