@@ -1,7 +1,7 @@
 //! Is the workload there, does it consent, and can the change be watched? (M74, M146)
 
 use crate::case::{Case, container_of};
-use crate::environment::{CONSENT_ANNOTATION, Target as Reference};
+use crate::environment::{CONSENT_ANNOTATION, Target as Reference, WorkloadReference};
 use crate::facts::{Cause, Observed, Workload};
 use crate::gate::{Finding, Gate};
 use crate::policy::{PolicyContent, UncoveredContainers};
@@ -63,16 +63,7 @@ fn ready(case: &Case<'_>, target: &Reference, workload: &Workload) -> Finding {
     let name = &target.workload;
     match &workload.consent {
         Some(consent) if *consent == key => {}
-        Some(other) => {
-            return Finding::deny(
-                Reason::TargetTaken,
-                format!(
-                    "{name} consents to {} and to nobody else; its owner decides by the annotation \
-                     {CONSENT_ANNOTATION}, or name another workload in spec.targets",
-                    other_party(&case.environment.namespace, other)
-                ),
-            );
-        }
+        Some(other) => return taken(case, name, other),
         None => {
             return Finding::deny(
                 Reason::NotAuthorizedByTarget,
@@ -133,13 +124,20 @@ fn ready(case: &Case<'_>, target: &Reference, workload: &Workload) -> Finding {
     Finding::pass(Reason::TargetReady, text)
 }
 
-/// Whom a workload consents to, as far as it is for people of this namespace: whoever may write an
-/// Environment names any workload of the cluster in it, and has not seen its annotations by that.
-fn other_party(namespace: &str, consent: &str) -> String {
-    match consent.split_once('/') {
-        Some((other, _)) if other == namespace => clip(consent),
+/// Whom a workload consents to is told as far as it is for people of this namespace: whoever may write
+/// an Environment names any workload of the cluster in it, and has not seen its annotations by that.
+fn taken(case: &Case<'_>, name: &WorkloadReference, consent: &str) -> Finding {
+    let other = match consent.split_once('/') {
+        Some((namespace, _)) if namespace == case.environment.namespace => clip(consent),
         Some(_) | None => "an Environment of another namespace".to_owned(),
-    }
+    };
+    Finding::deny(
+        Reason::TargetTaken,
+        format!(
+            "{name} consents to {other} and to nobody else; its owner decides by the annotation \
+             {CONSENT_ANNOTATION}, or name another workload in spec.targets"
+        ),
+    )
 }
 
 /// What is said of floating images where a policy wants them told.
