@@ -8,8 +8,10 @@ use crate::repository::read;
 fn the_chart_gives_the_memory_that_is_needed_and_little_more() {
     let values = read("charts/lockmaster/values.yaml");
     let (_, limits) = values.split_once("\n  limits:\n").unwrap();
-    let line = limits.lines().next().unwrap();
-    let given = line.trim().strip_prefix("memory: ").unwrap();
+    let mut lines = limits.lines().map(str::trim);
+    let given = lines
+        .find_map(|line| line.strip_prefix("memory: "))
+        .unwrap();
     let given: usize = given.strip_suffix("Mi").unwrap().parse().unwrap();
     let needed = needed().div_ceil(1 << 20);
     assert!(

@@ -10,6 +10,7 @@ mod judging;
 mod looking;
 mod reader;
 pub(crate) mod size;
+mod told;
 
 #[cfg(test)]
 pub(crate) mod tests;

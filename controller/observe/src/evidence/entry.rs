@@ -1,18 +1,17 @@
 //! What is known about one image, and what runs or is planned for it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use lockmaster_core::evidence::{
-    Anchor, AnchorId, Bundle, Bundles, Child, Evidence, FailedListing, Form, Listed,
-};
+use lockmaster_core::evidence::{Anchor, AnchorId, Child, Evidence, FailedListing, Form, Listed};
 use lockmaster_core::facts::{Look, Observed, Unavailable};
 use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_core::time::whole_seconds;
 
 use super::judging::Judged;
+use super::told::Told;
 use crate::registry::{Listing, Place, Reach};
 
 /// What a look that succeeded found, and where it looked.
@@ -60,8 +59,8 @@ pub(super) struct Entry {
     facts: Option<Arc<Seen>>,
     /// Who wanted that look, and the bytes that its facts take.
     held: Option<(String, usize)>,
-    /// The facts as they were told of some anchors, for as long as a pass has them.
-    told: Vec<(BTreeSet<AnchorId>, Weak<Vec<Bundle>>)>,
+    /// The facts as passes have them.
+    told: Told,
     /// Why the last look failed, if it did.
     failure: Option<Failure>,
     asked: BTreeMap<AnchorId, Anchor>,
@@ -242,34 +241,11 @@ impl Entry {
         Observed::Known(Evidence {
             subject: subject.clone(),
             form: seen.form.clone(),
-            bundles: self.tell(facts, wanted),
+            bundles: self.told.of(wanted, facts.iter().map(|one| &one.bundle)),
             tags: self.tags(seen.reach),
             withdrawn,
             listed: self.listed(&seen, now),
         })
-    }
-
-    /// The bundles, with nothing in them about anchors that are not wanted. Who wants the same gets the
-    /// same memory: many passes look at one image, and each has its facts until it ends.
-    fn tell(&mut self, facts: &[Judged], wanted: BTreeSet<AnchorId>) -> Bundles {
-        self.told.retain(|(_, known)| known.strong_count() > 0);
-        let mut told = self.told.iter().filter(|(anchors, _)| *anchors == wanted);
-        if let Some(known) = told.find_map(|(_, known)| Bundles::upgrade(known)) {
-            return known;
-        }
-        let bundles = facts.iter().map(|one| {
-            let mut bundle = one.bundle.clone();
-            bundle
-                .verified_by
-                .retain(|verified| wanted.contains(&verified.anchor()));
-            bundle
-                .failures
-                .retain(|root, _| wanted.iter().any(|id| id.root.as_ref() == Some(root)));
-            bundle
-        });
-        let bundles: Bundles = bundles.collect();
-        self.told.push((wanted, bundles.downgrade()));
-        bundles
     }
 
     /// Whose facts these are, and the bytes that they take; nothing where none are known.
@@ -324,7 +300,7 @@ impl Entry {
                     // Something was pushed, and more may follow soon.
                     self.delay = None;
                 }
-                self.told = Vec::new();
+                self.told = Told::default();
                 (self.facts, self.failure) = (Some(Arc::new(seen)), None);
             }
         }

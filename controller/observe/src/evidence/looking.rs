@@ -1,6 +1,6 @@
 //! Looks at one image in the background: reads what is attached, and lets it be judged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ impl Inner {
         let anchors = wanted.anchors.clone();
         let seen = self.look(&key, namespace, work, wanted).await;
         let mut entries = self.lock();
-        self.keep(&mut entries, (&key, namespace), seen, &anchors);
+        size::keep(&mut entries, (&key, namespace), seen, &anchors);
         // Who waits for an image of an index knows only the index.
         let indexes = entries.iter().filter(|(_, entry)| {
             let mut children = entry.children().iter();
@@ -48,31 +48,6 @@ impl Inner {
         for known in indexes.into_iter().chain([key.image]) {
             // Nobody listens only when the operator is ending.
             let _ = self.wake.send(known);
-        }
-    }
-
-    /// Takes in what a look on behalf of a namespace brought, where there is room for it.
-    fn keep(
-        &self,
-        entries: &mut BTreeMap<Key, Entry>,
-        (key, namespace): (&Key, &str),
-        mut seen: Result<Seen, Unavailable>,
-        anchors: &[Anchor],
-    ) {
-        let mut bytes = None;
-        if let (Ok(found), Some(entry)) = (&mut seen, entries.get(key)) {
-            entry.keep_withdrawn(found, anchors);
-            let needed = size::of(found);
-            match size::room(entries, key, (namespace, needed)) {
-                Ok(()) => bytes = Some(needed),
-                Err(full) => seen = Err(full),
-            }
-        }
-        if let Some(entry) = entries.get_mut(key) {
-            if let Some(bytes) = bytes {
-                entry.hold(namespace, bytes);
-            }
-            entry.finish(seen, anchors);
         }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Cause, Unavailable};
 
 use super::entry::{Entry, Seen};
@@ -44,8 +45,8 @@ struct Counted(usize);
 
 impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let quotes = bytes.iter().filter(|byte| **byte == b'"').count();
-        self.0 += bytes.len() + quotes * PER_QUOTE;
+        let weigh = |byte: &u8| 1 + PER_QUOTE * usize::from(*byte == b'"');
+        self.0 += bytes.iter().map(weigh).sum::<usize>();
         Ok(bytes.len())
     }
 
@@ -54,9 +55,33 @@ impl Write for Counted {
     }
 }
 
+/// Takes in what a look on behalf of a namespace brought, where there is room for it.
+pub(super) fn keep(
+    entries: &mut BTreeMap<Key, Entry>,
+    (key, namespace): (&Key, &str),
+    mut seen: Result<Seen, Unavailable>,
+    anchors: &[Anchor],
+) {
+    let mut bytes = None;
+    if let (Ok(found), Some(entry)) = (&mut seen, entries.get(key)) {
+        entry.keep_withdrawn(found, anchors);
+        let needed = of(found);
+        match room(entries, key, (namespace, needed)) {
+            Ok(()) => bytes = Some(needed),
+            Err(full) => seen = Err(full),
+        }
+    }
+    if let Some(entry) = entries.get_mut(key) {
+        if let Some(bytes) = bytes {
+            entry.hold(namespace, bytes);
+        }
+        entry.finish(seen, anchors);
+    }
+}
+
 /// Whether there is room for so many bytes of facts about an image, on behalf of a namespace. What is
 /// known of it now gives way to them.
-pub(super) fn room(
+fn room(
     entries: &BTreeMap<Key, Entry>,
     key: &Key,
     (namespace, bytes): (&str, usize),
