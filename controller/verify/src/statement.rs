@@ -31,6 +31,7 @@ const STATEMENT_TYPES: [&str; 2] = [
 const SUBJECT_LIMIT: usize = 256;
 
 /// What a statement says, and of what.
+#[derive(Debug, Clone)]
 pub(crate) struct Statement {
     pub(crate) subjects: Vec<Digest>,
     pub(crate) content: Content,
