@@ -95,7 +95,7 @@ async fn one_blob_does_not_stand_for_any_number_of_signatures() {
 async fn a_blob_counts_with_its_size_for_each_signature_in_it() {
     for (layers, fits) in [(3, true), (4, false)] {
         for is_honest in [true, false] {
-            let (registry, image) = one_blob(layers, &[b' '; 30_000]).await;
+            let (registry, image) = one_blob(layers, &vec![b' '; 30_000]).await;
             let path = format!("{}.att", fallback_path(&image));
             let mut reply = registry.reply(&path);
             if !is_honest {
