@@ -7,6 +7,8 @@
 
 mod entry;
 mod reader;
+pub(crate) mod size;
+mod told;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -43,7 +45,7 @@ const JUDGED_OF_ONE_NAMESPACE: usize = 1;
 
 /// Images judged at a time. The largest bundle takes three times its size meanwhile, and a second
 /// one beside it would not fit; what waits holds its part of the memory for reading.
-const JUDGED_AT_A_TIME: usize = 1;
+pub(crate) const JUDGED_AT_A_TIME: usize = 1;
 
 /// How long things may take, and how long is waited.
 #[derive(Clone, Copy)]
@@ -284,9 +286,7 @@ impl Inner {
         let anchors = wanted.anchors.clone();
         let seen = self.look(&key, namespace, work, wanted).await;
         let mut entries = self.lock();
-        if let Some(entry) = entries.get_mut(&key) {
-            entry.finish(seen, &anchors);
-        }
+        size::keep(&mut entries, (&key, namespace), seen, &anchors);
         // Who waits for an image of an index knows only the index.
         let indexes = entries.iter().filter(|(_, entry)| {
             let mut children = entry.children().iter();
@@ -332,7 +332,6 @@ impl Inner {
             Some(cached) => cached,
             None => (self.fetch(key, credentials, reach).await?, reach),
         };
-        let known = known.map(|seen| seen.judged).unwrap_or_default();
         let (form, places) = (artifact.form.clone(), artifact.places.clone());
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
@@ -342,6 +341,7 @@ impl Inner {
         // Megabytes of JSON and dozens of signatures: not on a thread that serves others.
         let judge = move || {
             let _permits = (turn, permit);
+            let known = known.as_ref().map_or(&[][..], |seen| &seen.judged);
             entry::judge_all(&digest, &artifact, known, &anchors, limit)
         };
         let failed = |cause, text: &str| Unavailable {

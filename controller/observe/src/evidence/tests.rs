@@ -21,7 +21,8 @@ use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::entry::Seen;
+use super::entry::{Judged, Seen};
+use super::reader::Key;
 use super::{Asker, EvidenceStore, FetchOutcome, LIMITS, Limits, Reader};
 use crate::pull_secrets::PullSecrets;
 use crate::pull_secrets::tests::api_server;
@@ -29,6 +30,7 @@ use crate::registry::Reach;
 use crate::registry::lying::{LyingRegistry, MANIFEST, Reply, referrers_path};
 
 mod again;
+mod bounds;
 mod reach;
 
 /// What a signature by the anchor's key shows.
@@ -236,11 +238,16 @@ async fn details_are_kept_of_what_somebody_who_is_asked_about_signed() {
     let carrier = bench.registry.bundle(&statement, CUSTOM);
     bench.registry.referrers(&bench.image, &[carrier]);
     let value = |evidence: Evidence| {
-        let content = evidence.bundles[0].content.clone();
-        let Content::Custom { value, .. } = content else {
-            panic!("{content:?}")
-        };
-        value
+        let content = &evidence.bundles[0].content;
+        assert_eq!(
+            content.predicate_type(),
+            Some(CUSTOM),
+            "also a stranger's has a type"
+        );
+        if let Content::Custom { value, .. } = content {
+            return value.clone();
+        }
+        Err(content.problem().unwrap_or_default().to_owned())
     };
     let (ours, other) = (
         Anchor::of_key(bench.signer.key.clone()),
