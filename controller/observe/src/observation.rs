@@ -18,15 +18,16 @@ use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::Release;
 use lockmaster_core::{environment, gates, promotion};
 use lockmaster_rego::Sandbox;
+use tokio::sync::Semaphore;
 
 pub use crate::rules::{
-    policy_content, policy_fact, revocation_fact, trusted_root_content, trusted_root_fact,
-    unreadable_rules, window_fact,
+    RulesAsked, policy_content, policy_fact, revocation_fact, trusted_root_content,
+    trusted_root_fact, unreadable_rules, window_fact,
 };
 
 use crate::evidence::EvidenceStore;
 use crate::records::Chains;
-use crate::rules::{concerns, revocations};
+use crate::rules::{ASKING, concerns, revocations};
 use crate::stores::{Guarded, Stores};
 use crate::workloads::Workloads;
 
@@ -40,6 +41,8 @@ pub struct Observer {
     pub evidence: Arc<EvidenceStore>,
     /// Where rules in Rego are read and asked.
     pub sandbox: Arc<Sandbox>,
+    /// Places of passes that ask rules.
+    pub(crate) asking: Semaphore,
     policies: Mutex<HashMap<(String, i64), Arc<PolicyFact>>>,
     trusted_roots: Mutex<HashMap<(String, i64), Arc<TrustedRootFact>>>,
     chains: Chains,
@@ -108,6 +111,7 @@ impl Observer {
             workloads,
             evidence,
             sandbox: Arc::new(Sandbox::of_this_program()),
+            asking: Semaphore::new(ASKING),
             policies: Mutex::default(),
             trusted_roots: Mutex::default(),
             chains: Chains::default(),

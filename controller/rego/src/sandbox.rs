@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lockmaster_core::release::Digest;
-use lockmaster_core::rules::{RuleOutcome, RuleQuestion};
+use lockmaster_core::rules::{LOOK_LIMIT, RuleOutcome, RuleQuestion};
 
 use crate::child::{MEMORY, WORD};
 use crate::job::{ANSWER_LIMIT, Answer, Job};
@@ -26,8 +26,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// slow rules of one Environment can cost the passes of another one that has rules; those without
 /// never wait here.
 const BUDGET: Duration = Duration::from_millis(800);
-/// Most that all rules of one look may read, in bytes: the child holds it several times over.
-const SIZE: usize = 4 << 20;
 /// Answers that are kept. Their questions hold the minute, so none is good for long.
 const KEPT: usize = 1024;
 
@@ -100,18 +98,18 @@ impl Sandbox {
                 answers.insert(key, answer.clone());
                 continue;
             }
-            let known = inputs.iter().position(|known| *known == input);
+            let known = inputs.iter().position(|known| *known == *input);
             let more = rego.len() + known.map_or(input.len(), |_| 0);
-            if size + more > SIZE {
+            if size + more > LOOK_LIMIT {
                 answers.insert(key, unavailable("there is too much to look at"));
                 continue;
             }
             size += more;
             let at = known.unwrap_or(inputs.len());
             if known.is_none() {
-                inputs.push(input);
+                inputs.push(input.as_ref().to_owned());
             }
-            asked.push((rego, at));
+            asked.push((rego.as_ref().to_owned(), at));
             keys.push(key);
         }
         let job = Job::Ask {

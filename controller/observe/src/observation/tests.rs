@@ -205,6 +205,30 @@ fn ruled(rego: &str) -> Observer {
     observer
 }
 
+/// Else passes that wait for the rules of others would take all places, also from those without.
+#[tokio::test]
+async fn only_so_many_passes_wait_for_rules() {
+    let observer = ruled("allow := true");
+    let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
+    let taken: Vec<_> = (0..ASKING)
+        .map(|_| observer.asking.try_acquire().unwrap())
+        .collect();
+    assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Later);
+    assert!(seen.facts.rules.is_empty());
+    for fact in &mut seen.facts.policies {
+        fact.content.as_mut().unwrap().policy.rules.clear();
+    }
+    assert_eq!(
+        observer.ask_rules(&mut seen).await,
+        RulesAsked::Now,
+        "it has none"
+    );
+    drop(taken);
+    let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
+    assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Now);
+    assert_eq!(seen.facts.rules.len(), 1);
+}
+
 #[tokio::test]
 async fn rules_are_asked_about_what_was_seen() {
     let look = async |rego: &str| {
