@@ -20,6 +20,8 @@ mod layering;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod past_bugs;

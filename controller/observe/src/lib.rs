@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod evidence;
+pub mod memory;
 pub mod observation;
 pub mod pull_secrets;
 mod ran;

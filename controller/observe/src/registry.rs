@@ -65,13 +65,15 @@ const NO_REFERRERS_FOR: Duration = Duration::from_mins(10);
 /// More repositories than this are not remembered as lacking the API.
 const NO_REFERRERS_LIMIT: usize = 1024;
 
-/// Manifests and bundles kept in memory. Together with what is being read and with judging the
-/// largest bundle, for which it is held three times over, this leaves room in 128 MiB.
-const CACHE_BYTES: usize = 16 << 20;
+/// Manifests and bundles kept in memory.
+pub(crate) const CACHE_BYTES: usize = 16 << 20;
 
 /// Bytes of what is being read and judged at a time, over all images. One image may hold three
 /// quarters of it: the largest bundle, and half as much besides.
-const READING_BYTES: usize = 32 << 20;
+pub(crate) const READING_BYTES: usize = 32 << 20;
+
+/// The largest bundle.
+pub(crate) const BUNDLE_BYTES: usize = lockmaster_verify::BUNDLE_LIMIT;
 
 /// The bounds of a client.
 struct Bounds {
