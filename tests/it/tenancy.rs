@@ -152,7 +152,7 @@ fn cve_2021_41254_what_tenants_write_names_nothing_of_other_namespaces() {
         ("promotions", &[]),
         ("environments", &["spec.targets[].workload.namespace"]),
     ] {
-        let definition = read(&format!("crds/lockmaster.dev_{kind}.yaml").leak());
+        let definition = read(format!("crds/lockmaster.dev_{kind}.yaml").leak());
         let definition: Value = serde_saphyr::from_str(definition).unwrap();
         for version in definition["spec"]["versions"].as_array().unwrap() {
             let spec = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
