@@ -13,11 +13,11 @@ use super::entry::{Entry, Seen};
 use super::reader::Key;
 
 /// Bytes of facts about all images. An image with a signature, a provenance, an SBOM and a scan takes
-/// 20 to 60 kB, most of it licences and findings.
-pub(crate) const IN_ALL: usize = 24 << 20;
+/// 20 to 60 kB, most of it licences and findings: at least a thousand of them.
+pub(crate) const IN_ALL: usize = 64 << 20;
 
-/// Bytes of facts that one namespace may have: a sixth, and a hundred images or more.
-pub(crate) const PER_NAMESPACE: usize = 4 << 20;
+/// Bytes of facts that one namespace may have: three eighths, and four hundred images or more.
+pub(crate) const PER_NAMESPACE: usize = 24 << 20;
 
 /// What a bundle takes besides its texts.
 const PER_BUNDLE: usize = 512;
