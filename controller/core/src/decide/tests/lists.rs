@@ -15,7 +15,6 @@ use crate::fixtures::{
     roll_back, with_policy,
 };
 use crate::gate::Verdict;
-use crate::policy::IndexEvidence;
 use crate::reason::Reason;
 use crate::record::Outcome;
 use crate::rules::RuleOutcome;
@@ -312,7 +311,7 @@ fn indexed() -> Snapshot {
 }
 
 #[test]
-fn of_an_index_those_are_listed_anew_whose_lists_it_rests_on() {
+fn of_an_index_its_own_list_and_those_of_all_its_images_count() {
     let relist = |snapshot: &Snapshot| {
         let decision = decide(&snapshot.input());
         assert_eq!(decision.mutation, None);
@@ -324,11 +323,26 @@ fn of_an_index_those_are_listed_anew_whose_lists_it_rests_on() {
     };
     let mut snapshot = indexed();
     let all = [digest("1.42.0"), digest("amd64"), digest("arm64")];
-    // Checks count on the index, scans on each image.
-    assert_eq!(relist(&snapshot), all.into());
-    with_policy(&mut snapshot, |policy| {
-        policy.evidence.index_evidence = IndexEvidence::Accept
+    assert_eq!(relist(&snapshot), all.clone().into());
+    // A no stands on either level, so that the lists of both count.
+    evidence(&mut snapshot).listed.at = Some(snapshot.now);
+    assert_eq!(relist(&snapshot), all[1..].iter().cloned().collect());
+    for child in ["amd64", "arm64"] {
+        let image = image("1.42.0").with_digest(digest(child));
+        let Some(Observed::Known(known)) = snapshot.facts.evidence.get_mut(&image) else {
+            panic!("{child} is not known")
+        };
+        known.listed.at = Some(snapshot.now);
+    }
+    assert!(begins(&snapshot));
+    evidence(&mut snapshot).bundles.retain(|bundle| {
+        let kind = bundle.content.predicate_type();
+        kind != Some(crate::evidence::COSIGN_VULN)
     });
-    approve(&mut snapshot, "release-manager", "alice@corp");
-    assert_eq!(relist(&snapshot), [digest("1.42.0")].into());
+    evidence(&mut snapshot).listed.at = Some(now());
+    assert_eq!(
+        relist(&snapshot),
+        [digest("1.42.0")].into(),
+        "its silence is old"
+    );
 }

@@ -50,7 +50,7 @@ impl Question<'_> {
         }
     }
 
-    fn is_way_back(&self) -> bool {
+    pub(super) fn is_way_back(&self) -> bool {
         self.case.promotion.request.action == Action::Rollback
     }
 

@@ -67,11 +67,12 @@ impl<Q: Fn(&Question<'_>) -> Finding> Rule<'_, Q> {
 
     /// The index and its images: two ways to satisfy the rule, or only the second one.
     fn of_index(&self, image: &ImageReference, index: &Evidence, children: &[Child]) -> Finding {
+        if let Some(outdated) = self.outdated(image, index, children) {
+            return outdated;
+        }
         let own = self.asked(image, index);
-        // What would suffice but for the age of its list is listed anew before anything else is asked.
-        let is_outdated = own.wants.iter().any(|want| matches!(want, Want::Lists(_)));
         let suffices = self.levels == Levels::Either && self.on_index;
-        if is_outdated || (suffices && own.verdict.is_open()) {
+        if suffices && own.verdict.is_open() {
             return own;
         }
         let images: Vec<_> = children
@@ -117,6 +118,28 @@ impl<Q: Fn(&Question<'_>) -> Finding> Rule<'_, Q> {
     }
 
     /// What is found on an image of the index or, as an error, that nobody can ask there.
+    /// Where a no stands on either level, it may have been attached to either since: the lists of the
+    /// index and of all its images must be recent, whatever they say.
+    fn outdated(
+        &self,
+        image: &ImageReference,
+        index: &Evidence,
+        children: &[Child],
+    ) -> Option<Finding> {
+        let own = self.about(image, index);
+        if self.levels != Levels::Both || own.is_way_back() {
+            return None;
+        }
+        let mut findings: Vec<Finding> = own.listed_lately().err().into_iter().collect();
+        for child in children {
+            let image = image.with_digest(child.digest.clone());
+            if let Ok(evidence) = seen(self.case, &image) {
+                findings.extend(self.about(&image, evidence).listed_lately().err());
+            }
+        }
+        Finding::worst(findings)
+    }
+
     fn of_child(&self, index: &ImageReference, child: &Child) -> Result<Finding, Finding> {
         let image = index.with_digest(child.digest.clone());
         if !self.case.facts.evidence.contains_key(&image) {
