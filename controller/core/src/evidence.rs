@@ -4,6 +4,7 @@
 //! that satisfies anyone is decided by the gates, each time anew, so that a cached fact can never
 //! answer a question it was not asked.
 
+mod bundles;
 mod license;
 mod package;
 mod pipeline;
@@ -21,8 +22,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Observed;
-use crate::release::Digest;
+use crate::release::{Digest, ImageReference, clip};
 
+pub use bundles::Bundles;
 pub use license::denied_by;
 pub use package::{is_name_of, is_same_package};
 pub use pipeline::{
@@ -89,7 +91,7 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Form::is_plain")]
     pub form: Form,
     /// What was found, in the registry's order.
-    pub bundles: Vec<Bundle>,
+    pub bundles: Bundles,
     /// Bundles among these that the registry listed once, and not any more when it was asked last.
     /// Facts stay facts: they are kept for what runs and what would be gone back to.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -108,7 +110,7 @@ impl Evidence {
         Self {
             subject,
             form: Form::default(),
-            bundles,
+            bundles: bundles.into(),
             withdrawn: BTreeSet::new(),
             tags: were_read(),
         }
@@ -169,6 +171,15 @@ impl Form {
             Self::Index { children } => children,
             Self::Image { .. } | Self::Unfit { .. } => &[],
         }
+    }
+
+    /// The same as images in the repository of the index.
+    #[must_use]
+    pub fn images(&self, index: &ImageReference) -> Vec<ImageReference> {
+        let children = self.children().iter();
+        children
+            .map(|child| index.with_digest(child.digest.clone()))
+            .collect()
     }
 }
 
@@ -292,39 +303,35 @@ pub enum Content {
 pub const CUSTOM_LIMIT: usize = 64 << 10;
 
 impl Bundle {
-    /// Drops the details of what nobody who is asked about signed: a gate never looks at them, and
-    /// strangers could fill the memory with them. To be called on what was read anew only, since the
-    /// details count again as soon as somebody turns out to have signed it.
+    /// Of what nobody who is asked about signed, leaves what tells that it is there: its format, its
+    /// type, whose it says it is, and what is wrong with it, shortened. A gate never looks at more, and
+    /// strangers could fill the memory with it. To be called on what was read anew only, since the
+    /// rest counts again as soon as somebody turns out to have signed it.
     pub fn forget_unproven(&mut self) {
         if !self.verified_by.is_empty() {
             return;
         }
-        match &mut self.content {
-            Content::Provenance(provenance) => provenance.parameters.clear(),
-            Content::Sbom(bill) => {
-                bill.licenses = Vec::new();
-                bill.more_licenses = true;
-            }
-            Content::Scan(scan) => scan.findings = Vec::new(),
-            Content::Vex(vex) => vex.statements = Vec::new(),
-            Content::Summary(summary) => summary.levels = Vec::new(),
-            Content::Checks(checks) => {
-                checks.checks = Vec::new();
-                checks.measurements.clear();
-            }
-            Content::Change(change) => {
-                change.authors = Vec::new();
-                change.reviewers = Vec::new();
-                change.pull_requests = Vec::new();
-                change.cherry_pick_of = Vec::new();
-            }
-            Content::Release(release) => release.digests = Vec::new(),
-            Content::NotApplicable(statement) => statement.rationale = String::new(),
-            Content::Custom { value, .. } => {
-                *value = Err("nobody who is trusted signed it".to_owned());
-            }
-            Content::Signature | Content::Tests(_) | Content::Unreadable { .. } => {}
+        self.subjects = Vec::new();
+        for why in self.failures.values_mut() {
+            *why = clip(why);
         }
+        let problem = match &self.content {
+            Content::Signature => return,
+            Content::Unreadable { problem, .. } => clip(problem),
+            Content::Provenance(_)
+            | Content::Sbom(_)
+            | Content::Scan(_)
+            | Content::Vex(_)
+            | Content::Summary(_)
+            | Content::Tests(_)
+            | Content::Change(_)
+            | Content::Checks(_)
+            | Content::Release(_)
+            | Content::NotApplicable(_)
+            | Content::Custom { .. } => "nobody who is trusted signed it".to_owned(),
+        };
+        let predicate = self.content.predicate_type().map(str::to_owned);
+        self.content = Content::Unreadable { predicate, problem };
     }
 }
 

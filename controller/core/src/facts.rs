@@ -270,12 +270,10 @@ impl Facts {
     /// images were looked at, those.
     pub fn looked_up(&self, image: &ImageReference) -> Vec<ImageReference> {
         let index = self.evidence.get(image).and_then(Observed::known);
-        let children = index.map_or(&[][..], |index| index.form.children());
-        let children = children
-            .iter()
-            .map(|child| image.with_digest(child.digest.clone()))
-            .filter(|child| self.evidence.contains_key(child));
-        std::iter::once(image.clone()).chain(children).collect()
+        let children = index.map_or_else(Vec::new, |index| index.form.images(image));
+        let children = children.into_iter();
+        let looked_at = children.filter(|child| self.evidence.contains_key(child));
+        std::iter::once(image.clone()).chain(looked_at).collect()
     }
 
     /// A digest and, where it is known to be that of an index, the digests of its images.

@@ -556,6 +556,8 @@ pub(crate) fn check(gate: &dyn Gate, cases: &[Spoiled]) {
             "\"{text}\" is not in: {}",
             report.message
         );
+        // What closes a gate has a mend, and what opens it none.
+        assert_eq!(verdict.is_open(), reason.mend().is_none(), "{reason}");
         given.insert(*reason);
     }
     let declared: BTreeSet<_> = gate.reasons().iter().copied().collect();

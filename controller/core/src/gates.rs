@@ -76,7 +76,7 @@ pub fn wants_of_running(case: &Case<'_>) -> BTreeSet<Want> {
 }
 
 pub use approval::latches;
-pub use rules::questions as rule_questions;
+pub use rules::{has_rules, questions as rule_questions};
 pub use window::{in_force as window_in_force, is_open as window_open};
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod entry;
 mod reader;
+pub(crate) mod size;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,7 +25,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use crate::pull_secrets::PullSecrets;
-use crate::registry::{Artifact, Credentials, Reach, RegistryClient};
+use crate::registry::{Artifact, Credentials, PerNamespace, Reach, RegistryClient};
 use entry::{Entry, JudgeError, Seen, Wanted};
 pub use reader::Asker;
 use reader::{Key, Reader};
@@ -34,13 +35,16 @@ use reader::{Key, Reader};
 const FIRST_DELAY: Duration = Duration::from_secs(10);
 const MOST_DELAY: Duration = Duration::from_mins(10);
 
-/// Longest time that everything attached to one image is judged. The largest evidence that is read
-/// takes a second or two under a dozen keys.
-const JUDGING_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest time that everything attached to one image is judged, which all others wait for. The
+/// largest evidence that is read takes a second or two under a dozen keys.
+const JUDGING_DEADLINE: Duration = Duration::from_secs(4);
+
+/// Images of one namespace that stand in line to be judged: so the next one there is another's.
+const JUDGED_OF_ONE_NAMESPACE: usize = 1;
 
 /// Images judged at a time. The largest bundle takes three times its size meanwhile, and a second
 /// one beside it would not fit; what waits holds its part of the memory for reading.
-const JUDGED_AT_A_TIME: usize = 1;
+pub(crate) const JUDGED_AT_A_TIME: usize = 1;
 
 /// How long things may take, and how long is waited.
 #[derive(Clone, Copy)]
@@ -80,6 +84,7 @@ struct Inner {
     observer: FetchObserver,
     limits: Limits,
     judging: Arc<Semaphore>,
+    judging_of: PerNamespace,
     entries: Mutex<BTreeMap<Key, Entry>>,
 }
 
@@ -116,6 +121,7 @@ impl EvidenceStore {
                 observer,
                 limits,
                 judging,
+                judging_of: PerNamespace::new(JUDGED_OF_ONE_NAMESPACE),
                 entries,
             }),
         }
@@ -237,7 +243,8 @@ impl EvidenceStore {
     pub fn forget(&self, keep: &BTreeSet<ImageReference>) {
         let mut entries = self.inner.lock();
         let kept = entries.iter().filter(|(key, _)| keep.contains(&key.image));
-        let children: BTreeSet<_> = kept.flat_map(children_of).collect();
+        let children = kept.flat_map(|(index, entry)| entry.children_of(&index.image));
+        let children: BTreeSet<_> = children.collect();
         entries.retain(|key, entry| {
             let named = keep.contains(&key.image) || children.contains(&key.image);
             named && !entry.is_abandoned()
@@ -248,14 +255,6 @@ impl EvidenceStore {
         let (inner, namespace) = (Arc::clone(&self.inner), asker.namespace.clone());
         tokio::spawn(async move { inner.work(key, &namespace, work).await }).abort_handle()
     }
-}
-
-/// The images of an index.
-fn children_of((index, entry): (&Key, &Entry)) -> Vec<ImageReference> {
-    let children = entry.children().iter();
-    children
-        .map(|child| index.image.with_digest(child.digest.clone()))
-        .collect()
 }
 
 /// Why a task runs.
@@ -286,9 +285,7 @@ impl Inner {
         let anchors = wanted.anchors.clone();
         let seen = self.look(&key, namespace, work, wanted).await;
         let mut entries = self.lock();
-        if let Some(entry) = entries.get_mut(&key) {
-            entry.finish(seen, &anchors);
-        }
+        self.keep(&mut entries, (&key, namespace), seen, &anchors);
         // Who waits for an image of an index knows only the index.
         let indexes = entries.iter().filter(|(_, entry)| {
             let mut children = entry.children().iter();
@@ -299,6 +296,31 @@ impl Inner {
         for known in indexes.into_iter().chain([key.image]) {
             // Nobody listens only when the operator is ending.
             let _ = self.wake.send(known);
+        }
+    }
+
+    /// Takes in what a look on behalf of a namespace brought, where there is room for it.
+    fn keep(
+        &self,
+        entries: &mut BTreeMap<Key, Entry>,
+        (key, namespace): (&Key, &str),
+        mut seen: Result<Seen, Unavailable>,
+        anchors: &[Anchor],
+    ) {
+        let mut bytes = None;
+        if let (Ok(found), Some(entry)) = (&mut seen, entries.get(key)) {
+            entry.keep_withdrawn(found, anchors);
+            let needed = size::of(found);
+            match size::room(entries, key, (namespace, needed)) {
+                Ok(()) => bytes = Some(needed),
+                Err(full) => seen = Err(full),
+            }
+        }
+        if let Some(entry) = entries.get_mut(key) {
+            if let Some(bytes) = bytes {
+                entry.hold(namespace, bytes);
+            }
+            entry.finish(seen, anchors);
         }
     }
 
@@ -334,15 +356,16 @@ impl Inner {
             Some(cached) => cached,
             None => (self.fetch(key, credentials, reach).await?, reach),
         };
-        let known = known.map(|seen| seen.judged).unwrap_or_default();
         let (form, places) = (artifact.form.clone(), artifact.places.clone());
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
         // cannot be ended from outside.
+        let turn = self.judging_of.of(namespace).acquire_owned().await;
         let permit = Arc::clone(&self.judging).acquire_owned().await;
         // Megabytes of JSON and dozens of signatures: not on a thread that serves others.
         let judge = move || {
-            let _permit = permit;
+            let _permits = (turn, permit);
+            let known = known.as_ref().map_or(&[][..], |seen| &seen.judged);
             entry::judge_all(&digest, &artifact, known, &anchors, limit)
         };
         let failed = |cause, text: &str| Unavailable {

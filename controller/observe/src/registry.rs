@@ -20,12 +20,14 @@ mod endpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
+mod layout;
 mod link;
 mod listing;
 mod own;
 mod problem;
 mod retry;
 mod shares;
+mod source;
 mod token;
 mod traffic;
 mod transport;
@@ -36,6 +38,7 @@ pub(crate) mod lying;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,10 +51,13 @@ use discovery::{Found, Visit};
 pub use docker_config::{DockerConfig, DockerConfigError};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use layout::Layout;
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 pub use problem::{FetchError, Problem};
+pub(crate) use shares::PerNamespace;
 use shares::{Held, Lane, Shares};
+use source::Source;
 use transport::Transport;
 
 /// One deadline for everything about one image. Eight requests in three steps take milliseconds;
@@ -64,13 +70,15 @@ const NO_REFERRERS_FOR: Duration = Duration::from_mins(10);
 /// More repositories than this are not remembered as lacking the API.
 const NO_REFERRERS_LIMIT: usize = 1024;
 
-/// Manifests and bundles kept in memory. Together with what is being read and with judging the
-/// largest bundle, for which it is held three times over, this leaves room in 128 MiB.
-const CACHE_BYTES: usize = 16 << 20;
+/// Manifests and bundles kept in memory.
+pub(crate) const CACHE_BYTES: usize = 16 << 20;
 
 /// Bytes of what is being read and judged at a time, over all images. One image may hold three
 /// quarters of it: the largest bundle, and half as much besides.
-const READING_BYTES: usize = 32 << 20;
+pub(crate) const READING_BYTES: usize = 32 << 20;
+
+/// The largest bundle.
+pub(crate) const BUNDLE_BYTES: usize = lockmaster_verify::BUNDLE_LIMIT;
 
 /// The bounds of a client.
 struct Bounds {
@@ -125,7 +133,7 @@ pub struct Artifact {
     _held: Held,
 }
 
-/// Reads registries. Clones share connections, cache and flights.
+/// Reads registries, or an image layout in their place. Clones share connections, cache and flights.
 #[derive(Clone)]
 pub struct RegistryClient {
     inner: Arc<Inner>,
@@ -135,7 +143,7 @@ type Flight = BoxFuture<'static, Result<Arc<Artifact>, FetchError>>;
 type FlightKey = (CredentialIdentity, ImageReference, Reach);
 
 struct Inner {
-    transport: Transport,
+    source: Source,
     cache: Mutex<Cache>,
     no_referrers: Mutex<BTreeMap<(CredentialIdentity, String), Instant>>,
     flights: Mutex<BTreeMap<FlightKey, WeakShared<Flight>>>,
@@ -149,18 +157,32 @@ impl RegistryClient {
         Self::with_bounds(config, &BOUNDS)
     }
 
+    /// A client that reads every image from one OCI image layout, whatever its registry, and never
+    /// asks the network.
+    pub async fn of_layout(directory: &Path) -> Result<Self, FetchError> {
+        let layout = Layout::open(directory).await.map_err(|problem| {
+            problem.reading(format!("the OCI image layout {}", directory.display()))
+        })?;
+        Ok(Self::of(Source::Layout(layout), &BOUNDS))
+    }
+
     fn with_bounds(config: &Config, bounds: &Bounds) -> Result<Self, SetupError> {
+        let transport = Transport::new(config, bounds.pause)?;
+        Ok(Self::of(Source::Registries(transport), bounds))
+    }
+
+    fn of(source: Source, bounds: &Bounds) -> Self {
         let inner = Inner {
-            transport: Transport::new(config, bounds.pause)?,
+            source,
             cache: Mutex::new(Cache::new(bounds.cache)),
             no_referrers: Mutex::default(),
             flights: Mutex::default(),
             shares: Shares::new(bounds.reading),
             deadline: bounds.deadline,
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// The operator's own credentials for an image's registry, on behalf of a namespace, or nobody's
@@ -173,9 +195,9 @@ impl RegistryClient {
         namespace: &str,
         fresh: bool,
     ) -> Credentials {
-        match self.inner.transport.site(image.registry()) {
-            Ok(site) => site.own_credentials(namespace, fresh).await,
-            Err(_) => Credentials::anonymous(namespace),
+        match self.inner.source.site(image) {
+            Some(site) => site.own_credentials(namespace, fresh).await,
+            None => Credentials::anonymous(namespace),
         }
     }
 
@@ -220,7 +242,8 @@ impl RegistryClient {
         places: &[Place],
     ) -> Option<Artifact> {
         let lane = self.inner.lane(image);
-        let budget = self.inner.shares.budget(&lane);
+        let namespace = credentials.namespace();
+        let budget = self.inner.shares.budget(&lane, namespace);
         let read = |collection, digest: &Digest| {
             let key = CacheKey {
                 identity: credentials.identity().clone(),
@@ -305,7 +328,7 @@ impl Inner {
             image,
             credentials,
             reach,
-            budget: self.shares.budget(&lane),
+            budget: self.shares.budget(&lane, credentials.namespace()),
         };
         // Boxed: it is large, and part of every future around it.
         let discovery = Box::pin(visit.discover());
@@ -334,8 +357,10 @@ impl Inner {
     }
 
     fn lane(&self, image: &ImageReference) -> Arc<Lane> {
-        let site = self.transport.site(image.registry());
-        let limits = site.map_or_else(|_| Limits::default(), |site| site.origin.limits);
+        let limits = self
+            .source
+            .site(image)
+            .map_or_else(Limits::default, |site| site.origin.limits);
         let turns = limits.images_at_a_time;
         self.shares.lane(image.registry(), turns)
     }

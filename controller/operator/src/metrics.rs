@@ -66,8 +66,11 @@ struct GuardLabels {
     guard: String,
 }
 
-/// From a warm cache to a registry that uses up its deadline of ten seconds.
-const FETCH_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// From a registry next door to one that uses up its deadline of ten seconds, a second look with other
+/// credentials, and waiting for a turn before each.
+const FETCH_BUCKETS: [f64; 12] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0,
+];
 
 /// One unfinished promotion, for counting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +159,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "evidence_fetch_duration",
-            "How long it took to fetch what is attached to a digest",
+            "How long it took to fetch what is attached to a digest, with the wait for a turn",
             Unit::Seconds,
             metrics.fetches.clone(),
         );
@@ -326,6 +329,24 @@ mod tests {
                 .unwrap()
                 .contains("awaiting_approval")
         );
+    }
+
+    #[test]
+    fn a_fetch_that_waited_for_its_turn_is_told_from_one_that_waited_longer() {
+        let metrics = Metrics::new();
+        for seconds in [4, 8, 15, 40] {
+            metrics.fetched(Duration::from_secs(seconds), FetchOutcome::Fetched);
+        }
+        let text = metrics.render(Snapshot::default()).unwrap();
+        let bucket = |le: &str| {
+            let start = format!("{{le=\"{le}\",outcome=\"fetched\"}} ");
+            let lines = text.lines().filter(|line| line.contains("fetch_duration"));
+            let counts = lines.filter_map(|line| Some(line.split_once(&start)?.1.to_owned()));
+            counts.collect::<String>()
+        };
+        for (le, count) in [("5.0", "1"), ("10.0", "2"), ("20.0", "3"), ("60.0", "4")] {
+            assert_eq!(bucket(le), count, "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use lockmaster_core::decision::{Decision, Next};
 use lockmaster_core::gates;
 use lockmaster_core::status::{self, EnvironmentStatus};
 use lockmaster_observe::evidence::Asker;
-use lockmaster_observe::observation::{self, Observation};
+use lockmaster_observe::observation::{self, Observation, RulesAsked};
 use lockmaster_observe::stores::Guarded;
 use tracing::Instrument;
 
@@ -42,6 +42,8 @@ pub(crate) enum Error {
 
 /// After a race the watches are a moment behind; they wake the pass, this is the safety net.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Rules of other Environments are being asked; each look of theirs takes less than this.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Reports that did not fit into a pass are written in the next one.
 const REPORT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -80,6 +82,7 @@ async fn pass(
     let now = Timestamp::now();
     let guard = context.guard.state();
     let first_seen = |uid: &str| context.first_seen.of(uid, now);
+    context.observer.read_policies().await;
     let mut seen = context
         .observer
         .observe(object, &readable, guard, first_seen, now)?;
@@ -91,7 +94,9 @@ async fn pass(
         say_unreadable(context, &seen, problem).await?;
         return Ok(Action::await_change());
     }
-    context.observer.ask_rules(&mut seen).await;
+    if context.observer.ask_rules(&mut seen).await == RulesAsked::Later {
+        return Ok(Action::requeue(ASK_AGAIN));
+    }
     let decision = decide(&seen.input());
     note(context, &seen, &decision);
     let due = reverify(context, &seen, &decision);

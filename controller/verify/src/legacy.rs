@@ -18,9 +18,10 @@ use sigstore_types::bundle::VerificationMaterial;
 use sigstore_types::{DerCertificate, DsseEnvelope, MessageSignature, SignatureBytes};
 
 use crate::bundle::{BUNDLE_LIMIT, Opened, Over, Proven, Signed};
-use crate::candidate::Annotations;
+use crate::candidate::{Annotations, Reading};
 use crate::document;
-use crate::judge::{Subject, judge_opened};
+use crate::judge::{Subject, judge_statement};
+use crate::statement;
 use crate::trust::Trust;
 
 /// The signature of simple signing, in base64.
@@ -121,16 +122,19 @@ pub(crate) fn judge_signature(payload: &[u8], annotations: &Annotations, trust: 
 /// Judges a layer of the tag `sha256-<hex>.att`.
 pub(crate) fn judge_attestation(
     subject: &Subject<'_>,
-    envelope: &[u8],
-    annotations: &Annotations,
+    (envelope, annotations): (&[u8], &Annotations),
     trust: &Trust,
+    reading: &mut Reading,
 ) -> Bundle {
     let digest = Digest::of(envelope);
     match document::parse::<DsseEnvelope>(envelope, BUNDLE_LIMIT) {
         Ok(envelope) => {
+            let statement = reading.statement(&digest, || {
+                statement::read(&envelope.payload_type, envelope.payload.as_bytes())
+            });
             let opened = opened(Signed::Envelope(envelope), annotations);
             let payload = opened.payload();
-            let said = judge_opened(subject, opened, trust);
+            let said = judge_statement(subject, opened, statement, trust);
             found(digest, payload, Carrier::LegacyAttestation, said, trust)
         }
         Err(error) => {

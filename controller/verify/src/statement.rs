@@ -35,6 +35,7 @@ const SUBJECT_LIMIT: usize = 256;
 const TYPE_LIMIT: usize = 256;
 
 /// What a statement says, and of what.
+#[derive(Debug, Clone)]
 pub(crate) struct Statement {
     pub(crate) subjects: Vec<Digest>,
     pub(crate) content: Content,

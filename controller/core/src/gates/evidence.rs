@@ -17,7 +17,7 @@ use crate::release::{Digest, ImageReference};
 
 pub(super) use age::{Freshness, earlier, is_future};
 use platforms::{Levels, Rule};
-pub(super) use signer::{Diagnosis, Signature};
+pub(super) use signer::{Diagnosis, STRANGERS_TRIGGER, Signature};
 
 /// One policy's question about one image.
 pub(super) struct Question<'a> {

@@ -66,7 +66,11 @@ fn ready(case: &Case<'_>, target: &Reference, workload: &Workload) -> Finding {
         Some(other) => {
             return Finding::deny(
                 Reason::TargetTaken,
-                format!("{name} consents to {} and to nobody else", clip(other)),
+                format!(
+                    "{name} consents to {} and to nobody else; its owner decides by the annotation \
+                     {CONSENT_ANNOTATION}, or name another workload in spec.targets",
+                    other_party(&case.environment.namespace, other)
+                ),
             );
         }
         None => {
@@ -127,6 +131,15 @@ fn ready(case: &Case<'_>, target: &Reference, workload: &Workload) -> Finding {
     let told = told(case, &floating);
     let text = format!("{name}, container {}, consents{told}", container.name);
     Finding::pass(Reason::TargetReady, text)
+}
+
+/// Whom a workload consents to, as far as it is for people of this namespace: whoever may write an
+/// Environment names any workload of the cluster in it, and has not seen its annotations by that.
+fn other_party(namespace: &str, consent: &str) -> String {
+    match consent.split_once('/') {
+        Some((other, _)) if other == namespace => clip(consent),
+        Some(_) | None => "an Environment of another namespace".to_owned(),
+    }
 }
 
 /// What is said of floating images where a policy wants them told.
@@ -264,7 +277,19 @@ mod tests {
                     |s| the_workload(s).consent = Some("shop/checkout-prod2".into()),
                     Deny,
                     Reason::TargetTaken,
-                    "consents to shop/checkout-prod2 and to nobody else",
+                    "consents to shop/checkout-prod2 and to nobody else; its owner decides",
+                ),
+                (
+                    |s| the_workload(s).consent = Some("rival/secret-plan".into()),
+                    Deny,
+                    Reason::TargetTaken,
+                    "consents to an Environment of another namespace and to nobody else",
+                ),
+                (
+                    |s| the_workload(s).consent = Some("shop".into()),
+                    Deny,
+                    Reason::TargetTaken,
+                    "consents to an Environment of another namespace and to nobody else",
                 ),
                 (
                     |s| s.environment.targets[0].container = Some("web".into()),

@@ -1,13 +1,14 @@
 //! What is known about one image, and what runs or is planned for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use lockmaster_core::evidence::{Anchor, AnchorId, Bundle, Child, Evidence, Form};
+use lockmaster_core::evidence::{Anchor, AnchorId, Bundle, Bundles, Child, Evidence, Form};
 use lockmaster_core::facts::{Look, Observed, Unavailable};
-use lockmaster_core::release::Digest;
-use lockmaster_verify::{Subject, Trust};
+use lockmaster_core::release::{Digest, ImageReference};
+use lockmaster_verify::{Reading, Subject, Trust};
 
 use crate::registry::{Artifact, Place, Reach};
 
@@ -35,7 +36,7 @@ pub(super) struct Seen {
 /// What the next look needs.
 pub(super) struct Wanted {
     /// What is known already.
-    pub(super) known: Option<Seen>,
+    pub(super) known: Option<Arc<Seen>>,
     /// All anchors asked about.
     pub(super) anchors: Vec<Anchor>,
     /// How far it goes.
@@ -53,7 +54,11 @@ struct Failure {
 #[derive(Default)]
 pub(super) struct Entry {
     /// Everything that is attached, as the last look that succeeded found it.
-    facts: Option<Seen>,
+    facts: Option<Arc<Seen>>,
+    /// Who wanted that look, and the bytes that its facts take.
+    held: Option<(String, usize)>,
+    /// The facts as they were told of some anchors, for as long as a pass has them.
+    told: Vec<(BTreeSet<AnchorId>, Weak<Vec<Bundle>>)>,
     /// Why the last look failed, if it did.
     failure: Option<Failure>,
     asked: BTreeMap<AnchorId, Anchor>,
@@ -158,6 +163,12 @@ impl Entry {
         self.facts.as_ref().map_or(&[], |seen| seen.form.children())
     }
 
+    /// The same as images.
+    pub(super) fn children_of(&self, index: &ImageReference) -> Vec<ImageReference> {
+        let seen = self.facts.as_ref();
+        seen.map_or_else(Vec::new, |seen| seen.form.images(index))
+    }
+
     /// Whether a look is running or planned.
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
@@ -179,13 +190,13 @@ impl Entry {
 
     /// What is known with respect to `anchors`. Pending, which asks for a look at once, until every
     /// bundle was tried with all of them, or a look that would have done so failed.
-    pub(super) fn read(&self, subject: &Digest, anchors: &[Anchor]) -> Observed<Evidence> {
+    pub(super) fn read(&mut self, subject: &Digest, anchors: &[Anchor]) -> Observed<Evidence> {
         let seen = match (&self.facts, &self.failure) {
             (None, None) => return Observed::Pending,
             (None, Some(failure)) => return failure.observed(),
             // Absence is no fact, and stays unknown until a look succeeds.
             (Some(seen), Some(failure)) if seen.judged.is_empty() => return failure.observed(),
-            (Some(seen), _) => seen,
+            (Some(seen), _) => Arc::clone(seen),
         };
         let facts = &seen.judged;
         let wanted: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
@@ -201,6 +212,23 @@ impl Entry {
         }
         let withdrawn = facts.iter().filter(|one| one.withdrawn);
         let withdrawn = withdrawn.map(|one| one.bundle.digest.clone()).collect();
+        Observed::Known(Evidence {
+            subject: subject.clone(),
+            form: seen.form.clone(),
+            bundles: self.tell(facts, wanted),
+            tags: self.tags(seen.reach),
+            withdrawn,
+        })
+    }
+
+    /// The bundles, with nothing in them about anchors that are not wanted. Who wants the same gets the
+    /// same memory: many passes look at one image, and each has its facts until it ends.
+    fn tell(&mut self, facts: &[Judged], wanted: BTreeSet<AnchorId>) -> Bundles {
+        self.told.retain(|(_, known)| known.strong_count() > 0);
+        let mut told = self.told.iter().filter(|(anchors, _)| *anchors == wanted);
+        if let Some(known) = told.find_map(|(_, known)| Bundles::upgrade(known)) {
+            return known;
+        }
         let bundles = facts.iter().map(|one| {
             let mut bundle = one.bundle.clone();
             bundle
@@ -211,13 +239,20 @@ impl Entry {
                 .retain(|root, _| wanted.iter().any(|id| id.root.as_ref() == Some(root)));
             bundle
         });
-        Observed::Known(Evidence {
-            subject: subject.clone(),
-            form: seen.form.clone(),
-            bundles: bundles.collect(),
-            tags: self.tags(seen.reach),
-            withdrawn,
-        })
+        let bundles: Bundles = bundles.collect();
+        self.told.push((wanted, bundles.downgrade()));
+        bundles
+    }
+
+    /// Whose facts these are, and the bytes that they take; nothing where none are known.
+    pub(super) fn held(&self) -> Option<(&str, usize)> {
+        let (namespace, bytes) = self.held.as_ref()?;
+        Some((namespace, *bytes))
+    }
+
+    /// Notes on whose behalf the facts are kept, and the bytes that they take.
+    pub(super) fn hold(&mut self, namespace: &str, bytes: usize) {
+        self.held = Some((namespace.to_owned(), bytes));
     }
 
     /// Whether what lies under tags is known too, where the last good look went as far as `seen`.
@@ -240,26 +275,30 @@ impl Entry {
                     anchors,
                 });
             }
-            Ok(mut seen) => {
-                self.keep_withdrawn(&mut seen, anchors);
-                if self.facts.as_ref().map(digests) != Some(digests(&seen)) {
+            Ok(seen) => {
+                if self.facts.as_deref().map(digests) != Some(digests(&seen)) {
                     // Something was pushed, and more may follow soon.
                     self.delay = None;
                 }
-                (self.facts, self.failure) = (Some(seen), None);
+                self.told = Vec::new();
+                (self.facts, self.failure) = (Some(Arc::new(seen)), None);
             }
         }
     }
 
     /// Adds what is known of this image and was not listed now. Its bytes may be gone, so that under
     /// anchors that were not asked about before it counts as not verifying, unless they are in memory.
-    fn keep_withdrawn(&self, seen: &mut Seen, anchors: &[Anchor]) {
+    /// What nobody signed was never more than a hint, and is let go.
+    pub(super) fn keep_withdrawn(&self, seen: &mut Seen, anchors: &[Anchor]) {
         let Some(before) = self.facts.as_ref().filter(|_| self.kept) else {
             return;
         };
         let listed: BTreeSet<Digest> = seen.judged.iter().map(|one| one.id.clone()).collect();
         let known = before.judged.iter();
-        let lost: Vec<_> = known.filter(|one| !listed.contains(&one.id)).collect();
+        let lost = known.filter(|one| !listed.contains(&one.id));
+        let lost: Vec<_> = lost
+            .filter(|one| !one.bundle.verified_by.is_empty())
+            .collect();
         if lost.is_empty() {
             return;
         }
@@ -319,27 +358,24 @@ pub(super) enum JudgeError {
 pub(super) fn judge_all(
     digest: &Digest,
     artifact: &Artifact,
-    known: Vec<Judged>,
+    known: &[Judged],
     anchors: &[Anchor],
     limit: Duration,
 ) -> Result<Vec<Judged>, JudgeError> {
     let start = Instant::now();
     let subject = Subject::new(digest, &artifact.manifest).ok_or(JudgeError::Manifest)?;
-    let mut known: BTreeMap<Digest, Judged> =
-        known.into_iter().map(|one| (one.id.clone(), one)).collect();
+    let known: BTreeMap<&Digest, &Judged> = known.iter().map(|one| (&one.id, one)).collect();
     let wanted: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
     // Nearly always all bundles were tried under the same anchors, so that each is read once.
     let mut trusts: BTreeMap<Vec<AnchorId>, Trust> = BTreeMap::new();
+    let mut reading = Reading::default();
     let judged = artifact.bundles.iter().map(|candidate| {
         if start.elapsed() >= limit {
             return Err(JudgeError::Deadline(limit));
         }
-        let before = known.remove(&candidate.id);
-        let withdrawn = before.as_ref().is_some_and(|one| one.withdrawn);
-        let tried = before
-            .as_ref()
-            .map(|one| one.tried.clone())
-            .unwrap_or_default();
+        let before = known.get(&candidate.id);
+        let withdrawn = before.is_some_and(|one| one.withdrawn);
+        let tried = before.map(|one| one.tried.clone()).unwrap_or_default();
         let untried: Vec<AnchorId> = wanted.difference(&tried).cloned().collect();
         let trust = trusts.entry(untried.clone()).or_insert_with(|| {
             let untried = anchors
@@ -350,18 +386,23 @@ pub(super) fn judge_all(
         let mut all = tried;
         all.extend(untried.iter().cloned());
         let mut bundle = match before {
-            Some(one) if untried.is_empty() => one.bundle,
+            Some(one) if untried.is_empty() => one.bundle.clone(),
             Some(one) => {
-                let mut bundle = candidate.candidate.judge(&subject, trust);
+                let mut bundle = candidate
+                    .candidate
+                    .judge_with(&subject, trust, &mut reading);
                 if bundle.subjects.is_empty() {
                     // A message signature names its subject only under a key that verifies it.
-                    bundle.subjects = one.bundle.subjects;
+                    bundle.subjects.clone_from(&one.bundle.subjects);
                 }
-                bundle.verified_by.extend(one.bundle.verified_by);
-                bundle.failures.extend(one.bundle.failures);
+                let before = one.bundle.clone();
+                bundle.verified_by.extend(before.verified_by);
+                bundle.failures.extend(before.failures);
                 bundle
             }
-            None => candidate.candidate.judge(&subject, trust),
+            None => candidate
+                .candidate
+                .judge_with(&subject, trust, &mut reading),
         };
         // It was read anew, unless everything was tried before.
         bundle.forget_unproven();

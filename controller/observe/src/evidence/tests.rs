@@ -21,14 +21,16 @@ use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::entry::Seen;
+use super::entry::{Judged, Seen};
+use super::reader::Key;
 use super::{Asker, EvidenceStore, FetchOutcome, LIMITS, Limits, Reader};
 use crate::pull_secrets::PullSecrets;
 use crate::pull_secrets::tests::api_server;
 use crate::registry::Reach;
-use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
+use crate::registry::lying::{LyingRegistry, MANIFEST, Reply, referrers_path};
 
 mod again;
+mod bounds;
 mod reach;
 
 /// What a signature by the anchor's key shows.
@@ -236,11 +238,17 @@ async fn details_are_kept_of_what_somebody_who_is_asked_about_signed() {
     let carrier = bench.registry.bundle(&statement, CUSTOM);
     bench.registry.referrers(&bench.image, &[carrier]);
     let value = |evidence: Evidence| {
-        let content = evidence.bundles[0].content.clone();
-        let Content::Custom { value, .. } = content else {
-            panic!("{content:?}")
-        };
-        value
+        let content = &evidence.bundles[0].content;
+        assert_eq!(
+            content.predicate_type(),
+            Some(CUSTOM),
+            "also a stranger's has a type"
+        );
+        match content {
+            Content::Custom { value, .. } => value.clone(),
+            Content::Unreadable { problem, .. } => Err(problem.clone()),
+            other => panic!("{other:?}"),
+        }
     };
     let (ours, other) = (
         Anchor::of_key(bench.signer.key.clone()),
@@ -472,6 +480,59 @@ async fn one_image_is_judged_at_a_time() {
     drop(other);
     bench.wait().await;
     known(bench.store.read(&bench.image, &shop(), &[]));
+}
+
+/// However many images of one namespace wait to be judged.
+#[tokio::test]
+async fn the_next_namespace_is_judged_next() {
+    let mut bench = Bench::new(CACHE).await;
+    let other = Arc::clone(&bench.store.inner.judging)
+        .try_acquire_owned()
+        .unwrap();
+    let asker = |namespace: &str| Asker {
+        namespace: namespace.to_owned(),
+        pull_secrets: vec![],
+    };
+    let image = |number: usize| {
+        let manifest = json!({"mediaType": MANIFEST, "config": {}, "layers": [],
+            "annotations": {"number": number.to_string()}});
+        let image = bench.image.with_digest(bench.registry.manifest(&manifest));
+        bench.registry.referrers(&image, &[]);
+        image
+    };
+    let images: Vec<_> = (0..8).map(image).collect();
+    let (quiet, flood) = images.split_last().unwrap();
+    for image in flood {
+        assert_eq!(
+            bench.store.read(image, &asker("flood"), &[]),
+            Observed::Pending
+        );
+    }
+    let asked = |count: usize| {
+        let registry = bench.registry.clone();
+        async move {
+            let mut asked = 0;
+            while asked < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                asked += registry.take_requests().len();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    asked(2 * flood.len()).await;
+    assert_eq!(
+        bench.store.read(quiet, &asker("quiet"), &[]),
+        Observed::Pending
+    );
+    asked(2).await;
+    drop(other);
+    let mut order = Vec::new();
+    for _ in 0..images.len() {
+        let woken = tokio::time::timeout(Duration::from_secs(10), bench.woken.recv()).await;
+        order.push(woken.unwrap().unwrap());
+    }
+    let place = order.iter().position(|image| image == quiet).unwrap();
+    assert!(place <= 1, "it came as number {place}");
 }
 
 #[tokio::test]

@@ -75,11 +75,7 @@ impl Observer {
 /// The images of an index that was read.
 pub(crate) fn children(facts: &Facts, index: &ImageReference) -> Vec<ImageReference> {
     let known = facts.evidence.get(index).and_then(Observed::known);
-    let children = known.map_or(&[][..], |index| index.form.children());
-    children
-        .iter()
-        .map(|child| index.with_digest(child.digest.clone()))
-        .collect()
+    known.map_or_else(Vec::new, |known| known.form.images(index))
 }
 
 /// The images that are looked up, and what each is judged under: two releases may name one image and

@@ -21,11 +21,12 @@ use super::document::{
     self, ACCEPT_LEGACY, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, MANIFEST_LIMIT,
 };
 use super::index;
+use super::layout;
 use super::listing::limit_referrers;
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
-use super::transport::{Kind, Request};
-use super::{Credentials, Inner, Reach};
+use super::transport::{Kind, Request, Transport};
+use super::{Credentials, Inner, Reach, Source};
 
 /// Requests in flight for one image at a time.
 const PARALLEL: usize = 16;
@@ -47,8 +48,17 @@ pub(super) struct Found {
     pub(super) bundles: Vec<CandidateBundle>,
 }
 
+/// A blob, as layers list it.
+#[derive(Default)]
+struct Listed {
+    /// The largest size that any of them names.
+    size: u64,
+    /// How many they are.
+    times: usize,
+}
+
 /// What the two kinds of content by digest differ in.
-struct Part {
+pub(super) struct Part {
     collection: Collection,
     accept: Option<&'static str>,
     limit: usize,
@@ -59,7 +69,7 @@ const SUBJECT: Part = Part {
     accept: Some(ACCEPT_SUBJECT),
     limit: MANIFEST_LIMIT,
 };
-const CARRIER: Part = Part {
+pub(super) const CARRIER: Part = Part {
     collection: Collection::Manifests,
     accept: Some(ACCEPT_MANIFEST),
     limit: MANIFEST_LIMIT,
@@ -107,9 +117,12 @@ impl Visit<'_> {
     /// Asks the registry itself for the subject, where that may have come from a mirror.
     pub(super) async fn confirm(&self) -> Result<(), FetchError> {
         let read = async {
-            let url = self.url(&format!("manifests/{}", self.image.digest()))?;
+            let Source::Registries(transport) = &self.inner.source else {
+                return Ok(());
+            };
+            let url = self.url(transport, &format!("manifests/{}", self.image.digest()))?;
             let request = self.request(url, SUBJECT.accept, SUBJECT.limit, Kind::Manifest);
-            self.inner.transport.confirm(&request).await
+            transport.confirm(&request).await
         };
         read.await
             .map_err(|problem: Problem| problem.reading(self.name("the manifest")))
@@ -146,8 +159,8 @@ impl Visit<'_> {
             Reach::Referrers => Ok(Vec::new()),
             Reach::Tags => {
                 let (signatures, attestations) = tokio::join!(
-                    self.older_format(Carrier::LegacySignature, "sig"),
-                    self.older_format(Carrier::LegacyAttestation, "att")
+                    self.older_format(Carrier::LegacySignature, ".sig"),
+                    self.older_format(Carrier::LegacyAttestation, ".att")
                 );
                 Ok(signatures?.into_iter().chain(attestations?).collect())
             }
@@ -160,40 +173,76 @@ impl Visit<'_> {
         carrier: Carrier,
         suffix: &str,
     ) -> Result<Option<(Place, Vec<Layer>)>, FetchError> {
-        let tag = format!("sha256-{}.{suffix}", self.image.digest().hexadecimal());
         let read = async {
-            let url = self.url(&format!("manifests/{tag}"))?;
-            let Outcome::Found(answer) = self.list_at(url, ACCEPT_LEGACY).await? else {
+            let Some(cached) = self.tagged(suffix, ACCEPT_LEGACY).await? else {
                 return Ok(None);
             };
-            let manifest = Digest::of(&answer.body);
-            let cached = Cached {
-                content_type: answer.content_type,
-                bytes: Arc::new(answer.body),
-            };
+            let manifest = Digest::of(&cached.bytes);
             let place = Place { carrier, manifest };
             let layers = place.layers(&cached)?;
             let key = self.key(Collection::Manifests, &place.manifest);
             self.inner.insert_cache(key, cached);
             Ok(Some((place, layers)))
         };
-        read.await
-            .map_err(|problem: Problem| problem.reading(self.name(&format!("the tag {tag}"))))
+        read.await.map_err(|problem: Problem| {
+            let tag = self.tag(suffix);
+            problem.reading(self.name(&format!("the tag {tag}")))
+        })
+    }
+
+    /// A tag that speaks of the image, and what lies under it.
+    fn tag(&self, suffix: &str) -> String {
+        format!("sha256-{}{suffix}", self.image.digest().hexadecimal())
+    }
+
+    pub(super) async fn tagged(
+        &self,
+        suffix: &str,
+        accept: &'static str,
+    ) -> Result<Option<Cached>, Problem> {
+        match &self.inner.source {
+            Source::Registries(transport) => {
+                let url = self.url(transport, &format!("manifests/{}", self.tag(suffix)))?;
+                let Outcome::Found(answer) = self.list_at(transport, url, accept).await? else {
+                    return Ok(None);
+                };
+                Ok(Some(Cached {
+                    content_type: answer.content_type,
+                    bytes: Arc::new(answer.body),
+                }))
+            }
+            Source::Layout(layout) => {
+                let Some(digest) = layout.tagged(self.image.digest(), suffix)? else {
+                    return Ok(None);
+                };
+                self.by_digest(&CARRIER, digest, None, |cached| Ok(cached.clone()))
+                    .await
+            }
+        }
     }
 
     /// The layers with their bytes; those that are not there any more are left out.
     async fn bundles(&self, layers: Vec<Layer>) -> Result<Vec<CandidateBundle>, FetchError> {
-        let mut sizes: BTreeMap<Digest, u64> = BTreeMap::new();
+        let mut blobs: BTreeMap<Digest, Listed> = BTreeMap::new();
         for layer in &layers {
-            let size = sizes.entry(layer.digest.clone()).or_default();
-            *size = (*size).max(layer.size);
+            let listed = blobs.entry(layer.digest.clone()).or_default();
+            listed.size = listed.size.max(layer.size);
+            listed.times += 1;
         }
         let failed = |problem: Problem| problem.reading(self.name("a bundle"));
-        self.reserve(sizes.values()).await.map_err(failed)?;
+        self.reserve(layers.iter().map(|layer| &layer.size))
+            .await
+            .map_err(failed)?;
         let bytes = |cached: &Cached| Ok(Arc::clone(&cached.bytes));
-        let blobs: BTreeMap<Digest, Option<Arc<Vec<u8>>>> = stream::iter(sizes)
-            .map(|(digest, size)| async move {
+        let blobs: BTreeMap<Digest, Option<Arc<Vec<u8>>>> = stream::iter(blobs)
+            .map(|(digest, Listed { size, times })| async move {
                 let found = self.by_digest(&BLOB, &digest, Some(size), bytes).await?;
+                if let Some(bytes) = &found {
+                    // It is held once, and judged for each: one look may cost no more than its bytes.
+                    self.budget
+                        .take(bytes.len().saturating_mul(times - 1))
+                        .await?;
+                }
                 Ok((digest, found))
             })
             .buffer_unordered(PARALLEL)
@@ -226,7 +275,7 @@ impl Visit<'_> {
     /// What `read` makes of content by digest, from the cache or the registry; `None` when the
     /// registry has it not. Only what `read` takes is cached: the hash does not cover the media
     /// type that it came with, and a wrong one must not stay.
-    async fn by_digest<T>(
+    pub(super) async fn by_digest<T>(
         &self,
         part: &Part,
         digest: &Digest,
@@ -245,11 +294,48 @@ impl Visit<'_> {
                 limit: part.limit,
             });
         }
+        let found = match &self.inner.source {
+            Source::Registries(transport) => self.ask(transport, part, digest, read).await?,
+            Source::Layout(layout) => {
+                let body = layout.blob(digest, part.limit, &self.budget).await?;
+                let found = Digest::of(&body);
+                if found != *digest {
+                    return Err(layout::other_bytes(digest, &found));
+                }
+                let content_type = match part.collection {
+                    Collection::Manifests => layout.media_type(digest, &body),
+                    Collection::Blobs => None,
+                };
+                let bytes = Arc::new(body);
+                let cached = Cached {
+                    content_type,
+                    bytes,
+                };
+                Outcome::Found((read(&cached)?, cached))
+            }
+        };
+        match found {
+            Outcome::Missing { .. } => Ok(None),
+            Outcome::Found((made, cached)) => {
+                self.inner.insert_cache(key, cached);
+                Ok(Some(made))
+            }
+        }
+    }
+
+    /// The same from the registry, or a mirror of it.
+    async fn ask<T>(
+        &self,
+        transport: &Transport,
+        part: &Part,
+        digest: &Digest,
+        read: impl Fn(&Cached) -> Result<T, Problem>,
+    ) -> Result<Outcome<(T, Cached)>, Problem> {
         let (collection, kind) = match part.collection {
             Collection::Manifests => ("manifests", Kind::Manifest),
             Collection::Blobs => ("blobs", Kind::Blob),
         };
-        let url = self.url(&format!("{collection}/{digest}"))?;
+        let url = self.url(transport, &format!("{collection}/{digest}"))?;
         let request = self.request(url, part.accept, part.limit, kind);
         // Of every place that is asked: a mirror that sends something else is passed over.
         let checked = |answer: Answer| {
@@ -263,23 +349,18 @@ impl Visit<'_> {
             };
             Ok((read(&cached)?, cached))
         };
-        match self.inner.transport.get(&request, checked).await? {
-            Outcome::Missing { .. } => Ok(None),
-            Outcome::Found((made, cached)) => {
-                self.inner.insert_cache(key, cached);
-                Ok(Some(made))
-            }
-        }
+        transport.get(&request, checked).await
     }
 
     /// What has no hash that is known before: a page of referrers, or what is under a tag.
     pub(super) async fn list_at(
         &self,
+        transport: &Transport,
         url: Url,
         accept: &'static str,
     ) -> Result<Outcome<Answer>, Problem> {
         let request = self.request(url, Some(accept), MANIFEST_LIMIT, Kind::List);
-        self.inner.transport.get(&request, Ok).await
+        transport.get(&request, Ok).await
     }
 
     fn request(
@@ -300,8 +381,8 @@ impl Visit<'_> {
         }
     }
 
-    pub(super) fn url(&self, rest: &str) -> Result<Url, Problem> {
-        let registry = self.inner.transport.registry(self.image)?;
+    pub(super) fn url(&self, transport: &Transport, rest: &str) -> Result<Url, Problem> {
+        let registry = transport.registry(self.image)?;
         registry
             .join(&format!("/v2/{}/{rest}", self.image.path()))
             .map_err(|_| Problem::Address("the image's repository is no path".to_owned()))

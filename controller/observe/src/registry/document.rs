@@ -114,6 +114,11 @@ impl Descriptor {
         &self.media_type
     }
 
+    /// One thing that is said of what it names.
+    pub(super) fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
     /// What is said of what it names.
     pub(super) fn into_annotations(self) -> BTreeMap<String, String> {
         self.annotations.unwrap_or_default()
@@ -210,6 +215,22 @@ pub(super) fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Document,
             })
         }
     }
+}
+
+/// The digest that a manifest names as its `subject`, where it is by SHA-256.
+pub(super) fn subject(bytes: &[u8]) -> Result<Option<Digest>, Problem> {
+    #[derive(Deserialize)]
+    struct Refers {
+        subject: Option<Subject>,
+    }
+    #[derive(Deserialize)]
+    struct Subject {
+        digest: String,
+    }
+    let refers: Refers = document::parse_named(bytes, MANIFEST_LIMIT, NAMES, "annotations")
+        .map_err(|error| Problem::Document(error.to_string()))?;
+    let subject = refers.subject.map(|subject| Digest::parse(&subject.digest));
+    Ok(subject.and_then(Result::ok))
 }
 
 fn check_type(known: &[&str], header: &str, shape: &str) -> Result<(), Problem> {

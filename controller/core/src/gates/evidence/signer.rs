@@ -9,8 +9,9 @@ use crate::policy::{Authority, ClaimRule, KeyText};
 use crate::release::{Digest, clip};
 use crate::revocation::{of_bundle, of_signer};
 
-/// A build that strangers can cause: GitHub runs it for a change that nobody has accepted yet.
-const STRANGERS_TRIGGER: &str = "pull_request";
+/// How the trigger of a build begins that strangers can cause: GitHub runs it for a change that nobody
+/// has accepted yet.
+pub(in crate::gates) const STRANGERS_TRIGGER: &str = "pull_request";
 
 /// A signature that an authority stands for.
 #[derive(Debug, Clone, Copy)]

@@ -206,8 +206,10 @@ async fn said_of_canaries(private: &mut Private) -> String {
     said
 }
 
+/// CVE-2026-45737, CVE-2023-25163, CVE-2025-23216 too: Argo CD showed Secrets in differences, errors
+/// and logs.
 #[tokio::test]
-async fn no_byte_of_a_secret_is_logged_or_said() {
+async fn cve_2026_42880_no_byte_of_a_secret_is_logged_or_said() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)

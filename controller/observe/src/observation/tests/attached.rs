@@ -71,7 +71,7 @@ impl Bench {
             ..empty()
         };
         let mut observer = over(stores, store);
-        observer.sandbox = Arc::new(Sandbox::without_protection());
+        observer.policies = Arc::new(Policies::new(Sandbox::without_protection()));
         Self {
             registry,
             signer,

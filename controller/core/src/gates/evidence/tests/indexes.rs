@@ -46,7 +46,7 @@ pub(super) fn index(on_index: &[Bundle], on_each: &[Bundle]) -> Snapshot {
     own.form = Form::Index {
         children: children.to_vec(),
     };
-    own.bundles = on_index.to_vec();
+    own.bundles = on_index.to_vec().into();
     for platform in PLATFORMS {
         let seen = about(platform, on_each);
         snapshot.facts.evidence.insert(child(platform), seen);
@@ -202,7 +202,7 @@ fn the_signature_of_the_index_is_none_of_its_image_and_the_other_way_round() {
     let Observed::Known(of_child) = about(PLATFORMS[0], &all()) else {
         panic!("not known")
     };
-    *bundles(&mut snapshot) = of_child.bundles;
+    *bundles(&mut snapshot) = of_child.bundles.to_vec();
     for platform in PLATFORMS {
         let digest = child(platform).digest().clone();
         let misplaced = Evidence::new(digest, all().to_vec());

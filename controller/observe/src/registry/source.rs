@@ -1,0 +1,36 @@
+//! Where everything is read: registries, or one directory in their place.
+
+use std::sync::Arc;
+
+use lockmaster_core::release::ImageReference;
+
+use super::endpoint::Site;
+use super::layout::Layout;
+use super::transport::Transport;
+
+/// The one place of a client.
+pub(super) enum Source {
+    /// Registries, over the network.
+    Registries(Transport),
+    /// A directory, and no network.
+    Layout(Layout),
+}
+
+impl Source {
+    /// Where the image's registry is, unless it is read from elsewhere or has an impossible name.
+    pub(super) fn site(&self, image: &ImageReference) -> Option<Arc<Site>> {
+        match self {
+            Self::Registries(transport) => transport.site(image.registry()).ok(),
+            Self::Layout(_) => None,
+        }
+    }
+
+    /// Lets a test follow a redirection to a server of its own, with this certificate.
+    #[cfg(test)]
+    pub(super) fn follow_to(&mut self, pem: &str) {
+        match self {
+            Self::Registries(transport) => transport.sites_mut().follow_to(pem),
+            Self::Layout(_) => panic!("a layout redirects nobody"),
+        }
+    }
+}
