@@ -183,7 +183,8 @@ fn each_gate_declares_exactly_the_reasons_that_it_gives() {
         if source.contains("super::evidence") {
             given.extend(shared.clone());
         }
-        if source.contains("ask_all") || source.contains("ask_each_image") {
+        let asks = ["ask_all", "ask_each_image", "ask_both_levels"];
+        if asks.iter().any(|ask| source.contains(ask)) {
             given.extend(of_images.clone());
         }
         let declared: BTreeSet<_> = gate.reasons().iter().map(ToString::to_string).collect();

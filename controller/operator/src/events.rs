@@ -221,6 +221,12 @@ mod tests {
         let both = [gone.clone(), back];
         assert_eq!(told(one, &both), ["Warning ArtifactMissing"]);
         assert_eq!(told(one, &both).len(), 1);
+        let earlier = concern("Earlier", "a", "ArtifactMissing");
+        assert_eq!(
+            told(one, &[earlier]),
+            [""; 0],
+            "others run, which changes nothing"
+        );
     }
 
     #[test]
