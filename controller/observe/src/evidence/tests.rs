@@ -495,59 +495,6 @@ async fn one_image_is_judged_at_a_time() {
     known(bench.store.read(&bench.image, &shop(), &[], NOON));
 }
 
-/// However many images of one namespace wait to be judged.
-#[tokio::test]
-async fn the_next_namespace_is_judged_next() {
-    let mut bench = Bench::new(CACHE).await;
-    let other = Arc::clone(&bench.store.inner.judging)
-        .try_acquire_owned()
-        .unwrap();
-    let asker = |namespace: &str| Asker {
-        namespace: namespace.to_owned(),
-        pull_secrets: vec![],
-    };
-    let image = |number: usize| {
-        let manifest = json!({"mediaType": MANIFEST, "config": {}, "layers": [],
-            "annotations": {"number": number.to_string()}});
-        let image = bench.image.with_digest(bench.registry.manifest(&manifest));
-        bench.registry.referrers(&image, &[]);
-        image
-    };
-    let images: Vec<_> = (0..8).map(image).collect();
-    let (quiet, flood) = images.split_last().unwrap();
-    for image in flood {
-        assert_eq!(
-            bench.store.read(image, &asker("flood"), &[], NOON),
-            Observed::Pending
-        );
-    }
-    let asked = |count: usize| {
-        let registry = bench.registry.clone();
-        async move {
-            let mut asked = 0;
-            while asked < count {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                asked += registry.take_requests().len();
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    asked(2 * flood.len()).await;
-    assert_eq!(
-        bench.store.read(quiet, &asker("quiet"), &[], NOON),
-        Observed::Pending
-    );
-    asked(2).await;
-    drop(other);
-    let mut order = Vec::new();
-    for _ in 0..images.len() {
-        let woken = tokio::time::timeout(Duration::from_secs(10), bench.woken.recv()).await;
-        order.push(woken.unwrap().unwrap());
-    }
-    let place = order.iter().position(|image| image == quiet).unwrap();
-    assert!(place <= 1, "it came as number {place}");
-}
-
 #[tokio::test]
 async fn forgotten_images_are_not_read_again() {
     let mut bench = Bench::new(CACHE).await;
