@@ -56,6 +56,20 @@ impl Beds {
         })))
     }
 
+    /// A test that needs the programs and no control plane.
+    pub(crate) fn none<F>(&self, name: &str, test: F) -> Trial
+    where
+        F: AsyncFnOnce(&Tools, &Product) -> anyhow::Result<()> + Send + 'static,
+    {
+        let beds = self.clone();
+        Trial::test(name, move || {
+            let (tools, product) = (Tools::ensure(), Product::build());
+            let (tools, product) = (tools.map_err(failed)?, product.map_err(failed)?);
+            let runtime = &beds.0.runtime;
+            runtime.block_on(test(&tools, &product)).map_err(failed)
+        })
+    }
+
     /// A test on the bed, beside others.
     pub(crate) fn shared<F>(&self, name: &str, test: F) -> Trial
     where

@@ -14,7 +14,10 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Pos
 use kube::core::ApiResource;
 use kube::{Api, Resource};
 use libtest_mimic::Trial;
-use lockmaster_api::{ChangeWindow, Environment, Promotion, PromotionRecord, Release, Revocation};
+use lockmaster_api::{
+    ChangeWindow, ClusterPromotionPolicy, Environment, Promotion, PromotionRecord, Release,
+    Revocation,
+};
 use lockmaster_tests::cluster::{NAMESPACE, Person};
 use serde_json::{Value, json};
 
@@ -253,12 +256,14 @@ async fn create(who: &Person, namespace: &str, body: Value, dry_run: bool) -> An
     let resource = match object.types.as_ref().map(|types| types.kind.as_str()) {
         Some("PromotionRecord") => ApiResource::erase::<PromotionRecord>(&()),
         Some("Environment") => ApiResource::erase::<Environment>(&()),
+        Some("ClusterPromotionPolicy") => ApiResource::erase::<ClusterPromotionPolicy>(&()),
         Some("ChangeWindow") => ApiResource::erase::<ChangeWindow>(&()),
         Some("Revocation") => ApiResource::erase::<Revocation>(&()),
         Some("Release") => ApiResource::erase::<Release>(&()),
         _ => ApiResource::erase::<Promotion>(&()),
     };
-    let api = if ["ChangeWindow", "Revocation"].contains(&resource.kind.as_str()) {
+    let of_cluster = ["ChangeWindow", "ClusterPromotionPolicy", "Revocation"];
+    let api = if of_cluster.contains(&resource.kind.as_str()) {
         Api::all_with(who.client.clone(), &resource)
     } else {
         Api::namespaced_with(who.client.clone(), namespace, &resource)

@@ -26,6 +26,8 @@ mod revocation;
 mod rights;
 mod scenarios;
 mod start;
+mod tenancy;
+mod verify;
 // One table for the parsers, the schemas and the API server.
 #[path = "../it/values.rs"]
 mod values;
@@ -47,9 +49,11 @@ fn main() -> anyhow::Result<()> {
         benchmark::tests(&beds),
         differential::tests(&beds),
         keyless::tests(&beds),
+        tenancy::tests(&beds),
         registries::tests(&beds),
         requests::tests(&beds),
         memory::tests(&beds),
+        verify::tests(&beds),
     ];
     let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -163,7 +163,7 @@ fn without_actions(template: &str) -> String {
 }
 
 /// Every `resource verb` that the rules of one Role grant.
-fn granted(template: &str, kind: &str, name: &str) -> BTreeSet<String> {
+pub(crate) fn granted(template: &str, kind: &str, name: &str) -> BTreeSet<String> {
     let text = without_actions(template);
     let role = text
         .split("\n---\n")

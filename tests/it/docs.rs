@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use lockmaster_core::gates;
-use lockmaster_core::reason::Reason;
+use lockmaster_core::reason::{Reason, WHO};
 use lockmaster_core::status::State;
 
 use crate::repository::{Source, all, below, is_generated, none, read, root};
@@ -18,7 +18,13 @@ fn reasons_are_documented() {
     let mut page = format!(
         "# Reasons\n\n{GENERATED}\nThe word in `status.gates[].reason`, in conditions, Events and \
          records. A word never changes its meaning; new ones may come. In metrics it is written in \
-         snake_case.\n\n| Reason | Meaning | Gates |\n|---|---|---|\n"
+         snake_case.\n\nThe last column says who does what about a reason that holds or closes \
+         something; the message beside the word has the names to put in. A *Developer* makes the \
+         image and what is signed about it; a *Requester* has `lockmaster-requester` and the verb \
+         `promote` on the Environment; an *Approver* may decide in the role that is asked for; a \
+         *Workload owner* may edit the Deployment; a *Policy admin* has `lockmaster-policy-admin`; \
+         a *Cluster admin* installs Lockmaster ([rbac.md](rbac.md)). Where it says *Nobody*, it goes \
+         on by itself.\n\n| Reason | Meaning | Gates | What to do |\n|---|---|---|---|\n"
     );
     for reason in Reason::ALL {
         let gates: Vec<_> = gates::ALL
@@ -27,9 +33,19 @@ fn reasons_are_documented() {
             .map(|gate| format!("[{0}](gates.md#{0})", gate.name()))
             .collect();
         let meaning = reason.meaning().replace('|', "\\|");
-        writeln!(page, "| `{reason}` | {meaning} | {} |", gates.join(", ")).unwrap();
+        let (gates, mend) = (gates.join(", "), mend(*reason));
+        writeln!(page, "| `{reason}` | {meaning} | {gates} | {mend} |").unwrap();
     }
     is_generated("docs/reference/reasons.md", &page);
+}
+
+/// What to do about a reason, with each of those who do it set off.
+fn mend(reason: Reason) -> String {
+    let mut text = reason.mend().unwrap_or_default().replace('|', "\\|");
+    for who in WHO {
+        text = text.replace(&format!("{who}: "), &format!("**{who}**: "));
+    }
+    text
 }
 
 #[test]
@@ -167,7 +183,8 @@ fn each_gate_declares_exactly_the_reasons_that_it_gives() {
         if source.contains("super::evidence") {
             given.extend(shared.clone());
         }
-        if source.contains("ask_all") || source.contains("ask_each_image") {
+        let asks = ["ask_all", "ask_each_image", "ask_both_levels"];
+        if asks.iter().any(|ask| source.contains(ask)) {
             given.extend(of_images.clone());
         }
         let declared: BTreeSet<_> = gate.reasons().iter().map(ToString::to_string).collect();

@@ -16,9 +16,13 @@ mod examples;
 #[path = "../../controller/core/src/fixtures.rs"]
 mod fixtures;
 #[cfg(test)]
+mod invariants;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod manifests;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
@@ -29,6 +33,8 @@ mod replay;
 mod repository;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod tenancy;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lockmaster_core::approval::Vote;
 use lockmaster_core::decide::decide;
 use lockmaster_core::decision::Mutation;
-use lockmaster_core::evidence::{Conclusion, Content, Scan, Severity};
+use lockmaster_core::evidence::{Conclusion, Content, FailedListing, Listed, Scan, Severity};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::gates;
 use lockmaster_core::policy::ReleaseRule;
@@ -18,8 +18,8 @@ use lockmaster_rego::Sandbox;
 use crate::fixtures::revoked::revoke_digest;
 use crate::fixtures::ruled::ruled;
 use crate::fixtures::{
-    annotate, approve, at, bundles, digest, image, key, latched, provenance, publish, ready,
-    record, signature, statements, the_workload, with_policy,
+    annotate, approve, at, bundles, digest, evidence, image, key, latched, provenance, publish,
+    ready, record, signature, statements, the_workload, with_policy,
 };
 
 /// One folder of `examples/`.
@@ -58,7 +58,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         "Every gate passes; it is about to begin.",
         |_| {},
     )];
-    all.extend(evidence());
+    all.extend(attached());
     all.extend(statements());
     all.extend(rules());
     all.extend(order());
@@ -67,7 +67,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all
 }
 
-fn evidence() -> Vec<Scenario> {
+fn attached() -> Vec<Scenario> {
     vec![
         scenario("unsigned", 2, "Nobody signed the image.", |snapshot| {
             bundles(snapshot).retain(|bundle| bundle.content != Content::Signature);
@@ -119,6 +119,7 @@ fn evidence() -> Vec<Scenario> {
             },
         ),
         registry_down(),
+        list_outdated(),
     ]
 }
 
@@ -134,6 +135,26 @@ fn registry_down() -> Scenario {
             };
             let evidence = &mut snapshot.facts.evidence;
             evidence.insert(image("1.42.0"), Observed::Unavailable(why));
+        },
+    )
+}
+
+fn list_outdated() -> Scenario {
+    scenario(
+        "registry-down-at-the-start",
+        2,
+        "Everything passes, by a list of half an hour ago; the registry does not say what was attached since.",
+        |snapshot| {
+            let failed = FailedListing {
+                at: at("2026-11-24T09:59:40Z"),
+                why: Unavailable {
+                    cause: Cause::Unreachable,
+                    message: "the referrers of the image: the registry answered 503".into(),
+                },
+            };
+            let listed = &mut evidence(snapshot).listed;
+            *listed = Listed::at(at("2026-11-24T09:30:00Z"));
+            listed.failed = Some(failed);
         },
     )
 }

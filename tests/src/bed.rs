@@ -116,8 +116,8 @@ impl Bed {
                 fallback.address(),
                 password_registry.address(),
                 token_registry.registry.address(),
-                token_registry.tokens.address(),
             ],
+            realms: vec![token_registry.realm()],
             server: Some(proxy.url()),
             // Tests count requests, and ask themselves for what they want verified again.
             arguments: vec!["--reverify-every=168h".into()],

@@ -6,7 +6,8 @@
 //! - [`launch`] and [`child`]: processes that never outlive the test
 //! - [`tools`] and [`product`]: what is built, and where it is kept
 //! - [`cluster`], with [`pki`] and [`audit`]: the control plane, people, what they did
-//! - [`registry`], [`image`], [`cosign`] and [`evidence`], [`referrer`]: images and what is known of them
+//! - [`registry`], [`image`], [`cosign`] and [`evidence`], [`referrer`], [`layout`]: images and what
+//!   is known of them
 //! - [`sigstore`]: keyless signing, built and started when a test first asks for it
 //! - [`proxy`]: count, hold and cut what passes between two of them
 //! - [`operator`]: Lockmaster itself, to be killed and started again
@@ -31,6 +32,7 @@ pub mod handmade;
 pub mod image;
 pub mod interruption;
 pub mod launch;
+pub mod layout;
 pub mod operator;
 pub mod pki;
 pub mod product;

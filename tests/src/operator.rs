@@ -23,6 +23,9 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct OperatorOptions {
     /// Registries (`HOST:PORT`) that it may speak to over plain HTTP, on any address.
     pub plain_http_registries: Vec<String>,
+    /// Of these registries, the ones with a token service elsewhere, and its origin
+    /// (`http://HOST:PORT`).
+    pub realms: Vec<(String, String)>,
     /// Another address for the API server, such as a proxy's URL.
     pub server: Option<String>,
     /// More arguments.
@@ -64,7 +67,7 @@ impl Operator {
         if !options.plain_http_registries.is_empty() {
             let file = format!("registries-{metrics_port}.yaml");
             let path = cluster.directory().join(file);
-            let list = registries(&options.plain_http_registries);
+            let list = registries(options);
             std::fs::write(&path, list)
                 .with_context(|| format!("failed to write {}", path.display()))?;
             spec = spec.argument(format!("--registries={}", path.display()));
@@ -166,9 +169,15 @@ impl Operator {
 }
 
 /// The operator's list of registries, as the chart's ConfigMap would hold it.
-fn registries(plain_http: &[String]) -> String {
-    let one = |host: &String| serde_json::json!({"host": host, "plainHTTP": true, "privateAddresses": true});
-    let all: Vec<_> = plain_http.iter().map(one).collect();
+fn registries(options: &OperatorOptions) -> String {
+    let one = |host: &String| {
+        let named = options.realms.iter().filter(|(name, _)| name == host);
+        let realms: Vec<_> = named.map(|(_, origin)| origin).collect();
+        serde_json::json!({
+            "host": host, "plainHTTP": true, "privateAddresses": true, "realms": realms,
+        })
+    };
+    let all: Vec<_> = options.plain_http_registries.iter().map(one).collect();
     serde_json::json!({"registries": all}).to_string()
 }
 

@@ -21,9 +21,12 @@ use crate::pki::Authority;
 
 mod forward;
 mod hold;
+mod refusal;
 
 pub use hold::Hold;
 use hold::{Holds, Moment};
+pub use refusal::Refusal;
+use refusal::Refusals;
 
 /// One request that passed, and the status of its reply.
 #[derive(Debug, Clone)]
@@ -83,6 +86,7 @@ struct Shared {
     outage: Mutex<Option<Outage>>,
     /// The value of `Authorization` without which nothing passes.
     required: Mutex<Option<String>>,
+    refusals: Mutex<Refusals>,
     /// Counts the cuts: a connection ends when it sees another number.
     cuts: watch::Sender<u64>,
 }
@@ -139,6 +143,7 @@ impl Proxy {
             holds: Mutex::default(),
             outage: Mutex::default(),
             required: Mutex::default(),
+            refusals: Mutex::default(),
             cuts: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(forward::accept(listener, tls, Arc::clone(&shared)));
@@ -206,6 +211,13 @@ impl Proxy {
     /// password; `None` lets everybody through.
     pub fn require(&self, authorization: Option<String>) {
         *lock(&self.shared.required) = authorization;
+    }
+
+    /// Answers requests with the status that the rule gives them, in the server's place; a 401 asks
+    /// for a user name and a password. Others pass.
+    #[must_use]
+    pub fn refuse(&self, rule: impl Fn(&Exchange) -> Option<u16> + Send + 'static) -> Refusal {
+        Refusals::add(&self.shared, Box::new(rule))
     }
 
     /// Starts or ends an outage. Starting one cuts all connections.

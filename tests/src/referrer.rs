@@ -110,13 +110,13 @@ pub async fn delete(image: &Image) -> anyhow::Result<()> {
 }
 
 /// A repository, spoken to over plain HTTP.
-struct Repository {
+pub(crate) struct Repository {
     client: Client,
     url: String,
 }
 
 impl Repository {
-    fn new(image: &Image) -> anyhow::Result<Self> {
+    pub(crate) fn new(image: &Image) -> anyhow::Result<Self> {
         let (host, path) = image
             .repository
             .split_once('/')
@@ -131,7 +131,7 @@ impl Repository {
         })
     }
 
-    async fn get(&self, path: &str) -> anyhow::Result<Response> {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Response> {
         let accepted =
             format!("{MANIFEST}, {INDEX}, application/vnd.docker.distribution.manifest.v2+json");
         self.client
@@ -165,7 +165,7 @@ impl Repository {
     }
 
     /// The referrers of a digest, and whether they came from the fallback tag.
-    async fn referrers(&self, digest: &str) -> anyhow::Result<(Vec<Value>, bool)> {
+    pub(crate) async fn referrers(&self, digest: &str) -> anyhow::Result<(Vec<Value>, bool)> {
         let reply = self.get(&format!("referrers/{digest}")).await?;
         let (reply, by_tag) = if reply.status() == StatusCode::NOT_FOUND {
             (
@@ -229,14 +229,14 @@ impl Repository {
 }
 
 /// Sets one field of a JSON object.
-fn set(object: &mut Value, field: &str, value: Value) -> anyhow::Result<()> {
+pub(crate) fn set(object: &mut Value, field: &str, value: Value) -> anyhow::Result<()> {
     let fields = object.as_object_mut().context("expected a JSON object")?;
     fields.insert(field.to_owned(), value);
     Ok(())
 }
 
 /// The text at a JSON pointer.
-fn text<'a>(value: &'a Value, pointer: &str) -> anyhow::Result<&'a str> {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> anyhow::Result<&'a str> {
     let text = value.pointer(pointer).and_then(Value::as_str);
     text.with_context(|| format!("there is no text at {pointer}"))
 }
@@ -246,7 +246,7 @@ async fn parse(reply: Response) -> anyhow::Result<Value> {
     serde_json::from_slice(&bytes).context("failed to parse a manifest")
 }
 
-fn content_type(reply: &Response) -> String {
+pub(crate) fn content_type(reply: &Response) -> String {
     let value = reply
         .headers()
         .get(header::CONTENT_TYPE)
@@ -254,6 +254,6 @@ fn content_type(reply: &Response) -> String {
     value.unwrap_or(MANIFEST).to_owned()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }

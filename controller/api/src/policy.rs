@@ -5,6 +5,7 @@ use lockmaster_core::policy::{
     ApprovalRule, Authority, EvidenceRules, Match, Policy, RegoRule, SourceRule,
     UncoveredContainers,
 };
+use lockmaster_core::rules::RULES_LIMIT;
 use lockmaster_core::status::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,7 +71,7 @@ pub struct ClusterPromotionPolicySpec {
     /// What else must be true of each image: every rule must allow it. They see what the
     /// authorities of this policy signed about it; docs/reference/rego.md says how to write one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = RULES_LIMIT))]
     pub rules: Vec<RegoRule>,
     /// What is done about containers of a target that the Release does not set, sidecars and init
     /// containers included, and whose image is not named by its digest. Left out: nothing.

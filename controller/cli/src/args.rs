@@ -282,6 +282,14 @@ pub(crate) struct Verify {
     /// Registry to reach by plain HTTP, also on a private address; repeatable
     #[arg(long, value_name = "HOST:PORT", value_parser = registry)]
     pub(crate) plain_http_registry: Vec<String>,
+    /// File with logins for private registries, as docker login writes it [default:
+    /// $DOCKER_CONFIG/config.json, $REGISTRY_AUTH_FILE, then ~/.docker/config.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registry_config: Option<PathBuf>,
+    /// Read the image and what is attached to it from this OCI image layout, and nothing from a
+    /// network
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["plain_http_registry", "registry_config"])]
+    pub(crate) oci_layout: Option<PathBuf>,
     /// Write this instead of text
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
@@ -480,6 +488,12 @@ mod tests {
         refused(
             &format!("{line} --release r.yaml --version 1.0.0"),
             "--version",
+        );
+        let layout = format!("{line} --oci-layout copy");
+        assert!(parse(&layout).is_ok());
+        refused(
+            &format!("{layout} --registry-config c"),
+            "--registry-config",
         );
     }
 

@@ -35,6 +35,9 @@ pub struct Case<'a> {
     pub changes: Option<Vec<IntentTarget>>,
     /// The plan, where everything it contains is known.
     pub plan: Option<Minted>,
+    /// Whether it is about to begin: then what rests on nothing else being attached needs a list of
+    /// the last minutes. Before that any list will do, so that waiting costs no request.
+    pub begins: bool,
 }
 
 impl<'a> Case<'a> {
@@ -63,6 +66,7 @@ impl<'a> Case<'a> {
             policies,
             changes: None,
             plan: None,
+            begins: false,
         };
         case.changes = case.planned_changes();
         case.plan = case.planned().and_then(|plan| plan.mint());

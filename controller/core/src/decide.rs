@@ -3,6 +3,7 @@
 mod attempt;
 mod claimed;
 mod ending;
+mod known;
 mod landing;
 mod revoked;
 mod waiting;
@@ -45,11 +46,13 @@ pub fn decide(input: &Input<'_>) -> Decision {
     let mut promotions: Vec<Progress> = waiting.progress;
     let mut mutation = waiting.mutation;
     let mut next = waiting.next;
+    let mut relist = waiting.relist;
     if let Some(step) = claimed {
         promotions.extend(step.progress);
         // What holds the Environment goes first; the others get their turn while it waits.
         mutation = step.mutation.or(mutation);
         next = next.earlier(step.wake);
+        relist.extend(step.relist);
     }
     if input.facts.records_problem.is_some() {
         // What was done, and what is over already, cannot be known: nothing is done on top of it.
@@ -69,6 +72,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         promotions,
         mutation,
         next,
+        relist,
     }
 }
 

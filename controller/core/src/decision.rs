@@ -1,5 +1,7 @@
 //! What was decided: reports about promotions, and at most one change to the world.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::approval::Approval;
@@ -9,6 +11,7 @@ use crate::plan::PublishedPlan;
 use crate::promotion::{Claim, Intent, IntentTarget, RecordReference, Requester};
 use crate::reason::Reason;
 use crate::record::Record;
+use crate::release::ImageReference;
 use crate::standing::Concern;
 use crate::status::State;
 
@@ -30,6 +33,9 @@ pub struct Decision {
     pub mutation: Option<Mutation>,
     /// When to look again without being woken.
     pub next: Next,
+    /// Images of which must be listed anew what is attached, before what would begin now may: a look
+    /// for each, whose end wakes the pass.
+    pub relist: BTreeSet<ImageReference>,
 }
 
 /// When to look again.
@@ -83,6 +89,13 @@ pub struct Progress {
     /// Whether it is worth a write now. Right after a promotion was seen first, what it depends on
     /// may still be on its way, and a report of that would only cost a request.
     pub report: bool,
+}
+
+impl Progress {
+    /// Whether nothing is in its way.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.state == State::Pending && self.latch.is_empty()
+    }
 }
 
 /// An intent that every gate lets pass. Only `decide` makes one, so nothing else can begin to

@@ -276,7 +276,7 @@ pub struct Environment {
     /// The promotion that holds the Environment now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<Claim>,
-    /// What was held last against what runs and what would be gone back to.
+    /// What was held last against what runs, what would be gone back to, and what ran before these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub concerns: Vec<Concern>,
     /// When a person wants these verified again: the value of [`RECONCILE_ANNOTATION`].

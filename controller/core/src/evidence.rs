@@ -4,7 +4,9 @@
 //! that satisfies anyone is decided by the gates, each time anew, so that a cached fact can never
 //! answer a question it was not asked.
 
+mod bundles;
 mod license;
+mod listed;
 mod package;
 mod pipeline;
 mod predicate_type;
@@ -18,12 +20,15 @@ mod vex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Observed;
-use crate::release::Digest;
+use crate::release::{Digest, ImageReference, clip};
 
+pub use bundles::Bundles;
 pub use license::denied_by;
+pub use listed::{FailedListing, LIST_AGE, Listed, Recency};
 pub use package::{is_name_of, is_same_package};
 pub use pipeline::{
     Change, Check, Checks, Conclusion, NotApplicable, Quarantine, Risk, TaggedRelease,
@@ -31,7 +36,8 @@ pub use pipeline::{
 };
 pub use predicate_type::{
     CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, CYCLONEDX, NOT_APPLICABLE, OPENVEX, OPENVEX_V0_2_0,
-    SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SPDX, TAGGED_RELEASE, TEST_RESULT,
+    SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SPDX, TAGGED_RELEASE, TEST_RESULT, is_read,
+    names_its_time,
 };
 pub use provenance::Provenance;
 pub use sbom::{License, Sbom, SbomFormat};
@@ -88,7 +94,7 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Form::is_plain")]
     pub form: Form,
     /// What was found, in the registry's order.
-    pub bundles: Vec<Bundle>,
+    pub bundles: Bundles,
     /// Bundles among these that the registry listed once, and not any more when it was asked last.
     /// Facts stay facts: they are kept for what runs and what would be gone back to.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -98,19 +104,30 @@ pub struct Evidence {
     /// read only while something is missing.
     #[serde(default = "were_read", skip_serializing_if = "are_known")]
     pub tags: Observed<()>,
+    /// When all of this was listed.
+    #[serde(default)]
+    pub listed: Listed,
 }
 
 impl Evidence {
-    /// What was found, when everything was read.
+    /// What was found, when everything was read; nobody knows when it was listed.
     #[must_use]
     pub fn new(subject: Digest, bundles: Vec<Bundle>) -> Self {
         Self {
             subject,
             form: Form::default(),
-            bundles,
+            bundles: bundles.into(),
             withdrawn: BTreeSet::new(),
             tags: were_read(),
+            listed: Listed::default(),
         }
+    }
+
+    /// The same, listed at that instant.
+    #[must_use]
+    pub fn listed_at(mut self, at: Timestamp) -> Self {
+        self.listed = Listed::at(at);
+        self
     }
 }
 
@@ -169,6 +186,15 @@ impl Form {
             Self::Image { .. } | Self::Unfit { .. } => &[],
         }
     }
+
+    /// The same as images in the repository of the index.
+    #[must_use]
+    pub fn images(&self, index: &ImageReference) -> Vec<ImageReference> {
+        let children = self.children().iter();
+        children
+            .map(|child| index.with_digest(child.digest.clone()))
+            .collect()
+    }
 }
 
 fn were_read() -> Observed<()> {
@@ -216,6 +242,11 @@ impl Carrier {
 pub struct Bundle {
     /// Digest of the bundle's bytes; of an older format: of its layer's bytes.
     pub digest: Digest,
+    /// SHA-256 of what is signed: of an envelope's payload, or of a payload of simple signing. The
+    /// bytes around it are signed by nobody, so that anybody may write them another way, under
+    /// another digest. A message signature has no payload but the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Digest>,
     /// In which format it came.
     #[serde(default, skip_serializing_if = "Carrier::is_bundle")]
     pub carrier: Carrier,
@@ -267,14 +298,14 @@ pub enum Content {
     NotApplicable(NotApplicable),
     /// A statement of a type that is not read here.
     Custom {
-        /// Its predicate type, clipped.
+        /// Its exact predicate type.
         predicate: String,
         /// The predicate as JSON text, at most [`CUSTOM_LIMIT`] bytes of it, or why it was not kept.
         value: Result<String, String>,
     },
     /// Bytes that are no bundle this product can read, or whose predicate does not parse.
     Unreadable {
-        /// The predicate type, where it could be read; clipped.
+        /// The exact predicate type, where it could be read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         predicate: Option<String>,
         /// What is wrong with it.
@@ -286,39 +317,35 @@ pub enum Content {
 pub const CUSTOM_LIMIT: usize = 64 << 10;
 
 impl Bundle {
-    /// Drops the details of what nobody who is asked about signed: a gate never looks at them, and
-    /// strangers could fill the memory with them. To be called on what was read anew only, since the
-    /// details count again as soon as somebody turns out to have signed it.
+    /// Of what nobody who is asked about signed, leaves what tells that it is there: its format, its
+    /// type, whose it says it is, and what is wrong with it, shortened. A gate never looks at more, and
+    /// strangers could fill the memory with it. To be called on what was read anew only, since the
+    /// rest counts again as soon as somebody turns out to have signed it.
     pub fn forget_unproven(&mut self) {
         if !self.verified_by.is_empty() {
             return;
         }
-        match &mut self.content {
-            Content::Provenance(provenance) => provenance.parameters.clear(),
-            Content::Sbom(bill) => {
-                bill.licenses = Vec::new();
-                bill.more_licenses = true;
-            }
-            Content::Scan(scan) => scan.findings = Vec::new(),
-            Content::Vex(vex) => vex.statements = Vec::new(),
-            Content::Summary(summary) => summary.levels = Vec::new(),
-            Content::Checks(checks) => {
-                checks.checks = Vec::new();
-                checks.measurements.clear();
-            }
-            Content::Change(change) => {
-                change.authors = Vec::new();
-                change.reviewers = Vec::new();
-                change.pull_requests = Vec::new();
-                change.cherry_pick_of = Vec::new();
-            }
-            Content::Release(release) => release.digests = Vec::new(),
-            Content::NotApplicable(statement) => statement.rationale = String::new(),
-            Content::Custom { value, .. } => {
-                *value = Err("nobody who is trusted signed it".to_owned());
-            }
-            Content::Signature | Content::Tests(_) | Content::Unreadable { .. } => {}
+        self.subjects = Vec::new();
+        for why in self.failures.values_mut() {
+            *why = clip(why);
         }
+        let problem = match &self.content {
+            Content::Signature => return,
+            Content::Unreadable { problem, .. } => clip(problem),
+            Content::Provenance(_)
+            | Content::Sbom(_)
+            | Content::Scan(_)
+            | Content::Vex(_)
+            | Content::Summary(_)
+            | Content::Tests(_)
+            | Content::Change(_)
+            | Content::Checks(_)
+            | Content::Release(_)
+            | Content::NotApplicable(_)
+            | Content::Custom { .. } => "nobody who is trusted signed it".to_owned(),
+        };
+        let predicate = self.content.predicate_type().map(str::to_owned);
+        self.content = Content::Unreadable { predicate, problem };
     }
 }
 

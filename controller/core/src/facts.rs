@@ -270,12 +270,18 @@ impl Facts {
     /// images were looked at, those.
     pub fn looked_up(&self, image: &ImageReference) -> Vec<ImageReference> {
         let index = self.evidence.get(image).and_then(Observed::known);
-        let children = index.map_or(&[][..], |index| index.form.children());
-        let children = children
-            .iter()
-            .map(|child| image.with_digest(child.digest.clone()))
-            .filter(|child| self.evidence.contains_key(child));
-        std::iter::once(image.clone()).chain(children).collect()
+        let children = index.map_or_else(Vec::new, |index| index.form.images(image));
+        let children = children.into_iter();
+        let looked_at = children.filter(|child| self.evidence.contains_key(child));
+        std::iter::once(image.clone()).chain(looked_at).collect()
+    }
+
+    /// A digest and, where it is known to be that of an index, the digests of its images.
+    pub fn parts<'a>(&'a self, digest: &'a Digest) -> impl Iterator<Item = &'a Digest> {
+        let known = self.evidence.values().filter_map(Observed::known);
+        let index = known.filter(move |evidence| evidence.subject == *digest);
+        let children = index.flat_map(|index| index.form.children());
+        std::iter::once(digest).chain(children.map(|child| &child.digest))
     }
 
     /// The digests under which a node may say that it runs an image: its own; where it is an index,

@@ -189,6 +189,7 @@ pub(crate) fn key(authority: &str) -> KeyId {
 fn bundle(kind: &str, version: &str, content: Statement) -> Bundle {
     Bundle {
         digest: Digest::of(format!("{kind} of {version}").as_bytes()),
+        payload: None,
         carrier: Carrier::Bundle,
         key_hint: Some(key("ci")),
         verified_by: BTreeSet::from([Verified::by_key(key("ci"))]),
@@ -395,7 +396,7 @@ pub(crate) fn ready() -> Snapshot {
         content: Ok(serde_json::from_value::<Calendar>(calendar).unwrap()),
     };
     facts.windows = BTreeMap::from([("business-hours".to_owned(), window)]);
-    let evidence = Evidence::new(digest("1.42.0"), attached("1.42.0"));
+    let evidence = Evidence::new(digest("1.42.0"), attached("1.42.0")).listed_at(now());
     facts.evidence = BTreeMap::from([(image("1.42.0"), Observed::Known(evidence))]);
     let staging = upstream_record(&snapshot, "1.42.0", Outcome::Succeeded);
     snapshot.facts.upstream = BTreeMap::from([("checkout-staging".to_owned(), vec![staging])]);
@@ -555,6 +556,8 @@ pub(crate) fn check(gate: &dyn Gate, cases: &[Spoiled]) {
             "\"{text}\" is not in: {}",
             report.message
         );
+        // What closes a gate has a mend, and what opens it none.
+        assert_eq!(verdict.is_open(), reason.mend().is_none(), "{reason}");
         given.insert(*reason);
     }
     let declared: BTreeSet<_> = gate.reasons().iter().copied().collect();

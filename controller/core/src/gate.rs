@@ -69,6 +69,10 @@ pub struct EvidenceReference {
     pub authority: String,
     /// Digest of the bundle.
     pub digest: Digest,
+    /// Digest of what is signed in it, which stays the same however the bundle is written; left out
+    /// for a signature over the manifest itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Digest>,
     /// Who signed it: SHA-256 of a key's SubjectPublicKeyInfo, or the identity that a certificate
     /// names and, in brackets, its issuer.
     pub signer: String,
@@ -107,6 +111,8 @@ pub enum Want {
     Children(ImageReference),
     /// The tags beside this image, or this image of an index.
     Tags(ImageReference),
+    /// The lists of what is attached to this image once more: those that are known are too old.
+    Lists(ImageReference),
 }
 
 /// What a gate finds, before its name is put on it.
@@ -124,6 +130,9 @@ pub struct Finding {
     pub evidence: Vec<EvidenceReference>,
     /// What must be read before it can say more.
     pub wants: Vec<Want>,
+    /// Whether somebody who may say so says no, or may have said it: that stands whatever else would
+    /// do. What is only missing, or not theirs, is none.
+    pub objection: bool,
 }
 
 impl Finding {
@@ -136,6 +145,7 @@ impl Finding {
             next_change: None,
             evidence: Vec::new(),
             wants: Vec::new(),
+            objection: false,
         }
     }
 
@@ -179,6 +189,7 @@ impl Finding {
             next_change: _,
             evidence,
             wants,
+            objection: _,
         } = self;
         let told = match verdict {
             Verdict::Pass | Verdict::NotRequired => {
@@ -205,6 +216,13 @@ impl Finding {
         self
     }
 
+    /// The same, as a no that stands.
+    #[must_use]
+    pub fn objecting(mut self) -> Self {
+        self.objection = true;
+        self
+    }
+
     /// The same, with what must be read before it can say more.
     #[must_use]
     pub fn wanting(mut self, wants: Vec<Want>) -> Self {
@@ -213,7 +231,8 @@ impl Finding {
     }
 
     /// The worst of several findings: each matching policy must be satisfied by itself. The
-    /// evidence and the wishes of all of them are kept; of two equally bad the first one speaks.
+    /// evidence and the wishes of all of them are kept; of two equally bad a no that stands speaks, or
+    /// the first one.
     #[must_use]
     pub fn worst(findings: Vec<Self>) -> Option<Self> {
         let all = findings.iter();
@@ -222,11 +241,26 @@ impl Finding {
         findings
             .into_iter()
             .reduce(|worst, finding| {
-                let worse = finding.verdict.severity() > worst.verdict.severity();
+                let badness = |found: &Self| (found.verdict.severity(), found.objection);
+                let worse = badness(&finding) > badness(&worst);
                 if worse { finding } else { worst }
             })
             .map(|worst| worst.resting_on(evidence).wanting(wants))
     }
+}
+
+/// What a gate's answer is about. It decides what is read before a gate is asked, which gates are
+/// asked again of what runs, and which of them say that the artifact itself is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// This promotion, now: the time, the target, who agreed.
+    Promotion,
+    /// What is attached to the artifact, and nothing else: the answer holds for whatever runs it.
+    Evidence,
+    /// Whether the artifact, or what proves it, was revoked.
+    Revocation,
+    /// Whatever a rule in Rego asks for, what is attached to the artifact among it.
+    Rules,
 }
 
 /// One question that every promotion is asked.
@@ -236,6 +270,11 @@ pub trait Gate: Sync {
 
     /// Every reason it can give.
     fn reasons(&self) -> &'static [Reason];
+
+    /// What its answer is about.
+    fn subject(&self) -> Subject {
+        Subject::Promotion
+    }
 
     /// The answer for one promotion; pure.
     fn find(&self, case: &Case<'_>) -> Finding;
@@ -262,6 +301,7 @@ pub fn evaluate(gate: &dyn Gate, case: &Case<'_>) -> GateReport {
         next_change,
         evidence,
         wants: _,
+        objection: _,
     } = answer(gate, case);
     GateReport {
         name: gate.name().to_owned(),

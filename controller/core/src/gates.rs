@@ -17,8 +17,7 @@ mod window;
 use std::collections::BTreeSet;
 
 use crate::case::Case;
-use crate::gate::{Gate, Want};
-use crate::reason::Reason;
+use crate::gate::{Gate, Subject, Want};
 
 /// Every gate. A new gate is one file and one line here.
 pub const ALL: &[&dyn Gate] = &[
@@ -36,40 +35,49 @@ pub const ALL: &[&dyn Gate] = &[
     &target::Target,
 ];
 
-/// The gates that judge what is attached to an artifact, and nothing else: what they say holds for
-/// whatever runs it. Rules in Rego look at it too, but may ask for anything about a promotion.
-pub fn evidence() -> impl Iterator<Item = &'static dyn Gate> {
+fn about(subjects: &'static [Subject]) -> impl Iterator<Item = &'static dyn Gate> {
     let all = ALL.iter().copied();
-    all.filter(|gate| gate.reasons().contains(&Reason::EvidenceValid))
+    all.filter(|gate| subjects.contains(&gate.subject()))
+}
+
+/// The gates that judge what is attached to an artifact, and nothing else: what they say holds for
+/// whatever runs it.
+pub fn evidence() -> impl Iterator<Item = &'static dyn Gate> {
+    about(&[Subject::Evidence])
+}
+
+/// Every gate that looks at what is attached: those of [`evidence()`], and the rules in Rego.
+pub fn looking() -> impl Iterator<Item = &'static dyn Gate> {
+    about(&[Subject::Evidence, Subject::Rules])
 }
 
 /// The gates that say whether the artifact is what it should be: a policy's own fields about what is
 /// attached to it, and whether that still counts. Rules in Rego may ask about anything.
-pub const ARTIFACT: [&str; 6] = [
-    "signature",
-    "provenance",
-    "sbom",
-    "vulnerabilities",
-    "attestations",
-    "revocation",
-];
-
-/// Every gate that looks at what is attached: those of [`evidence()`], and the rules in Rego.
-pub fn looking() -> impl Iterator<Item = &'static dyn Gate> {
-    let all = ALL.iter().copied();
-    all.filter(|gate| gate.reasons().contains(&Reason::EvidencePending))
+pub fn artifact() -> impl Iterator<Item = &'static dyn Gate> {
+    about(&[Subject::Evidence, Subject::Revocation])
 }
 
-/// What must be read before these gates can say more of this case; nothing where all of them are
+/// The gates that must be open before the artifact counts as verified for a promotion.
+pub fn verifying() -> impl Iterator<Item = &'static dyn Gate> {
+    about(&[Subject::Evidence, Subject::Revocation, Subject::Rules])
+}
+
+/// What must be read before a promotion's gates can say more of it; nothing where all of them are
 /// open, or where all was read and something is missing all the same.
 #[must_use]
 pub fn wants(case: &Case<'_>) -> BTreeSet<Want> {
     looking().flat_map(|gate| gate.find(case).wants).collect()
 }
 
+/// The same of what runs, which no rule is asked about.
+#[must_use]
+pub fn wants_of_running(case: &Case<'_>) -> BTreeSet<Want> {
+    evidence().flat_map(|gate| gate.find(case).wants).collect()
+}
+
 pub use approval::latches;
 pub(crate) use attestations::questions as statement_questions;
-pub use rules::questions as rule_questions;
+pub use rules::{has_rules, questions as rule_questions};
 pub use window::{in_force as window_in_force, is_open as window_open};
 
 #[cfg(test)]
@@ -89,6 +97,10 @@ mod tests {
         assert_eq!(names, expected);
         let names: Vec<_> = looking().map(Gate::name).collect();
         assert_eq!(names, [&expected[..], &["rules"]].concat());
+        let names: Vec<_> = artifact().map(Gate::name).collect();
+        assert_eq!(names, [&["revocation"], &expected[..]].concat());
+        let names: Vec<_> = verifying().map(Gate::name).collect();
+        assert_eq!(names, [&["revocation"], &expected[..], &["rules"]].concat());
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Every reason of the product, once: the word in gates, conditions, events and records.
 
+mod mend;
+
 use std::fmt;
 
+pub use mend::WHO;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +26,7 @@ macro_rules! reasons {
                 match self { $(Self::$name => stringify!($name),)+ }
             }
 
-            /// What it means and what to do, as documented.
+            /// What it means, as documented; [`Reason::mend`] is what to do.
             #[must_use]
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$name => concat!($($meaning),+).trim_ascii(),)+ }
@@ -65,7 +68,7 @@ reasons! {
     RevocationInvalid,
     /// Every evidence requirement of this gate is met.
     EvidenceValid,
-    /// The evidence is being fetched for the first time.
+    /// The evidence is being fetched for the first time or, right before a promotion begins, the list of it once more.
     EvidencePending,
     /// Nothing that counts as a signature is attached to the digest: sign it.
     SignatureMissing,

@@ -138,7 +138,8 @@ impl Report {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let wrong = self.gates.iter().any(|gate| {
-            gate.verdict == Verdict::Deny && gates::ARTIFACT.contains(&gate.name.as_str())
+            gate.verdict == Verdict::Deny
+                && gates::artifact().any(|judging| judging.name() == gate.name)
         });
         if self.state == State::Blocked && wrong {
             EVIDENCE_INVALID

@@ -1,12 +1,14 @@
 //! What is no longer good, whatever was proven of it before: digests, bundles, signers and records.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Signer;
+use crate::evidence::{Bundle, Evidence, Signer};
+use crate::facts::Facts;
 use crate::gate::EvidenceReference;
 use crate::release::{Digest, clip};
 
@@ -102,7 +104,9 @@ pub struct Revocation {
     /// Artifacts: digests of images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<Digest>,
-    /// Bundles: digests of signatures and attestations.
+    /// Signatures and attestations: digests of bundles or, better, of what is signed in them, the
+    /// `payload` in `status.gates[].evidence[]` of a Promotion, which stays the same however the
+    /// bundle is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<Digest>,
     /// Signers, each from an instant on.
@@ -200,16 +204,42 @@ fn find(all: &[RevocationFact], holds: impl Fn(&Revocation) -> bool) -> Option<R
     })
 }
 
-/// The Revocation of an artifact.
+/// The Revocation of an artifact or, where it is known to be an index, of one of its images: a new
+/// index around a revoked image is another digest for the same programs. Shown is the one that is
+/// named.
 #[must_use]
-pub fn of_digest<'a>(all: &'a [RevocationFact], digest: &Digest) -> Option<Revoked<'a>> {
-    find(all, |content| content.digests.contains(digest))
+pub fn of_artifact<'a>(facts: &'a Facts, digest: &'a Digest) -> Option<(&'a Digest, Revoked<'a>)> {
+    let mut parts = facts.parts(digest);
+    parts.find_map(|part| {
+        let revoked = find(&facts.revocations, |content| content.digests.contains(part));
+        Some((part, revoked?))
+    })
 }
 
-/// The Revocation of a bundle.
+/// The Revocation of a bundle: of its own digest, of what is signed in it, or of another bundle beside
+/// it in which one of its signers says the same. Whoever may push can write one and the same
+/// signature in many ways, with other timestamps too, and nobody can tell that from a second one.
 #[must_use]
-pub fn of_bundle<'a>(all: &'a [RevocationFact], digest: &Digest) -> Option<Revoked<'a>> {
-    find(all, |content| content.bundles.contains(digest))
+pub fn of_bundle<'a>(
+    all: &'a [RevocationFact],
+    evidence: &Evidence,
+    bundle: &Bundle,
+) -> Option<Revoked<'a>> {
+    let by = |bundle: &Bundle| -> BTreeSet<Signer> {
+        let ways = bundle.verified_by.iter();
+        ways.map(|verified| verified.signer.clone()).collect()
+    };
+    let signers = by(bundle);
+    let same = |other: &&Bundle| {
+        other.payload == bundle.payload
+            && other.content == bundle.content
+            && !signers.is_disjoint(&by(other))
+    };
+    let copies = || evidence.bundles.iter().filter(same).chain([bundle]);
+    find(all, |content| {
+        let named = |digest: &Digest| content.bundles.contains(digest);
+        copies().any(|copy| named(&copy.digest) || copy.payload.as_ref().is_some_and(named))
+    })
 }
 
 /// The Revocation of a signer that covers a signature made at these trusted times or, without any,
@@ -250,12 +280,15 @@ pub fn of_reference<'a>(
     let EvidenceReference {
         authority: _,
         digest,
+        payload,
         signer,
         signed_at,
     } = reference;
     find(all, |content| {
         let mut signers = content.signers.iter();
-        content.bundles.contains(digest)
+        let named = |digest: &Digest| content.bundles.contains(digest);
+        named(digest)
+            || payload.as_ref().is_some_and(named)
             || signers.any(|revoked| {
                 revoked.is_called(signer) && revoked.covers(signed_at.as_slice(), now)
             })
@@ -265,9 +298,9 @@ pub fn of_reference<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{BuildClaims, Identity};
+    use crate::evidence::{BuildClaims, Identity, Verified};
     use crate::fixtures::revoked::revocation;
-    use crate::fixtures::{at, key, now};
+    use crate::fixtures::{at, bundles, digest, key, now, ready};
 
     fn signed_by(signer: RevokedSigner) -> RevocationFact {
         revocation("disclosed", |content| content.signers = vec![signer])
@@ -331,6 +364,7 @@ mod tests {
         let reference = |signed_at: Option<&str>| EvidenceReference {
             authority: "production/ci".into(),
             digest: Digest::of(b"bundle"),
+            payload: None,
             signer: key("ci").to_string(),
             signed_at: signed_at.map(at),
         };
@@ -340,6 +374,52 @@ mod tests {
         assert!(of_reference(&signer, &reference(None), now()).is_some());
         let before = reference(Some("2026-11-19T00:00:00Z"));
         assert_eq!(of_reference(&signer, &before, now()), None);
+    }
+
+    /// Whoever may push writes the same signature another way.
+    #[test]
+    fn one_and_the_same_signature_stays_revoked_however_it_is_written() {
+        let mut snapshot = ready();
+        let written = bundles(&mut snapshot)[1].clone();
+        let payload = Some(Digest::of(b"payload"));
+        let original = Bundle {
+            digest: Digest::of(b"original"),
+            payload: payload.clone(),
+            ..written.clone()
+        };
+        let copy = Bundle {
+            digest: Digest::of(b"with a space more"),
+            ..original.clone()
+        };
+        let beside = Evidence::new(digest("1.42.0"), vec![original.clone(), copy.clone()]);
+        let alone = Evidence::new(digest("1.42.0"), vec![copy.clone()]);
+        let naming = |digest: &Digest| {
+            [revocation("b", |content| {
+                content.bundles = vec![digest.clone()];
+            })]
+        };
+        let by_name = naming(&original.digest);
+        assert!(of_bundle(&by_name, &beside, &copy).is_some());
+        let by_payload = naming(payload.as_ref().unwrap());
+        assert!(of_bundle(&by_payload, &alone, &copy).is_some());
+        let somebody = Bundle {
+            verified_by: [Verified::by_key(key("security"))].into(),
+            ..copy.clone()
+        };
+        assert_eq!(of_bundle(&by_name, &beside, &somebody), None);
+        let other = Bundle {
+            payload: Some(Digest::of(b"another statement")),
+            ..copy
+        };
+        assert_eq!(of_bundle(&by_name, &beside, &other), None);
+        // Over the manifest itself there is no payload: the same signer said the same.
+        let plain = |bytes: &[u8]| Bundle {
+            digest: Digest::of(bytes),
+            ..crate::fixtures::signature("1.42.0")
+        };
+        let (one, two) = (plain(b"one"), plain(b"two"));
+        let both = Evidence::new(digest("1.42.0"), vec![one.clone(), two.clone()]);
+        assert!(of_bundle(&naming(&one.digest), &both, &two).is_some());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! answer is a fact like any other, kept under the hash of its question: it can never answer another
 //! one, and whoever replays the facts gets the same verdict without asking again.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, Domain};
@@ -16,13 +18,19 @@ pub const RULES_LIMIT: usize = 16;
 /// Most messages of one answer that are kept.
 pub const MESSAGES_LIMIT: usize = 8;
 
-/// One rule, asked about one image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Most that all questions of one look may hold, in bytes, each text counted once: who answers holds
+/// it several times over.
+pub const LOOK_LIMIT: usize = 4 << 20;
+/// Promotions of one Environment whose rules are asked in one look, besides the one that holds it.
+pub const PROMOTIONS_LIMIT: usize = 16;
+
+/// One rule, asked about one image. Questions share their texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleQuestion {
     /// The rule: a module of Rego v1.
-    pub rego: String,
+    pub rego: Arc<str>,
     /// All that it may look at, as canonical JSON: `input`.
-    pub input: String,
+    pub input: Arc<str>,
 }
 
 impl RuleQuestion {

@@ -31,6 +31,8 @@ enum Event {
     Decide(Vote, usize),
     Consent(bool),
     Revoke(Option<&'static str>),
+    RegistryDown(bool),
+    FindVulnerability,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -64,6 +66,8 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         2 => any::<bool>().prop_map(Event::Consent),
         1 => prop_oneof![Just(None), Just(Some("1.42.0")), Just(Some("1.41.3"))].prop_map(Event::Revoke),
+        2 => any::<bool>().prop_map(Event::RegistryDown),
+        1 => Just(Event::FindVulnerability),
     ]
 }
 
@@ -143,6 +147,8 @@ fn happen(world: &mut World, event: Event) {
         Event::SetWanted => by_hand(world, "1.42.0", true),
         Event::Consent(given) => world.consent(given),
         Event::Revoke(version) => world.revoke(version),
+        Event::RegistryDown(down) => world.registry.is_down = down,
+        Event::FindVulnerability => world.find_vulnerability(),
         Event::Decide(vote, which) => {
             if let Some(name) = name_of(world, which) {
                 let by = if vote == Vote::Approve {
@@ -160,6 +166,7 @@ fn happen(world: &mut World, event: Event) {
 /// Nothing more happens but time: everything ends, or waits for somebody and says so.
 fn settle(world: &mut World) {
     world.deliver();
+    world.registry.is_down = false;
     for _ in 0..4 {
         world.settle();
         world.run();

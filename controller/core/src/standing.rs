@@ -6,6 +6,7 @@
 mod judge;
 mod schedule;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use crate::gate::Want;
 use crate::reason::Reason;
 use crate::record::{Outcome, Record};
 use crate::release::{ComponentDigest, Digest};
-use crate::revocation::{Revoked, of_digest, of_record};
+use crate::revocation::{Revoked, of_artifact, of_record, of_reference, unreadable};
 use crate::rules::RuleQuestion;
 use crate::time::whole_seconds;
 
@@ -34,7 +35,12 @@ pub enum Artifact {
     Running,
     /// What would be gone back to.
     KnownGood,
+    /// What succeeded here and is neither any more, so that nobody asks about it again.
+    Earlier,
 }
+
+/// Artifacts of which an Environment remembers that they were found to prove nothing, the newest.
+pub const EARLIER_LIMIT: usize = 32;
 
 impl Artifact {
     /// For a person, at the beginning of a sentence.
@@ -43,6 +49,7 @@ impl Artifact {
         match self {
             Self::Running => "what runs",
             Self::KnownGood => "what would be gone back to",
+            Self::Earlier => "what succeeded before",
         }
     }
 }
@@ -99,13 +106,13 @@ pub(crate) fn last_known_good<'a>(input: &Input<'a>) -> Option<&'a Record> {
 }
 
 /// The Revocation of a record of success: of itself, or of one of its artifacts.
-fn of_success<'a>(input: &Input<'a>, record: &Record) -> Option<Revoked<'a>> {
+fn of_success<'a>(input: &Input<'a>, record: &'a Record) -> Option<Revoked<'a>> {
     let all = &input.facts.revocations;
     let namespace = &input.environment.namespace;
     let components = record.content.release.iter().flat_map(|r| &r.components);
     let mut digests = components.map(|ComponentDigest { digest, .. }| digest);
     digests
-        .find_map(|digest| of_digest(all, digest))
+        .find_map(|digest| Some(of_artifact(input.facts, digest)?.1))
         .or_else(|| of_record(all, namespace, &record.object_name()))
 }
 
@@ -154,7 +161,47 @@ pub(crate) fn concerns(input: &Input<'_>) -> Vec<Concern> {
         };
         found.extend(said(input, Artifact::KnownGood, record, standing));
     }
+    let earlier = earlier(input, &found);
+    found.extend(earlier);
     found
+}
+
+/// What was found to prove nothing downstream, and is not looked at any more because others ran
+/// since: it stays so until it is judged again, and good.
+fn earlier(input: &Input<'_>, found: &[Concern]) -> Vec<Concern> {
+    let judged = artifacts(input).filter_map(|(_, record)| record.content.release.as_ref());
+    let judged = judged.map(|release| &release.artifact_set);
+    let said = found.iter().map(|held| &held.artifact_set);
+    let judged: BTreeSet<&Digest> = judged.chain(said).collect();
+    let before = input.environment.concerns.iter();
+    let kept = before.filter(|held| {
+        !held.eligible && !judged.contains(&held.artifact_set) && !is_lifted(input, held)
+    });
+    let mut kept: Vec<Concern> = kept
+        .map(|held| Concern {
+            artifact: Artifact::Earlier,
+            ..held.clone()
+        })
+        .collect();
+    kept.sort_by_key(|held| Reverse(held.since));
+    kept.truncate(EARLIER_LIMIT);
+    kept
+}
+
+/// Whether it was held for a Revocation that names it no longer.
+fn is_lifted(input: &Input<'_>, held: &Concern) -> bool {
+    let all = &input.facts.revocations;
+    if held.reason != Reason::Revoked || unreadable(all).is_some() {
+        return false;
+    }
+    let mut records = input.facts.records.iter();
+    let record = records.find(|record| record.object_name() == held.record);
+    record.is_some_and(|record| {
+        let gates = record.content.gates.iter();
+        let mut rested = gates.flat_map(|gate| &gate.evidence);
+        of_success(input, record).is_none()
+            && !rested.any(|reference| of_reference(all, reference, input.now).is_some())
+    })
 }
 
 fn concern(input: &Input<'_>, artifact: Artifact, record: &Record) -> Option<Concern> {
@@ -181,14 +228,14 @@ fn said(
     standing: Standing,
 ) -> Option<Concern> {
     let artifact_set = &record.content.release.as_ref()?.artifact_set;
-    let before = input
-        .environment
-        .concerns
-        .iter()
-        .find(|before| before.artifact == artifact && before.artifact_set == *artifact_set);
+    let mut held = input.environment.concerns.iter();
+    let before = held.find(|before| before.artifact_set == *artifact_set);
     match standing {
         Standing::Good => None,
-        Standing::Unknown => before.cloned(),
+        Standing::Unknown => before.map(|before| Concern {
+            artifact,
+            ..before.clone()
+        }),
         Standing::Held {
             reason,
             message,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::approval::Approval;
 use crate::decision::{Decision, Progress};
 use crate::environment::{Running, Tier};
-use crate::gate::{GateReport, Verdict};
+use crate::gate::{Gate, GateReport, Verdict};
 use crate::gates;
 use crate::plan::PublishedPlan;
 use crate::promotion::{Claim, Intent, RecordReference, Requester};
@@ -128,10 +128,11 @@ pub struct EnvironmentStatus {
     /// What else ran here with success, newest first choice for going back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_known_good: Option<Running>,
-    /// What verifying these again found against them. Memory: what cannot be judged right now stands
-    /// as it did, also after a restart, and the Environments that come after read it.
+    /// What verifying these again found against them, and what it found against others that ran before
+    /// them. Memory: what cannot be judged right now stands as it did, also after a restart, and the
+    /// Environments that come after read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 2))]
+    #[schemars(length(max = 34))]
     pub concerns: Vec<Concern>,
     /// `Ready`, and how what runs (`ArtifactVerified`) and what would be gone back to
     /// (`RollbackReady`) stand today.
@@ -224,7 +225,7 @@ fn promotion_conditions(status: &PromotionStatus, reason: Reason) -> Vec<Said> {
     };
     let mut list = vec![said("Ready", ready, reason, text)];
     let gates = &status.gates;
-    let verified = [&gates::ARTIFACT[..], &["rules"]].concat();
+    let verified: Vec<_> = gates::verifying().map(Gate::name).collect();
     list.extend(of_gates("ArtifactVerified", &verified, gates));
     list.extend(of_gates("UpstreamVerified", &["upstream"], gates));
     list.extend(of_gates("WindowOpen", &["window"], gates));

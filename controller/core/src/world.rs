@@ -6,17 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 
 use crate::approval::Vote;
-use crate::decide::{Input, decide};
+use crate::decide::Input;
 use crate::decision::{Decision, Mutation, Progress};
-use crate::environment::Environment;
 use crate::facts::{Observed, Workload};
 use crate::fixtures::{self, digest, image};
 use crate::gate::GateReport;
 use crate::promotion::{Claim, IntentTarget, Memory, Promotion, attempt_key};
 use crate::record::{Outcome, Record};
 use crate::release::Digest;
-use crate::revocation::of_digest;
+use crate::revocation::of_artifact;
 use crate::snapshot::Snapshot;
+
+use self::registry::{Registry, check_lists};
+use self::seen::{decide_unfinished, see_then};
+
+mod registry;
+mod seen;
 
 /// An image change that really happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub(crate) struct World {
     pub(crate) steps: Vec<&'static str>,
     /// Whether our annotation was ever taken away.
     pub(crate) is_undone: bool,
+    /// What the registry has, and whether it answers.
+    pub(crate) registry: Registry,
     past: Vec<Snapshot>,
     /// How many changes the newest view of the workload had seen.
     workload_seen: usize,
@@ -82,6 +89,7 @@ impl World {
             effects: vec![],
             steps: vec![],
             is_undone: false,
+            registry: Registry::default(),
             past: vec![],
             workload_seen: 0,
             workload_version: 0,
@@ -278,7 +286,9 @@ impl World {
         if seen.facts.workloads == self.now.facts.workloads {
             self.workload_seen = self.past.len();
         }
-        let decision = decide_unfinished(seen);
+        let mut seen = seen.clone();
+        let decision = self.decide_with_lists(&mut seen);
+        let seen = &seen;
         let Some(mutation) = decision.mutation.clone() else {
             self.report(seen, &decision);
             return "wait";
@@ -319,12 +329,14 @@ impl World {
         let active = &mut self.now.environment.active;
         match mutation {
             Mutation::Claim(cleared) if same_environment => {
+                check_lists(seen, cleared.claim());
                 self.claims.push(cleared.claim().clone());
                 *active = Some(cleared.claim().clone());
             }
             Mutation::Release { .. } if same_environment => *active = None,
             Mutation::Claim(_) | Mutation::Release { .. } => return false,
             Mutation::Intent { uid, intent, .. } => {
+                check_lists(seen, seen.environment.active.as_ref().unwrap());
                 // The fresh look: what gates rest on is as it was seen.
                 let facts = &self.now.facts;
                 let same = seen.facts.records == facts.records
@@ -401,7 +413,7 @@ impl World {
                 {
                     return false;
                 }
-                let revoked = of_digest(&facts.revocations, target.to.digest());
+                let revoked = of_artifact(facts, target.to.digest());
                 assert_eq!(revoked, None, "S10: {uid} brings what is revoked");
                 return self.apply(uid, attempt, target, hold);
             }
@@ -568,31 +580,4 @@ impl World {
             _ => false,
         }
     }
-}
-
-/// Sees the promotions as they were; one that did not exist then is not seen.
-fn see_then(seen: &mut Snapshot, then: &Snapshot) {
-    let exist = |promotion: &&Promotion| {
-        seen.promotions
-            .iter()
-            .any(|other| other.uid == promotion.uid)
-    };
-    let stale: Vec<_> = then.promotions.iter().filter(exist).cloned().collect();
-    seen.promotions = stale;
-}
-
-/// The decision sees unfinished promotions only.
-fn decide_unfinished(seen: &Snapshot) -> Decision {
-    let unfinished = seen
-        .promotions
-        .iter()
-        .filter(|promotion| !promotion.is_finished());
-    let promotions: Vec<_> = unfinished.cloned().collect();
-    let environment: &Environment = &seen.environment;
-    decide(&Input {
-        promotions: &promotions,
-        environment,
-        facts: &seen.facts,
-        now: seen.now,
-    })
 }

@@ -6,26 +6,31 @@
 //! absence is no fact, so an image whose evidence did not suffice is read again, ever more rarely.
 
 mod entry;
+mod judging;
+mod looking;
 mod reader;
+pub(crate) mod size;
+mod told;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use lockmaster_core::evidence::{Anchor, Evidence};
-use lockmaster_core::facts::{Cause, Look, Observed, Unavailable};
+use lockmaster_core::facts::{Cause, Look, Observed};
 use lockmaster_core::release::ImageReference;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use crate::pull_secrets::PullSecrets;
-use crate::registry::{Artifact, Credentials, Reach, RegistryClient};
-use entry::{Entry, JudgeError, Seen, Wanted};
+use crate::registry::{PerNamespace, RegistryClient};
+use entry::Entry;
+use looking::Work;
 pub use reader::Asker;
 use reader::{Key, Reader};
 
@@ -34,13 +39,16 @@ use reader::{Key, Reader};
 const FIRST_DELAY: Duration = Duration::from_secs(10);
 const MOST_DELAY: Duration = Duration::from_mins(10);
 
-/// Longest time that everything attached to one image is judged. The largest evidence that is read
-/// takes a second or two under a dozen keys.
-const JUDGING_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest time that everything attached to one image is judged, which all others wait for. The
+/// largest evidence that is read takes a second or two under a dozen keys.
+const JUDGING_DEADLINE: Duration = Duration::from_secs(4);
+
+/// Images of one namespace that stand in line to be judged: so the next one there is another's.
+const JUDGED_OF_ONE_NAMESPACE: usize = 1;
 
 /// Images judged at a time. The largest bundle takes three times its size meanwhile, and a second
 /// one beside it would not fit; what waits holds its part of the memory for reading.
-const JUDGED_AT_A_TIME: usize = 1;
+pub(crate) const JUDGED_AT_A_TIME: usize = 1;
 
 /// How long things may take, and how long is waited.
 #[derive(Clone, Copy)]
@@ -80,6 +88,7 @@ struct Inner {
     observer: FetchObserver,
     limits: Limits,
     judging: Arc<Semaphore>,
+    judging_of: PerNamespace,
     entries: Mutex<BTreeMap<Key, Entry>>,
 }
 
@@ -116,12 +125,13 @@ impl EvidenceStore {
                 observer,
                 limits,
                 judging,
+                judging_of: PerNamespace::new(JUDGED_OF_ONE_NAMESPACE),
                 entries,
             }),
         }
     }
 
-    /// What is known about `image` to who asks, with the signatures under `anchors`. Never waits. Must
+    /// What is known `now` about `image` to who asks, with the signatures under `anchors`. Never waits. Must
     /// be called on a Tokio runtime: what is not known yet is fetched or judged in the background,
     /// and the image named on the channel when that is done, and each index that lists it.
     ///
@@ -133,12 +143,13 @@ impl EvidenceStore {
         image: &ImageReference,
         asker: &Asker,
         anchors: &[Anchor],
+        now: Timestamp,
     ) -> Observed<Evidence> {
         let mut entries = self.inner.lock();
         let key = Key::new(image, asker);
         let entry = entries.entry(key.clone()).or_default();
         entry.ask(anchors);
-        let seen = entry.read(image.digest(), anchors);
+        let seen = entry.read(image.digest(), anchors, now);
         if matches!(seen, Observed::Pending) && !entry.is_completing() {
             // A look planned for later is not waited for.
             let task = self.spawn(key, asker, Work::Complete);
@@ -154,13 +165,14 @@ impl EvidenceStore {
         &self,
         asker: &Asker,
         needs: impl IntoIterator<Item = (ImageReference, Vec<Anchor>)>,
+        now: Timestamp,
     ) -> BTreeMap<ImageReference, Observed<Evidence>> {
         let mut anchors_of: BTreeMap<ImageReference, Vec<Anchor>> = BTreeMap::new();
         for (image, anchors) in needs {
             anchors_of.entry(image).or_default().extend(anchors);
         }
         let seen = anchors_of.into_iter().map(|(image, anchors)| {
-            let evidence = self.read(&image, asker, &anchors);
+            let evidence = self.read(&image, asker, &anchors, now);
             (image, evidence)
         });
         seen.collect()
@@ -202,6 +214,17 @@ impl EvidenceStore {
         }
     }
 
+    /// What is known of `image` is good, and what is not known may be too old: the lists are read now,
+    /// and the rest where they name something else. Calls while that is under way change nothing.
+    pub fn list_again(&self, image: &ImageReference, asker: &Asker) {
+        let mut entries = self.inner.lock();
+        let key = Key::new(image, asker);
+        if let Some(entry) = entries.get_mut(&key).filter(|entry| !entry.is_completing()) {
+            let task = self.spawn(key, asker, Work::ReadAgain(Duration::ZERO));
+            entry.run(task, false);
+        }
+    }
+
     /// What is known about `image`, which runs or would be gone back to, and how the last look ended.
     /// Nothing is fetched for this. From now on what was seen of the image is kept, though the
     /// registry list it no longer.
@@ -211,12 +234,13 @@ impl EvidenceStore {
         image: &ImageReference,
         asker: &Asker,
         anchors: &[Anchor],
+        now: Timestamp,
     ) -> (Observed<Evidence>, Look) {
         let mut entries = self.inner.lock();
         let entry = entries.entry(Key::new(image, asker)).or_default();
         entry.keep();
         entry.ask(anchors);
-        (entry.read(image.digest(), anchors), entry.last_look())
+        (entry.read(image.digest(), anchors, now), entry.last_look())
     }
 
     /// Asks the registry again about `image`, its manifest included, and names the image on the
@@ -237,11 +261,26 @@ impl EvidenceStore {
     pub fn forget(&self, keep: &BTreeSet<ImageReference>) {
         let mut entries = self.inner.lock();
         let kept = entries.iter().filter(|(key, _)| keep.contains(&key.image));
-        let children: BTreeSet<_> = kept.flat_map(children_of).collect();
+        let children = kept.flat_map(|(index, entry)| entry.children_of(&index.image));
+        let children: BTreeSet<_> = children.collect();
         entries.retain(|key, entry| {
             let named = keep.contains(&key.image) || children.contains(&key.image);
             named && !entry.is_abandoned()
         });
+    }
+
+    /// Lets all that was ever asked be so much longer ago.
+    #[cfg(test)]
+    pub(crate) fn age(&self, by: Duration) {
+        for entry in self.inner.lock().values_mut() {
+            entry.age(by);
+        }
+    }
+
+    /// The hosts of registries that are left alone now, after failures in a row.
+    #[must_use]
+    pub fn left_alone(&self) -> Vec<String> {
+        self.inner.reader.client.left_alone()
     }
 
     fn spawn(&self, key: Key, asker: &Asker, work: Work) -> AbortHandle {
@@ -250,143 +289,9 @@ impl EvidenceStore {
     }
 }
 
-/// The images of an index.
-fn children_of((index, entry): (&Key, &Entry)) -> Vec<ImageReference> {
-    let children = entry.children().iter();
-    children
-        .map(|child| index.image.with_digest(child.digest.clone()))
-        .collect()
-}
-
-/// Why a task runs.
-#[derive(Clone, Copy)]
-enum Work {
-    /// To know something at all, or to judge under anchors that were not asked about before.
-    Complete,
-    /// To look again, after this delay.
-    ReadAgain(Duration),
-    /// To look again now, and whether the registry still has the image itself.
-    ReadWhole,
-}
-
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
         // A panic while it is held leaves an entry without its last change, which is only late.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks on behalf of a namespace, which is the last that wanted it.
-    async fn work(self: Arc<Self>, key: Key, namespace: &str, work: Work) {
-        if let Work::ReadAgain(delay) = work {
-            tokio::time::sleep(delay).await;
-        }
-        let Some(wanted) = self.lock().get(&key).map(Entry::wanted) else {
-            return;
-        };
-        let anchors = wanted.anchors.clone();
-        let seen = self.look(&key, namespace, work, wanted).await;
-        let mut entries = self.lock();
-        if let Some(entry) = entries.get_mut(&key) {
-            entry.finish(seen, &anchors);
-        }
-        // Who waits for an image of an index knows only the index.
-        let indexes = entries.iter().filter(|(_, entry)| {
-            let mut children = entry.children().iter();
-            children.any(|child| child.digest == *key.image.digest())
-        });
-        let indexes: BTreeSet<_> = indexes.map(|(index, _)| index.image.clone()).collect();
-        drop(entries);
-        for known in indexes.into_iter().chain([key.image]) {
-            // Nobody listens only when the operator is ending.
-            let _ = self.wake.send(known);
-        }
-    }
-
-    async fn look(
-        &self,
-        key: &Key,
-        namespace: &str,
-        work: Work,
-        wanted: Wanted,
-    ) -> Result<Seen, Unavailable> {
-        let Wanted {
-            known,
-            anchors,
-            reach,
-        } = wanted;
-        let image = &key.image;
-        let credentials = self.reader.credentials(key, namespace, false).await?;
-        let cached = match (work, &known) {
-            (Work::Complete, Some(known)) if !known.judged.is_empty() => {
-                let client = &self.reader.client;
-                let cached = client.read_cached(image, &credentials, &known.places);
-                // It reaches no further than the look that brought it.
-                cached.map(|artifact| (Arc::new(artifact), known.reach))
-            }
-            (Work::Complete | Work::ReadAgain(_), _) => None,
-            (Work::ReadWhole, _) => {
-                self.reader.client.forget_manifest(image, &credentials);
-                None
-            }
-        };
-        let is_listed = cached.is_none();
-        let (artifact, reach) = match cached {
-            Some(cached) => cached,
-            None => (self.fetch(key, credentials, reach).await?, reach),
-        };
-        let known = known.map(|seen| seen.judged).unwrap_or_default();
-        let (form, places) = (artifact.form.clone(), artifact.places.clone());
-        let (digest, limit) = (image.digest().clone(), self.limits.judging);
-        // Never closed, so this is always a permit. It goes where it is used: what is under way
-        // cannot be ended from outside.
-        let permit = Arc::clone(&self.judging).acquire_owned().await;
-        // Megabytes of JSON and dozens of signatures: not on a thread that serves others.
-        let judge = move || {
-            let _permit = permit;
-            entry::judge_all(&digest, &artifact, known, &anchors, limit)
-        };
-        let failed = |cause, text: &str| Unavailable {
-            cause,
-            message: format!("failed to judge the evidence of {image}: {text}"),
-        };
-        match tokio::task::spawn_blocking(judge).await {
-            Ok(Ok(mut judged)) => {
-                for one in judged.iter_mut().filter(|_| is_listed) {
-                    one.withdrawn = false;
-                }
-                Ok(Seen {
-                    form,
-                    judged,
-                    places,
-                    reach,
-                })
-            }
-            Ok(Err(error @ JudgeError::Manifest)) => {
-                Err(failed(Cause::Untrustworthy, &error.to_string()))
-            }
-            Ok(Err(error @ JudgeError::Deadline(_))) => {
-                Err(failed(Cause::Unreachable, &error.to_string()))
-            }
-            Err(_) => Err(failed(Cause::Untrustworthy, "the attempt ended early")),
-        }
-    }
-
-    async fn fetch(
-        &self,
-        key: &Key,
-        credentials: Credentials,
-        reach: Reach,
-    ) -> Result<Arc<Artifact>, Unavailable> {
-        let start = Instant::now();
-        let fetched = self.reader.fetch(key, credentials, reach).await;
-        let outcome = match &fetched {
-            Ok(_) => FetchOutcome::Fetched,
-            Err(unavailable) => FetchOutcome::Failed(unavailable.cause),
-        };
-        (self.observer)(start.elapsed(), outcome);
-        fetched.inspect_err(|unavailable| {
-            let (image, error) = (&key.image, &unavailable.message);
-            tracing::debug!(%image, error, "evidence not read");
-        })
     }
 }

@@ -2,7 +2,9 @@
 
 pub mod backoff;
 pub mod evidence;
+pub mod memory;
 pub mod observation;
+pub mod policies;
 pub mod pull_secrets;
 mod ran;
 pub mod records;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use lockmaster_api::{ClusterPromotionPolicy, Environment, Promotion, TrustedRoot, convert};
+use lockmaster_api::{Environment, Promotion, TrustedRoot, convert};
 use lockmaster_core::decide::Input;
 use lockmaster_core::environment::WorkloadReference;
 use lockmaster_core::facts::{
@@ -18,15 +18,17 @@ use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::Release;
 use lockmaster_core::{environment, gates, promotion};
 use lockmaster_rego::Sandbox;
+use tokio::sync::Semaphore;
 
 pub use crate::rules::{
-    policy_content, policy_fact, revocation_fact, trusted_root_content, trusted_root_fact,
-    unreadable_rules, window_fact,
+    RulesAsked, policy_content, policy_fact, revocation_fact, trusted_root_content,
+    trusted_root_fact, unreadable_rules, window_fact,
 };
 
 use crate::evidence::EvidenceStore;
+use crate::policies::Policies;
 use crate::records::Chains;
-use crate::rules::{concerns, revocations};
+use crate::rules::{ASKING, concerns, revocations};
 use crate::stores::{Guarded, Stores};
 use crate::workloads::Workloads;
 
@@ -38,9 +40,10 @@ pub struct Observer {
     pub workloads: Arc<Workloads>,
     /// The evidence.
     pub evidence: Arc<EvidenceStore>,
-    /// Where rules in Rego are read and asked.
-    pub sandbox: Arc<Sandbox>,
-    policies: Mutex<HashMap<(String, i64), Arc<PolicyFact>>>,
+    /// What the policies say, and where their rules in Rego are read and asked.
+    pub policies: Arc<Policies>,
+    /// Places of passes that ask rules.
+    pub(crate) asking: Semaphore,
     trusted_roots: Mutex<HashMap<(String, i64), Arc<TrustedRootFact>>>,
     chains: Chains,
 }
@@ -107,8 +110,8 @@ impl Observer {
             stores,
             workloads,
             evidence,
-            sandbox: Arc::new(Sandbox::of_this_program()),
-            policies: Mutex::default(),
+            policies: Arc::new(Policies::new(Sandbox::of_this_program())),
+            asking: Semaphore::new(ASKING),
             trusted_roots: Mutex::default(),
             chains: Chains::default(),
         }
@@ -296,30 +299,16 @@ impl Observer {
         }
     }
 
-    /// Every policy, sorted by name. What is costly to read (its keys, and its rules by a process of
-    /// their own) is read once a generation.
+    /// Every policy, sorted by name.
     #[must_use]
     pub fn policies(&self) -> Vec<PolicyFact> {
-        let objects = self.stores.policies.state();
-        let mut known = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = |object: &Guarded<ClusterPromotionPolicy>| {
-            (
-                object.uid().unwrap_or_default(),
-                object.meta().generation.unwrap_or_default(),
-            )
-        };
-        known.retain(|known, _| objects.iter().any(|object| key(object) == *known));
-        let mut facts: Vec<PolicyFact> = objects
-            .iter()
-            .map(|object| {
-                let fact = known
-                    .entry(key(object))
-                    .or_insert_with(|| Arc::new(policy_fact(object, &self.sandbox)));
-                fact.as_ref().clone()
-            })
-            .collect();
-        facts.sort_by(|a, b| a.name.cmp(&b.name));
-        facts
+        self.policies.facts(&self.stores.policies.state())
+    }
+
+    /// Reads the policies that were not read yet: awaited before [`Self::observe`], which may not
+    /// wait.
+    pub async fn read_policies(&self) {
+        self.policies.read(&self.stores.policies.state()).await;
     }
 
     fn windows(&self, policies: &[PolicyFact]) -> BTreeMap<String, WindowFact> {

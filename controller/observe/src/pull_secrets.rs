@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use crate::registry::{DockerConfig, PullSecret};
 
-/// How long a Secret is used before it is read again.
+/// How long a Secret is used before it is read again, and kept at most until the next one is read.
 const READ_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
 /// How long it is used where the registry refuses what is in it.
@@ -27,7 +27,7 @@ const REFUSED_AFTER: Duration = Duration::from_secs(5);
 /// How long the API server may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// More Secrets than this are not remembered.
+/// More Secrets than this are not remembered, within that time.
 const REMEMBERED_LIMIT: usize = 1024;
 
 /// The one type that is read, and the one key of it.
@@ -38,6 +38,7 @@ const KEY: &str = ".dockerconfigjson";
 pub struct PullSecrets {
     client: Client,
     known: Mutex<BTreeMap<(String, String), (Instant, PullSecret)>>,
+    used_for: Duration,
     refused_after: Duration,
 }
 
@@ -48,6 +49,7 @@ impl PullSecrets {
         Self {
             client,
             known: Mutex::default(),
+            used_for: READ_AGAIN_AFTER,
             refused_after: REFUSED_AFTER,
         }
     }
@@ -72,7 +74,7 @@ impl PullSecrets {
         let limit = if refused {
             self.refused_after
         } else {
-            READ_AGAIN_AFTER
+            self.used_for
         };
         let mut secrets = Vec::new();
         for name in names {
@@ -104,8 +106,10 @@ impl PullSecrets {
         }
         let found = match tokio::time::timeout(DEADLINE, self.ask(namespace, name)).await {
             Err(_) => {
-                let text = "was not read: the API server did not answer in 5 seconds";
-                return Err(problem(Cause::Unreachable, text));
+                let seconds = DEADLINE.as_secs();
+                let text =
+                    format!("was not read: the API server did not answer in {seconds} seconds");
+                return Err(problem(Cause::Unreachable, &text));
             }
             Ok(Err(code)) => {
                 let (cause, text) = explain(code);
@@ -115,6 +119,8 @@ impl PullSecrets {
         };
         let secret = read(name, found).map_err(|text| problem(Cause::Untrustworthy, &text))?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Also those that nobody asks for any more, whose Secret may be gone.
+        known.retain(|_, (read, _)| read.elapsed() < self.used_for);
         if known.len() >= REMEMBERED_LIMIT {
             known.clear();
         }
@@ -290,6 +296,23 @@ pub(crate) mod tests {
         assert_eq!(asked.lock().unwrap().len(), 2, "read a moment ago");
         secrets.read("shop", &[], false).await.unwrap();
         assert_eq!(asked.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_login_is_not_kept_after_its_minute() {
+        let (client, answers, _) = api_server();
+        for name in ["a", "b"] {
+            let found = secret("registry.example", "u", name);
+            answers.lock().unwrap().insert(path(name), found);
+        }
+        let mut secrets = PullSecrets::new(client);
+        let kept = |secrets: &PullSecrets| secrets.known.lock().unwrap().len();
+        secrets.read("shop", &names(&["a"]), false).await.unwrap();
+        secrets.read("shop", &names(&["b"]), false).await.unwrap();
+        assert_eq!(kept(&secrets), 2);
+        secrets.used_for = Duration::ZERO;
+        secrets.read("shop", &names(&["b"]), false).await.unwrap();
+        assert_eq!(kept(&secrets), 1, "that of b alone");
     }
 
     #[tokio::test]

@@ -34,9 +34,11 @@ impl Observer {
             for want in wants {
                 match want {
                     Want::Tags(image) => self.evidence.read_tags(&image, &asker),
+                    // What runs has its turns.
+                    Want::Lists(_) => {}
                     Want::Children(index) => {
                         let anchors = anchors.get(&index).map_or(&[][..], Vec::as_slice);
-                        self.peek_children(facts, &index, &asker, anchors);
+                        self.peek_children(facts, &index, (&asker, now), anchors);
                     }
                 }
             }
@@ -47,11 +49,11 @@ impl Observer {
         &self,
         facts: &mut Facts,
         index: &ImageReference,
-        asker: &Asker,
+        (asker, now): (&Asker, Timestamp),
         anchors: &[Anchor],
     ) {
         for image in children(facts, index) {
-            let (seen, look) = self.evidence.peek(&image, asker, anchors);
+            let (seen, look) = self.evidence.peek(&image, asker, anchors, now);
             facts.evidence.entry(image.clone()).or_insert(seen);
             let ran = facts.ran.values_mut();
             for ran in ran.filter(|ran| ran.looks.contains_key(index)) {
@@ -82,7 +84,7 @@ impl Observer {
             let needs = needs(environment, &release, &policies, &facts.trusted_roots);
             let mut looks = BTreeMap::new();
             for (image, anchors) in needs {
-                let (seen, look) = self.evidence.peek(&image, &asker, &anchors);
+                let (seen, look) = self.evidence.peek(&image, &asker, &anchors, now);
                 // Where a promotion asks for the same image, that was looked at already.
                 facts.evidence.entry(image.clone()).or_insert(seen);
                 looks.insert(image.clone(), look);

@@ -5,6 +5,7 @@
 //! costs exactly 8 requests. [`RegistryClient::look`] is the only way in.
 
 mod address;
+mod again;
 mod answer;
 mod breaker;
 mod bucket;
@@ -20,12 +21,16 @@ mod endpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
+mod layout;
 mod link;
 mod listing;
+mod older;
 mod own;
+mod part;
 mod problem;
 mod retry;
 mod shares;
+mod source;
 mod token;
 mod traffic;
 mod transport;
@@ -36,42 +41,44 @@ pub(crate) mod lying;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use again::{Listing, Looked};
 use cache::{Cache, CacheKey, Cached, Collection};
 use carriers::Layer;
 pub use carriers::{CandidateBundle, Place};
 pub use config::{Config, ConfigError, Limits, Mirror, RegistriesFile, Registry};
 pub use credentials::{CredentialIdentity, Credentials, PullSecret};
-use discovery::{Found, Visit};
+use discovery::Visit;
 pub use docker_config::{DockerConfig, DockerConfigError};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use layout::Layout;
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_verify::BUNDLE_LIMIT;
 pub use problem::{FetchError, Problem};
+pub(crate) use shares::PerNamespace;
 use shares::{Held, Lane, Shares};
+use source::Source;
+pub use traffic::{TrafficEvent, TrafficObserver};
 use transport::Transport;
 
 /// One deadline for everything about one image. Eight requests in three steps take milliseconds;
 /// a registry that needs longer is asked again later.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long "this registry has no referrers API" is believed.
-const NO_REFERRERS_FOR: Duration = Duration::from_mins(10);
-
-/// More repositories than this are not remembered as lacking the API.
-const NO_REFERRERS_LIMIT: usize = 1024;
-
-/// Manifests and bundles kept in memory. Together with what is being read and with judging the
-/// largest bundle, for which it is held three times over, this leaves room in 128 MiB.
-const CACHE_BYTES: usize = 16 << 20;
+/// Manifests and bundles kept in memory.
+pub(crate) const CACHE_BYTES: usize = 16 << 20;
 
 /// Bytes of what is being read and judged at a time, over all images. One image may hold three
 /// quarters of it: the largest bundle, and half as much besides.
-const READING_BYTES: usize = 32 << 20;
+pub(crate) const READING_BYTES: usize = 32 << 20;
+
+/// The largest bundle.
+pub(crate) const BUNDLE_BYTES: usize = lockmaster_verify::BUNDLE_LIMIT;
 
 /// What one image may hold besides its largest bundle, where a registry may have larger ones than
 /// usual.
@@ -126,11 +133,13 @@ pub struct Artifact {
     pub places: Vec<Place>,
     /// What may be evidence about it, in the registry's order, each once.
     pub bundles: Vec<CandidateBundle>,
+    /// When and as what it was listed; absent of what is only in memory.
+    pub listing: Option<Listing>,
     /// The memory for it, which others may have when this is dropped.
     _held: Held,
 }
 
-/// Reads registries. Clones share connections, cache and flights.
+/// Reads registries, or an image layout in their place. Clones share connections, cache and flights.
 #[derive(Clone)]
 pub struct RegistryClient {
     inner: Arc<Inner>,
@@ -140,7 +149,7 @@ type Flight = BoxFuture<'static, Result<Arc<Artifact>, FetchError>>;
 type FlightKey = (CredentialIdentity, ImageReference, Reach);
 
 struct Inner {
-    transport: Transport,
+    source: Source,
     cache: Mutex<Cache>,
     no_referrers: Mutex<BTreeMap<(CredentialIdentity, String), Instant>>,
     flights: Mutex<BTreeMap<FlightKey, WeakShared<Flight>>>,
@@ -151,21 +160,46 @@ struct Inner {
 impl RegistryClient {
     /// A client with this configuration.
     pub fn new(config: &Config) -> Result<Self, SetupError> {
-        Self::with_bounds(config, &BOUNDS)
+        Self::observed(config, Box::new(|_, _| {}))
     }
 
-    fn with_bounds(config: &Config, bounds: &Bounds) -> Result<Self, SetupError> {
+    /// The same, which tells `observer` what happens to its requests.
+    pub fn observed(config: &Config, observer: TrafficObserver) -> Result<Self, SetupError> {
+        Self::with_bounds(config, &BOUNDS, observer)
+    }
+
+    /// A client that reads every image from one OCI image layout, whatever its registry, and never
+    /// asks the network.
+    pub async fn of_layout(directory: &Path) -> Result<Self, FetchError> {
+        let layout = Layout::open(directory).await.map_err(|problem| {
+            problem.reading(format!("the OCI image layout {}", directory.display()))
+        })?;
+        Ok(Self::of(Source::Layout(layout), &BOUNDS, BOUNDS.reading))
+    }
+
+    fn with_bounds(
+        config: &Config,
+        bounds: &Bounds,
+        observer: TrafficObserver,
+    ) -> Result<Self, SetupError> {
+        let transport = Transport::new(config, bounds.pause, observer)?;
+        let reading = reading(config, bounds);
+        Ok(Self::of(Source::Registries(transport), bounds, reading))
+    }
+
+    /// `reading` is the bytes that are read and judged at a time.
+    fn of(source: Source, bounds: &Bounds, reading: usize) -> Self {
         let inner = Inner {
-            transport: Transport::new(config, bounds.pause)?,
+            source,
             cache: Mutex::new(Cache::new(bounds.cache)),
             no_referrers: Mutex::default(),
             flights: Mutex::default(),
-            shares: Shares::new(reading(config, bounds)),
+            shares: Shares::new(reading),
             deadline: bounds.deadline,
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// The operator's own credentials for an image's registry, on behalf of a namespace, or nobody's
@@ -178,9 +212,9 @@ impl RegistryClient {
         namespace: &str,
         fresh: bool,
     ) -> Credentials {
-        match self.inner.transport.site(image.registry()) {
-            Ok(site) => site.own_credentials(namespace, fresh).await,
-            Err(_) => Credentials::anonymous(namespace),
+        match self.inner.source.site(image) {
+            Some(site) => site.own_credentials(namespace, fresh).await,
+            None => Credentials::anonymous(namespace),
         }
     }
 
@@ -225,7 +259,8 @@ impl RegistryClient {
         places: &[Place],
     ) -> Option<Artifact> {
         let lane = self.inner.lane(image);
-        let budget = self.inner.shares.budget(&lane);
+        let namespace = credentials.namespace();
+        let budget = self.inner.shares.budget(&lane, namespace);
         let read = |collection, digest: &Digest| {
             let key = CacheKey {
                 identity: credentials.identity().clone(),
@@ -254,8 +289,15 @@ impl RegistryClient {
             form,
             places: places.to_vec(),
             bundles,
+            listing: None,
             _held: budget.into_held(),
         })
+    }
+
+    /// The hosts that are left alone now, after failures in a row.
+    #[must_use]
+    pub fn left_alone(&self) -> Vec<String> {
+        self.inner.source.left_alone()
     }
 
     /// Forgets the bytes of the image's own manifest, so that the next look asks whether the registry
@@ -316,44 +358,23 @@ impl Inner {
         reach: Reach,
     ) -> Result<Artifact, FetchError> {
         let lane = self.lane(image);
-        // Waiting for a turn does not count as the registry's time.
-        let _turn = self.shares.turn(&lane, credentials.namespace()).await;
+        let _turn = self.turn(&lane, credentials, image).await;
         let visit = Visit {
             inner: self,
             image,
             credentials,
             reach,
-            budget: self.shares.budget(&lane),
+            budget: self.shares.budget(&lane, credentials.namespace()),
         };
         // Boxed: it is large, and part of every future around it.
         let discovery = Box::pin(visit.discover());
-        let Ok(found) = tokio::time::timeout(self.deadline, discovery).await else {
-            let seconds = self.deadline.as_secs();
-            let problem = if visit.budget.is_waiting() {
-                Problem::Memory(seconds)
-            } else {
-                Problem::Deadline(seconds)
-            };
-            return Err(problem.reading(format!("the evidence of {image}")));
-        };
-        let Found {
-            manifest,
-            form,
-            places,
-            bundles,
-        } = found?;
-        Ok(Artifact {
-            manifest,
-            form,
-            places,
-            bundles,
-            _held: visit.budget.into_held(),
-        })
+        let found = self.in_time(&visit, discovery).await?;
+        Ok(visit.keep(found))
     }
 
     fn limits(&self, image: &ImageReference) -> Limits {
-        let site = self.transport.site(image.registry());
-        site.map_or_else(|_| Limits::default(), |site| site.origin.limits)
+        let site = self.source.site(image);
+        site.map_or_else(Limits::default, |site| site.origin.limits)
     }
 
     fn lane(&self, image: &ImageReference) -> Arc<Lane> {
@@ -369,20 +390,6 @@ impl Inner {
 
     fn insert_cache(&self, key: CacheKey, cached: Cached) {
         lock(&self.cache).insert(key, cached);
-    }
-
-    fn knows_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) -> bool {
-        let mut known = lock(&self.no_referrers);
-        known.retain(|_, until| *until > Instant::now());
-        known.contains_key(&(identity.clone(), image.repository().to_owned()))
-    }
-
-    fn remember_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) {
-        let mut known = lock(&self.no_referrers);
-        if known.len() < NO_REFERRERS_LIMIT {
-            let until = Instant::now() + NO_REFERRERS_FOR;
-            known.insert((identity.clone(), image.repository().to_owned()), until);
-        }
     }
 }
 

@@ -11,11 +11,9 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, PolicyStatus, Revocation, TrustedRoot};
 use lockmaster_core::status::acceptance;
-use lockmaster_observe::observation::{
-    policy_fact, revocation_fact, trusted_root_fact, window_fact,
-};
+use lockmaster_observe::observation::{revocation_fact, trusted_root_fact, window_fact};
+use lockmaster_observe::policies::Policies;
 use lockmaster_observe::stores::{Guarded, Stores};
-use lockmaster_rego::Sandbox;
 
 use crate::act::{Writer, Written, version_of};
 
@@ -28,19 +26,19 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 pub(crate) struct Acceptance {
     writer: Writer,
     stores: Stores,
-    /// Reads the rules of policies.
-    sandbox: Arc<Sandbox>,
+    /// What policies say, as the passes see it.
+    policies: Arc<Policies>,
     /// By uid: what this process said of an object that cannot be read, and of which generation.
     said: Mutex<HashMap<String, (i64, String)>>,
 }
 
 impl Acceptance {
     /// Writes with this writer.
-    pub(crate) fn new(writer: Writer, stores: Stores, sandbox: Arc<Sandbox>) -> Self {
+    pub(crate) fn new(writer: Writer, stores: Stores, policies: Arc<Policies>) -> Self {
         Self {
             writer,
             stores,
-            sandbox,
+            policies,
             said: Mutex::default(),
         }
     }
@@ -49,13 +47,8 @@ impl Acceptance {
     pub(crate) async fn policy(&self, object: &Guarded<ClusterPromotionPolicy>) {
         let readable = object.0.as_ref().ok();
         let before = readable.map(|policy| policy.status.clone().unwrap_or_default());
-        let (sandbox, read) = (self.sandbox.clone(), object.clone());
-        // A process may have to be started to read the rules in Rego.
-        let fact = tokio::task::spawn_blocking(move || policy_fact(&read, &sandbox)).await;
-        let problem = match fact {
-            Ok(fact) => fact.content.err(),
-            Err(error) => Some(format!("it could not be read: {error}")),
-        };
+        let fact = self.policies.fact(&Arc::new(object.clone())).await;
+        let problem = fact.content.as_ref().err().cloned();
         self.say(&self.stores.policies, object, before, problem)
             .await;
     }
@@ -259,7 +252,7 @@ mod tests {
             policies,
             ..fixtures::stores()
         };
-        let acceptance = Acceptance::new(Writer::new(client), stores, fixtures::sandbox());
+        let acceptance = Acceptance::new(Writer::new(client), stores, fixtures::policies());
         let count = || writes.lock().unwrap().len();
         hear(&acceptance, &mut cache, unreadable("1", 1, "bogus")).await;
         assert_eq!(count(), 1);
@@ -274,8 +267,11 @@ mod tests {
     #[tokio::test]
     async fn an_object_that_has_changed_meanwhile_is_left_to_its_own_event() {
         let (client, writes) = fixtures::agreeing();
-        let acceptance =
-            Acceptance::new(Writer::new(client), fixtures::stores(), fixtures::sandbox());
+        let acceptance = Acceptance::new(
+            Writer::new(client),
+            fixtures::stores(),
+            fixtures::policies(),
+        );
         let object = serde_json::from_value(unreadable("1", 1, "bogus")).unwrap();
         acceptance.policy(&object).await;
         assert!(writes.lock().unwrap().is_empty(), "it is gone");
@@ -289,7 +285,7 @@ mod tests {
             policies,
             ..fixtures::stores()
         };
-        let acceptance = Acceptance::new(Writer::new(client), stores, fixtures::sandbox());
+        let acceptance = Acceptance::new(Writer::new(client), stores, fixtures::policies());
         let mut policy = unreadable("1", 1, "bogus");
         let rego = "package lockmaster\nallow if time.now_ns() > 0\n";
         policy["spec"] = json!({"rules": [{"name": "late", "rego": rego}]});

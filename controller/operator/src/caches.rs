@@ -101,7 +101,7 @@ impl Caches {
         let acceptance = Acceptance::new(
             context.writer.clone(),
             self.stores,
-            context.observer.sandbox.clone(),
+            context.observer.policies.clone(),
         );
         let news = News {
             waker: waker.clone(),

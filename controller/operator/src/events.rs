@@ -94,9 +94,8 @@ impl Events {
 /// What is new in what is held against artifacts: a warning for what came, an all-clear for what went
 /// of artifacts that nothing else is held against.
 fn news<'a>(before: &'a [Concern], now: &'a [Concern]) -> Vec<(EventType, &'a Concern)> {
-    let same = |one: &Concern, other: &Concern| {
-        one.artifact == other.artifact && one.artifact_set == other.artifact_set
-    };
+    // Whatever became of them since: what is held against them goes along.
+    let same = |one: &Concern, other: &Concern| one.artifact_set == other.artifact_set;
     let came = now.iter().filter(|held| {
         let known = |before: &Concern| same(before, held) && before.reason == held.reason;
         !before.iter().any(known)
@@ -222,6 +221,12 @@ mod tests {
         let both = [gone.clone(), back];
         assert_eq!(told(one, &both), ["Warning ArtifactMissing"]);
         assert_eq!(told(one, &both).len(), 1);
+        let earlier = concern("Earlier", "a", "ArtifactMissing");
+        assert_eq!(
+            told(one, &[earlier]),
+            [""; 0],
+            "others run, which changes nothing"
+        );
     }
 
     #[test]

@@ -227,6 +227,7 @@ pub(crate) fn context(client: &Client, stores: Stores) -> Context {
 }
 
 /// Reads rules in the process of the test: nobody started it so that it could be started again.
-pub(crate) fn sandbox() -> Arc<lockmaster_rego::Sandbox> {
-    Arc::new(lockmaster_rego::Sandbox::without_protection())
+pub(crate) fn policies() -> Arc<lockmaster_observe::policies::Policies> {
+    let sandbox = lockmaster_rego::Sandbox::without_protection();
+    Arc::new(lockmaster_observe::policies::Policies::new(sandbox))
 }

@@ -1,8 +1,9 @@
 //! What Prometheus is told. Labels come from closed or bounded sets: never names of promotions,
 //! digests or people.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+mod hosts;
+
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lockmaster_core::environment::Tier;
@@ -12,6 +13,7 @@ use lockmaster_core::reason::Reason;
 use lockmaster_core::record::Outcome;
 use lockmaster_core::status::State;
 use lockmaster_observe::evidence::FetchOutcome;
+use lockmaster_observe::registry::TrafficEvent;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -20,6 +22,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use hosts::Hosts;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PromotionLabels {
@@ -66,8 +70,31 @@ struct GuardLabels {
     guard: String,
 }
 
-/// From a warm cache to a registry that uses up its deadline of ten seconds.
-const FETCH_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RegistryLabels {
+    registry: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    registry: String,
+    queue: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UnsentLabels {
+    registry: String,
+    reason: String,
+}
+
+/// From no queue at all to what a request, and the looks before a look, wait at most.
+const QUEUE_BUCKETS: [f64; 9] = [0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
+
+/// From a registry next door to one that uses up its deadline of ten seconds, a second look with other
+/// credentials, and waiting for a turn before each.
+const FETCH_BUCKETS: [f64; 12] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0,
+];
 
 /// One unfinished promotion, for counting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +133,8 @@ pub(crate) struct Snapshot {
     pub(crate) guards: Vec<(String, bool)>,
     /// What is held against what runs.
     pub(crate) concerns: Vec<Held>,
+    /// Registries that are left alone after failures in a row.
+    pub(crate) left_alone: Vec<String>,
 }
 
 /// The metrics of this process.
@@ -118,6 +147,11 @@ pub(crate) struct Metrics {
     windows: Family<EnvironmentLabels, Gauge>,
     guards: Family<GuardLabels, Gauge>,
     concerns: Family<ConcernLabels, Gauge>,
+    circuits: Family<RegistryLabels, Gauge>,
+    queues: Family<QueueLabels, Histogram>,
+    unsent: Family<UnsentLabels, Counter>,
+    /// The registries that were asked, or were to be asked.
+    hosts: Hosts,
 }
 
 impl Metrics {
@@ -133,6 +167,10 @@ impl Metrics {
             windows: Family::default(),
             guards: Family::default(),
             concerns: Family::default(),
+            circuits: Family::default(),
+            queues: Family::new_with_constructor(|| Histogram::new(QUEUE_BUCKETS)),
+            unsent: Family::default(),
+            hosts: Hosts::default(),
         };
         registry.register(
             "build",
@@ -156,7 +194,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "evidence_fetch_duration",
-            "How long it took to fetch what is attached to a digest",
+            "How long it took to fetch what is attached to a digest, with the wait for a turn",
             Unit::Seconds,
             metrics.fetches.clone(),
         );
@@ -175,10 +213,31 @@ impl Metrics {
             "What verifying again holds against what runs and what would be gone back to",
             metrics.concerns.clone(),
         );
+        metrics.register_traffic(&mut registry);
         Self {
             registry: Mutex::new(registry),
             ..metrics
         }
+    }
+
+    fn register_traffic(&self, registry: &mut Registry) {
+        let metrics = self;
+        registry.register(
+            "registry_circuit_open",
+            "Whether the registry is left alone after failures in a row",
+            metrics.circuits.clone(),
+        );
+        registry.register_with_unit(
+            "registry_queue_duration",
+            "How long looks at images waited for their turn (turn), and requests for their part of the rate (rate)",
+            Unit::Seconds,
+            metrics.queues.clone(),
+        );
+        registry.register(
+            "registry_requests_unsent",
+            "Requests that were not sent: the registry is left alone (circuit_open), or the namespace has used up its share (share_used_up)",
+            metrics.unsent.clone(),
+        );
     }
 
     /// Counts the gates' answers.
@@ -221,6 +280,36 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// Notes what happened to a request before it was sent.
+    pub(crate) fn traffic(&self, host: &str, event: TrafficEvent) {
+        let registry = self.hosts.label(host);
+        let (queue, waited) = match event {
+            TrafficEvent::Turn(waited) => ("turn", waited),
+            TrafficEvent::Rate(waited) => ("rate", waited),
+            TrafficEvent::LeftAlone => return self.unsent(registry, "circuit_open"),
+            TrafficEvent::ShareUsedUp => return self.unsent(registry, "share_used_up"),
+        };
+        let queue = queue.to_owned();
+        self.queues
+            .get_or_create(&QueueLabels { registry, queue })
+            .observe(waited.as_secs_f64());
+    }
+
+    fn unsent(&self, registry: String, reason: &str) {
+        let reason = reason.to_owned();
+        self.unsent
+            .get_or_create(&UnsentLabels { registry, reason })
+            .inc();
+    }
+
+    fn circuits(&self, left_alone: &[String]) {
+        for registry in self.hosts.all() {
+            let open = left_alone.contains(&registry);
+            let labels = RegistryLabels { registry };
+            self.circuits.get_or_create(&labels).set(i64::from(open));
+        }
+    }
+
     fn concerned(&self, concerns: Vec<Held>) {
         self.concerns.clear();
         for held in concerns {
@@ -247,7 +336,9 @@ impl Metrics {
             windows,
             guards,
             concerns,
+            left_alone,
         } = snapshot;
+        self.circuits(&left_alone);
         self.promotions.clear();
         for Unfinished {
             namespace,
@@ -329,6 +420,24 @@ mod tests {
     }
 
     #[test]
+    fn a_fetch_that_waited_for_its_turn_is_told_from_one_that_waited_longer() {
+        let metrics = Metrics::new();
+        for seconds in [4, 8, 15, 40] {
+            metrics.fetched(Duration::from_secs(seconds), FetchOutcome::Fetched);
+        }
+        let text = metrics.render(Snapshot::default()).unwrap();
+        let bucket = |le: &str| {
+            let start = format!("{{le=\"{le}\",outcome=\"fetched\"}} ");
+            let lines = text.lines().filter(|line| line.contains("fetch_duration"));
+            let counts = lines.filter_map(|line| Some(line.split_once(&start)?.1.to_owned()));
+            counts.collect::<String>()
+        };
+        for (le, count) in [("5.0", "1"), ("10.0", "2"), ("20.0", "3"), ("60.0", "4")] {
+            assert_eq!(bucket(le), count, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_held_against_what_runs_is_counted_by_reason() {
         let held = Held {
             namespace: "shop".into(),
@@ -347,6 +456,40 @@ mod tests {
         assert!(text.contains(line), "{text}");
         let text = metrics.render(Snapshot::default()).unwrap();
         assert!(!text.contains("evidence_withdrawn"), "{text}");
+    }
+
+    #[test]
+    fn queues_and_circuits_of_registries_move() {
+        let metrics = Metrics::new();
+        let host = "registry.example:5000";
+        metrics.traffic(host, TrafficEvent::Turn(Duration::from_millis(20)));
+        metrics.traffic(host, TrafficEvent::Rate(Duration::from_secs(2)));
+        metrics.traffic(host, TrafficEvent::ShareUsedUp);
+        for _ in 0..3 {
+            metrics.traffic(host, TrafficEvent::LeftAlone);
+        }
+        let left_alone = vec![host.to_owned()];
+        let text = metrics.render(Snapshot {
+            left_alone,
+            ..Snapshot::default()
+        });
+        let text = text.unwrap();
+        for line in [
+            "lockmaster_registry_circuit_open{registry=\"registry.example:5000\"} 1",
+            "lockmaster_registry_queue_duration_seconds_sum{registry=\"registry.example:5000\",\
+             queue=\"rate\"} 2.0",
+            "lockmaster_registry_queue_duration_seconds_bucket{le=\"0.05\",\
+             registry=\"registry.example:5000\",queue=\"turn\"} 1",
+            "lockmaster_registry_requests_unsent_total{registry=\"registry.example:5000\",\
+             reason=\"circuit_open\"} 3",
+            "lockmaster_registry_requests_unsent_total{registry=\"registry.example:5000\",\
+             reason=\"share_used_up\"} 1",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        let text = metrics.render(Snapshot::default()).unwrap();
+        let closed = "lockmaster_registry_circuit_open{registry=\"registry.example:5000\"} 0";
+        assert!(text.contains(closed), "{text}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use lockmaster_core::decision::{Decision, Next};
 use lockmaster_core::gates;
 use lockmaster_core::status::{self, EnvironmentStatus};
 use lockmaster_observe::evidence::Asker;
-use lockmaster_observe::observation::{self, Observation};
+use lockmaster_observe::observation::{self, Observation, RulesAsked};
 use lockmaster_observe::stores::Guarded;
 use tracing::Instrument;
 
@@ -42,6 +42,8 @@ pub(crate) enum Error {
 
 /// After a race the watches are a moment behind; they wake the pass, this is the safety net.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Rules of other Environments are being asked; each look of theirs takes less than this.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Reports that did not fit into a pass are written in the next one.
 const REPORT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -80,6 +82,7 @@ async fn pass(
     let now = Timestamp::now();
     let guard = context.guard.state();
     let first_seen = |uid: &str| context.first_seen.of(uid, now);
+    context.observer.read_policies().await;
     let mut seen = context
         .observer
         .observe(object, &readable, guard, first_seen, now)?;
@@ -91,7 +94,9 @@ async fn pass(
         say_unreadable(context, &seen, problem).await?;
         return Ok(Action::await_change());
     }
-    context.observer.ask_rules(&mut seen).await;
+    if context.observer.ask_rules(&mut seen).await == RulesAsked::Later {
+        return Ok(Action::requeue(ASK_AGAIN));
+    }
     let decision = decide(&seen.input());
     note(context, &seen, &decision);
     let due = reverify(context, &seen, &decision);
@@ -153,6 +158,9 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         }
     }
     let asker = Asker::of(&seen.environment);
+    for image in &decision.relist {
+        context.observer.evidence.list_again(image, &asker);
+    }
     for progress in &decision.promotions {
         context
             .metrics
@@ -163,7 +171,13 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             let components = release.components.iter();
-            for image in components.flat_map(|one| seen.facts.looked_up(&one.image)) {
+            let images = components.flat_map(|one| seen.facts.looked_up(&one.image));
+            let images: Vec<_> = images.collect();
+            // Where only a list is too old, all else suffices.
+            if images.iter().any(|image| decision.relist.contains(image)) {
+                continue;
+            }
+            for image in images {
                 context.observer.evidence.insufficient(&image, &asker);
             }
         }
@@ -283,5 +297,30 @@ mod tests {
         assert_eq!(ready["status"], "False");
         let message = ready["message"].as_str().unwrap();
         assert!(message.contains("Promotion p holds"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn what_a_decision_wants_listed_anew_is_asked_for() {
+        let (client, _) = fixtures::agreeing();
+        let context = fixtures::context(&client, fixtures::stores());
+        let (image, seen) = (fixtures::image(), fixtures::observation());
+        let asker = Asker::of(&seen.environment);
+        let store = &context.observer.evidence;
+        let look = || store.peek(&image, &asker, &[], seen.now).1;
+        let mut decision = decide(&seen.input());
+        assert_eq!(look().problem, None);
+        note(&context, &seen, &decision);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(look().problem, None, "nobody asked");
+        decision.relist = [image.clone()].into();
+        note(&context, &seen, &decision);
+        // There is no such registry; that says that it was asked.
+        for _ in 0..100 {
+            if look().problem.is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("nothing was asked");
     }
 }

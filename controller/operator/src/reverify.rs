@@ -108,16 +108,17 @@ mod tests {
         };
         assert!(turn > at(0) && turn <= at(3600), "{turn}");
         // On its turn it is looked at: what the observer peeked at is asked for.
-        let _ = context
-            .observer
-            .evidence
-            .peek(&image, &Asker::of(&seen.environment), &[]);
+        let _ =
+            context
+                .observer
+                .evidence
+                .peek(&image, &Asker::of(&seen.environment), &[], seen.now);
         seen.now = turn;
         assert_eq!(reverify(&context, &seen, &decision), None);
         let look = context
             .observer
             .evidence
-            .peek(&image, &Asker::of(&seen.environment), &[])
+            .peek(&image, &Asker::of(&seen.environment), &[], seen.now)
             .1;
         assert_eq!(look.at, Some(turn));
         let mut seen = running(&image, look);

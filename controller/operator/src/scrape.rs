@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use lockmaster_core::standing::Artifact;
 use lockmaster_core::status::PromotionStatus;
 use lockmaster_observe::stores::Stores;
 
@@ -26,7 +27,9 @@ pub(crate) fn snapshot(context: &Context) -> Snapshot {
         let held = environment
             .status
             .iter()
-            .flat_map(|status| &status.concerns);
+            .flat_map(|status| &status.concerns)
+            // Of what ran before, nobody mends anything: it only proves nothing.
+            .filter(|concern| concern.artifact != Artifact::Earlier);
         concerns.extend(held.map(|concern| Held {
             namespace: environment.namespace().unwrap_or_default(),
             product: environment.spec.product.clone(),
@@ -42,6 +45,7 @@ pub(crate) fn snapshot(context: &Context) -> Snapshot {
         promotions: unfinished(stores),
         windows: windows.into_iter().collect(),
         concerns,
+        left_alone: context.observer.evidence.left_alone(),
         guards: guards
             .map(|(guard, ready)| (guard.to_owned(), ready))
             .collect(),

@@ -113,9 +113,11 @@ fn evidence_store(
         registries: registries::read(args.registries.as_deref())?,
         user_agent: concat!("lockmaster/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    let client = RegistryClient::new(&config).context("failed to set up the registry client")?;
+    let (counts, metrics) = (metrics.clone(), metrics.clone());
+    let traffic = Box::new(move |host: &str, event| counts.traffic(host, event));
+    let client = RegistryClient::observed(&config, traffic);
+    let client = client.context("failed to set up the registry client")?;
     let (fetched, changes) = unbounded_channel();
-    let metrics = metrics.clone();
     let observe = Box::new(move |took, outcome| metrics.fetched(took, outcome));
     Ok((
         Arc::new(EvidenceStore::new(

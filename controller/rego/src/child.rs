@@ -12,9 +12,9 @@ use crate::job::{Answer, Job};
 /// The first argument of a program that was started as a child. Nobody types it.
 pub(crate) const WORD: &str = "--answer-rules";
 
-/// Most memory that it may take, in bytes, besides what the program itself needs. The operator and
-/// one child fit into the memory that the chart gives them.
-pub(crate) const MEMORY: u64 = 48 << 20;
+/// Most memory that it may take, in bytes, besides what the program itself needs. There is one child
+/// at a time.
+pub const MEMORY: usize = 48 << 20;
 /// Most that its calls may be nested, in bytes, whatever it was started with.
 const STACK: u64 = 8 << 20;
 /// Most processor time, in seconds. It is killed long before; this ends it where whoever started it
@@ -60,7 +60,7 @@ fn write(output: &mut impl Write, answer: &Answer) -> std::io::Result<()> {
 
 fn confine() -> rustix::io::Result<()> {
     let limits = [
-        (Resource::Data, MEMORY),
+        (Resource::Data, MEMORY as u64),
         (Resource::Stack, STACK),
         (Resource::Cpu, SECONDS),
         (Resource::Nofile, FILES),

@@ -23,7 +23,7 @@ mod problem;
 mod rule;
 mod sandbox;
 
-pub use child::{is_child, serve};
+pub use child::{MEMORY, is_child, serve};
 pub use problem::RuleError;
 pub use rule::{Rule, compile};
 pub use sandbox::Sandbox;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lockmaster_core::release::Digest;
-use lockmaster_core::rules::{RuleOutcome, RuleQuestion};
+use lockmaster_core::rules::{LOOK_LIMIT, RuleOutcome, RuleQuestion};
 
 use crate::child::{MEMORY, WORD};
 use crate::job::{ANSWER_LIMIT, Answer, Job};
@@ -26,8 +26,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// slow rules of one Environment can cost the passes of another one that has rules; those without
 /// never wait here.
 const BUDGET: Duration = Duration::from_millis(800);
-/// Most that all rules of one look may read, in bytes: the child holds it several times over.
-const SIZE: usize = 4 << 20;
 /// Answers that are kept.
 const KEPT: usize = 1024;
 /// How long it is kept that there was no answer. Rules of a policy are asked with the minute, those of
@@ -116,18 +114,18 @@ impl Sandbox {
                 answers.insert(key, answer.clone());
                 continue;
             }
-            let known = inputs.iter().position(|known| *known == input);
+            let known = inputs.iter().position(|known| *known == *input);
             let more = rego.len() + known.map_or(input.len(), |_| 0);
-            if size + more > SIZE {
+            if size + more > LOOK_LIMIT {
                 answers.insert(key, unavailable("there is too much to look at"));
                 continue;
             }
             size += more;
             let at = known.unwrap_or(inputs.len());
             if known.is_none() {
-                inputs.push(input);
+                inputs.push(input.as_ref().to_owned());
             }
-            asked.push((rego, at));
+            asked.push((rego.as_ref().to_owned(), at));
             keys.push(key);
         }
         let job = Job::Ask {
@@ -191,6 +189,9 @@ impl Sandbox {
     }
 }
 
+/// Writes the job and hands over the answers.
+type Talk = Box<dyn FnOnce() + Send>;
+
 /// A child, ended when it is let go.
 struct Running {
     child: Child,
@@ -199,7 +200,8 @@ struct Running {
 
 impl Running {
     fn start(program: &PathBuf, job: &Job) -> std::io::Result<Self> {
-        let mut child = Command::new(program)
+        let job = serde_json::to_vec(job)?;
+        let child = Command::new(program)
             .arg(WORD)
             // It is told nothing but its job.
             .env_clear()
@@ -209,9 +211,19 @@ impl Running {
             // What a runtime says when it ends itself is for nobody.
             .stderr(Stdio::null())
             .spawn()?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let spawn = |talk: Talk| std::thread::Builder::new().spawn(talk).map(drop);
+        Self::talk_to(child, job, spawn)
+    }
+
+    /// The child is ended and waited for on each way out of here.
+    fn talk_to(
+        child: Child,
+        job: Vec<u8>,
+        spawn: impl FnOnce(Talk) -> std::io::Result<()>,
+    ) -> std::io::Result<Self> {
         let (sender, answers) = channel();
-        let job = serde_json::to_vec(job)?;
+        let mut running = Self { child, answers };
+        let (input, output) = (running.child.stdin.take(), running.child.stdout.take());
         let talk = move || {
             let written = input.map(|mut input| input.write_all(&job));
             let Some((Ok(()), output)) = written.zip(output) else {
@@ -232,8 +244,8 @@ impl Running {
             }
         };
         // Writing and reading may both block; the thread ends when the child does.
-        std::thread::Builder::new().spawn(talk)?;
-        Ok(Self { child, answers })
+        spawn(Box::new(talk))?;
+        Ok(running)
     }
 
     fn next(&mut self, patience: Duration) -> Result<Answer, Silence> {
@@ -276,6 +288,19 @@ fn unavailable(problem: &str) -> RuleOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Threads are scarce when this happens, and each zombie takes one more place.
+    #[test]
+    fn a_child_that_nobody_can_talk_to_is_not_left_behind() {
+        let mut sleep = Command::new("sleep");
+        let sleep = sleep.arg("600").stdin(Stdio::piped());
+        let child = sleep.stdout(Stdio::piped()).spawn().unwrap();
+        let folder = PathBuf::from(format!("/proc/{}", child.id()));
+        assert!(folder.exists());
+        let no_threads = |_| Err(std::io::ErrorKind::WouldBlock.into());
+        assert!(Running::talk_to(child, Vec::new(), no_threads).is_err());
+        assert!(!folder.exists(), "neither running nor a zombie");
+    }
 
     #[test]
     fn where_no_process_starts_nothing_is_known_and_no_policy_invalid() {

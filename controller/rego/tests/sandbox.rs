@@ -93,7 +93,7 @@ fn main() -> ExitCode {
 
 fn question(body: &str) -> RuleQuestion {
     RuleQuestion {
-        rego: format!("package lockmaster\n{body}\n"),
+        rego: format!("package lockmaster\n{body}\n").into(),
         input: "{\"list\": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}".into(),
     }
 }
@@ -325,7 +325,7 @@ fn a_rule_that_cannot_be_read_fails_when_it_is_asked() {
 fn too_much_to_look_at_is_no_answer() {
     let sandbox = Sandbox::of_this_program();
     let question = RuleQuestion {
-        input: format!("\"{}\"", "x".repeat(8 << 20)),
+        input: format!("\"{}\"", "x".repeat(8 << 20)).into(),
         ..question("allow := true")
     };
     let answers = sandbox.ask(BTreeMap::from([(question.key(), question.clone())]));
@@ -338,7 +338,7 @@ fn rules_of_one_policy_share_what_they_look_at() {
     let input = format!("{{\"text\": \"{}\"}}", "x".repeat(300_000));
     let questions = (0..16).map(|n| {
         let question = RuleQuestion {
-            input: input.clone(),
+            input: input.as_str().into(),
             ..question(&format!("allow := true # {n}"))
         };
         (question.key(), question)

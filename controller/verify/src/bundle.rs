@@ -217,6 +217,14 @@ fn media_type(text: &str, versions: Versions) -> Result<MediaType, String> {
 }
 
 impl Opened {
+    /// Digest of an envelope's payload.
+    pub(crate) fn payload(&self) -> Option<Digest> {
+        match &self.signed {
+            Signed::Message { .. } => None,
+            Signed::Envelope(envelope) => Some(Digest::of(envelope.payload.as_bytes())),
+        }
+    }
+
     /// An older signature, read as a bundle of version 0.1.
     pub(crate) fn older(
         signed: Signed,

@@ -43,8 +43,26 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], limit: usize) -> Result<T,
     serde_json::from_slice(bytes).map_err(|error| DocumentError::malformed(&error))
 }
 
+/// The same for a document that others read without regard to case, as Go's `encoding/json` does:
+/// there the last of `manifests` and `Manifests` counts, and `manifeſts` is a third spelling. Refused
+/// are keys that only case tells apart, and any that is one of `names` but for case. Within objects
+/// of the key `open` people may write what they like.
+pub fn parse_named<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
+    limit: usize,
+    names: &'static [&'static str],
+    open: &'static str,
+) -> Result<T, DocumentError> {
+    walk(bytes, limit, Some(Names { names, open }))?;
+    serde_json::from_slice(bytes).map_err(|error| DocumentError::malformed(&error))
+}
+
 /// Checks length, depth and duplicate keys without building the document.
 pub fn check(bytes: &[u8], limit: usize) -> Result<(), DocumentError> {
+    walk(bytes, limit, None)
+}
+
+fn walk(bytes: &[u8], limit: usize, names: Option<Names>) -> Result<(), DocumentError> {
     if bytes.len() > limit {
         return Err(DocumentError::TooLong {
             length: bytes.len(),
@@ -55,6 +73,7 @@ pub fn check(bytes: &[u8], limit: usize) -> Result<(), DocumentError> {
     let keys = Cell::new(0);
     Checked {
         depth: 0,
+        names,
         keys: &keys,
     }
     .deserialize(&mut deserializer)
@@ -69,10 +88,30 @@ impl DocumentError {
     }
 }
 
+/// Keys that must be written exactly so.
+#[derive(Clone, Copy)]
+struct Names {
+    names: &'static [&'static str],
+    open: &'static str,
+}
+
+impl Names {
+    fn allow(self, key: &str, folded: &str) -> bool {
+        self.names.contains(&key) || !self.names.iter().any(|name| fold(name) == folded)
+    }
+}
+
+/// What is equal for readers without regard to case. Over upper case, so that the long s and the
+/// Kelvin sign are letters like others.
+fn fold(key: &str) -> String {
+    key.to_uppercase().to_lowercase()
+}
+
 /// Walks a document; holds only the keys of the objects it is inside of.
 #[derive(Clone, Copy)]
 struct Checked<'a> {
     depth: usize,
+    names: Option<Names>,
     keys: &'a Cell<usize>,
 }
 
@@ -85,7 +124,7 @@ impl Checked<'_> {
         }
         Ok(Self {
             depth: self.depth + 1,
-            keys: self.keys,
+            ..self
         })
     }
 }
@@ -139,13 +178,28 @@ impl<'de> Visitor<'de> for Checked<'_> {
         let deeper = self.deeper()?;
         let mut keys = HashSet::new();
         while let Some(key) = entries.next_key::<String>()? {
-            if keys.contains(&key) {
+            let below = match self.names {
+                Some(names) if names.open == key => Self {
+                    names: None,
+                    ..deeper
+                },
+                _ => deeper,
+            };
+            let refuse = |what| {
                 let key = clip(&key);
-                return Err(A::Error::custom(format_args!(
-                    "the key \"{key}\" is given twice"
-                )));
+                Err(A::Error::custom(format_args!("the key \"{key}\" {what}")))
+            };
+            let folded = self.names.map(|names| (names, fold(&key)));
+            if let Some((names, folded)) = &folded
+                && !names.allow(&key, folded)
+            {
+                return refuse("is spelled otherwise than its readers know it");
             }
-            keys.insert(key);
+            let told_apart = folded.map_or_else(|| key.clone(), |(_, folded)| folded);
+            if keys.contains(&told_apart) {
+                return refuse("is given twice");
+            }
+            keys.insert(told_apart);
             let held = self.keys.get() + 1;
             if held > KEY_LIMIT {
                 return Err(A::Error::custom(format_args!(
@@ -153,7 +207,7 @@ impl<'de> Visitor<'de> for Checked<'_> {
                 )));
             }
             self.keys.set(held);
-            entries.next_value_seed(deeper)?;
+            entries.next_value_seed(below)?;
         }
         self.keys.set(self.keys.get().saturating_sub(keys.len()));
         Ok(())
@@ -183,6 +237,31 @@ mod tests {
     fn a_key_given_twice_is_refused_at_any_depth_and_however_it_is_spelled() {
         assert!(problem(r#"{"a":1,"a":1}"#).contains("the key \"a\" is given twice"));
         assert!(problem(r#"[{"x":{"a":1,"\u0061":2}}]"#).contains("the key \"a\" is given twice"));
+    }
+
+    #[test]
+    fn what_only_case_tells_apart_is_refused_where_readers_do_not_see_it() {
+        let named = |text: &str| {
+            let names = &["os", "manifests"];
+            parse_named::<serde_json::Value>(text.as_bytes(), 1000, names, "annotations")
+                .map_err(|error| error.to_string())
+        };
+        for spelled in [
+            r#"{"manifests":[],"Manifests":[]}"#,
+            r#"{"Manifests":[]}"#,
+            r#"{"manife\u017fts":[]}"#,
+            r#"{"manifests":[{"platform":{"OS":"linux"}}]}"#,
+        ] {
+            let problem = named(spelled).unwrap_err();
+            assert!(problem.contains("spelled otherwise"), "{problem}");
+        }
+        let twice = named(r#"{"history":1,"History":2}"#).unwrap_err();
+        assert!(twice.contains("given twice"), "{twice}");
+        let kelvin = named("{\"kind\":1,\"\u{212a}ind\":2}").unwrap_err();
+        assert!(kelvin.contains("given twice"), "{kelvin}");
+        assert!(named(r#"{"annotations":{"OS":"a","os":"b"},"x":{"y":1}}"#).is_ok());
+        let open = r#"{"annotations":{"a":"a","a":"b"}}"#;
+        assert!(named(open).unwrap_err().contains("given twice"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use lockmaster_core::evidence::{Bundle, Carrier, Content, Verified};
 use lockmaster_core::release::Digest;
 
 use crate::bundle::{self, Opened, Over, Proven, Signed, Versions};
-use crate::statement;
+use crate::statement::{self, Statement};
 use crate::trust::Trust;
 
 /// Subjects that are kept besides the artifact's own digest: what a message names. A statement may
@@ -46,6 +46,7 @@ pub fn judge(subject: &Subject<'_>, bytes: &[u8], trust: &Trust) -> Bundle {
     match bundle::open(bytes, Versions::Newest) {
         Err(problem) => Bundle {
             digest,
+            payload: None,
             carrier: Carrier::Bundle,
             key_hint: None,
             verified_by: BTreeSet::new(),
@@ -59,10 +60,12 @@ pub fn judge(subject: &Subject<'_>, bytes: &[u8], trust: &Trust) -> Bundle {
         },
         Ok(opened) => {
             let key_hint = opened.key_hint.clone();
+            let payload = opened.payload();
             let key_problem = key_hint.as_ref().and_then(|hint| trust.key_problem(hint));
             let (Proven { by, failures }, subjects, content) = judge_opened(subject, opened, trust);
             Bundle {
                 digest,
+                payload,
                 carrier: Carrier::Bundle,
                 key_hint,
                 key_problem: key_problem.filter(|_| by.is_empty()).map(str::to_owned),
@@ -75,7 +78,7 @@ pub fn judge(subject: &Subject<'_>, bytes: &[u8], trust: &Trust) -> Bundle {
     }
 }
 
-pub(crate) fn judge_opened(
+fn judge_opened(
     subject: &Subject<'_>,
     opened: Opened,
     trust: &Trust,
@@ -87,14 +90,24 @@ pub(crate) fn judge_opened(
         }
         Signed::Envelope(envelope) => {
             let statement = statement::read(&envelope.payload_type, envelope.payload.as_bytes());
-            // Whose subject it is about is compared by the callers, from `subjects`.
-            let about = statement.subjects.first().unwrap_or(subject.digest);
-            let about = about.sha256();
-            let proven = opened.verify(Over::Sha256(&about), trust);
-            let subjects = keep(statement.subjects, subject.digest);
-            (proven, subjects, statement.content)
+            judge_statement(subject, opened, statement, trust)
         }
     }
+}
+
+/// The same for an envelope whose statement was read.
+pub(crate) fn judge_statement(
+    subject: &Subject<'_>,
+    opened: Opened,
+    statement: Statement,
+    trust: &Trust,
+) -> (Proven, Vec<Digest>, Content) {
+    // Whose subject it is about is compared by the callers, from `subjects`.
+    let about = statement.subjects.first().unwrap_or(subject.digest);
+    let about = about.sha256();
+    let proven = opened.verify(Over::Sha256(&about), trust);
+    let subjects = keep(statement.subjects, subject.digest);
+    (proven, subjects, statement.content)
 }
 
 /// A message signature is over the manifest's bytes. When the bundle names another digest, the

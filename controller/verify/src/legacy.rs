@@ -19,9 +19,10 @@ use sigstore_types::bundle::VerificationMaterial;
 use sigstore_types::{DerCertificate, MessageSignature, SignatureBytes};
 
 use crate::bundle::{self, Opened, Over, Proven, SBOM_CEILING, Signed};
-use crate::candidate::Annotations;
+use crate::candidate::{Annotations, Reading};
 use crate::document;
-use crate::judge::{Subject, judge_opened};
+use crate::judge::{Subject, judge_statement};
+use crate::statement;
 use crate::trust::Trust;
 
 /// The signature of simple signing, in base64.
@@ -111,7 +112,9 @@ pub(crate) fn judge_signature(payload: &[u8], annotations: &Annotations, trust: 
         Ok((opened, subject)) => {
             let proven = opened.verify(Over::Bytes(payload), trust);
             let said = (proven, vec![subject], Content::Signature);
-            found(digest, Carrier::LegacySignature, said, trust)
+            // Its layer is what is signed.
+            let payload = Some(digest.clone());
+            found(digest, payload, Carrier::LegacySignature, said, trust)
         }
         Err(problem) => unreadable(digest, Carrier::LegacySignature, problem),
     }
@@ -120,17 +123,21 @@ pub(crate) fn judge_signature(payload: &[u8], annotations: &Annotations, trust: 
 /// Judges a layer of the tag `sha256-<hex>.att`.
 pub(crate) fn judge_attestation(
     subject: &Subject<'_>,
-    envelope: &[u8],
-    annotations: &Annotations,
+    (envelope, annotations): (&[u8], &Annotations),
     trust: &Trust,
+    reading: &mut Reading,
 ) -> Bundle {
     let digest = Digest::of(envelope);
     let text = document::parse::<&RawValue>(envelope, SBOM_CEILING);
     match text.and_then(|text| bundle::envelope(text.get())) {
         Ok(envelope) => {
+            let statement = reading.statement(&digest, || {
+                statement::read(&envelope.payload_type, envelope.payload.as_bytes())
+            });
             let opened = opened(Signed::Envelope(envelope), annotations);
-            let said = judge_opened(subject, opened, trust);
-            found(digest, Carrier::LegacyAttestation, said, trust)
+            let payload = opened.payload();
+            let said = judge_statement(subject, opened, statement, trust);
+            found(digest, payload, Carrier::LegacyAttestation, said, trust)
         }
         Err(error) => {
             let problem = format!("the attestation's envelope cannot be read: {error}");
@@ -141,6 +148,7 @@ pub(crate) fn judge_attestation(
 
 fn found(
     digest: Digest,
+    payload: Option<Digest>,
     carrier: Carrier,
     (proven, subjects, content): (Proven, Vec<Digest>, Content),
     trust: &Trust,
@@ -150,11 +158,12 @@ fn found(
     let key_problem = problem.filter(|_| proven.by.is_empty());
     Bundle {
         digest,
+        payload,
         carrier,
         key_hint: None,
         verified_by: proven.by,
         failures: proven.failures,
-        key_problem: key_problem.map(str::to_owned),
+        key_problem,
         subjects,
         content,
     }
@@ -163,6 +172,7 @@ fn found(
 fn unreadable(digest: Digest, carrier: Carrier, problem: String) -> Bundle {
     Bundle {
         digest,
+        payload: None,
         carrier,
         key_hint: None,
         verified_by: BTreeSet::new(),
@@ -271,7 +281,7 @@ fn log_entry(text: &str) -> Result<Value, String> {
     Ok(json!({
         "logIndex": payload.index.to_string(),
         "logId": {"keyId": STANDARD.encode(log.sha256())},
-        "kindVersion": {"kind": clip(&kind), "version": clip(&version)},
+        "kindVersion": {"kind": kind, "version": version},
         "integratedTime": payload.time.to_string(),
         "inclusionPromise": {"signedEntryTimestamp": promise},
         "canonicalizedBody": payload.body,

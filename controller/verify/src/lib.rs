@@ -28,7 +28,7 @@ mod verdict;
 mod vex;
 
 pub use bundle::{BUNDLE_LIMIT, SBOM_CEILING};
-pub use candidate::{Annotations, Candidate, judged_annotations};
+pub use candidate::{Annotations, Candidate, Reading, judged_annotations};
 pub use judge::{Detached, Subject, judge, judge_detached};
 pub use key::{KeyError, parse_key};
 pub use trust::Trust;

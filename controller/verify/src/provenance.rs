@@ -28,7 +28,7 @@ const PARAMETER_LIMIT: usize = 64;
 const PARAMETERS_LIMIT: usize = 64 << 10;
 
 /// Dependencies of a build that are read: builders that list each module they fetch name thousands.
-const DEPENDENCY_LIMIT: usize = 1 << 14;
+const DEPENDENCY_LIMIT: usize = 1 << 13;
 
 /// What the external parameters say was asked to be built.
 struct Asked {

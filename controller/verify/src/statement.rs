@@ -31,7 +31,12 @@ const STATEMENT_TYPES: [&str; 2] = [
 /// dozen.
 const SUBJECT_LIMIT: usize = 256;
 
+/// A predicate type that is longer, in bytes, is none: types are compared whole and never shortened
+/// before, and a policy can name no longer one.
+const TYPE_LIMIT: usize = 256;
+
 /// What a statement says, and of what.
+#[derive(Debug, Clone)]
 pub(crate) struct Statement {
     pub(crate) subjects: Vec<Digest>,
     pub(crate) content: Content,
@@ -84,8 +89,9 @@ pub(crate) fn read(payload_type: &str, payload: &[u8]) -> Statement {
             clip(&wire.kind)
         ));
     }
+    let kind = predicate_type(&wire.predicate_type);
     let unreadable = |problem| Content::Unreadable {
-        predicate: Some(clip(&wire.predicate_type)),
+        predicate: kind.as_ref().ok().map(|kind| (*kind).to_owned()),
         problem,
     };
     let is_bill = SbomFormat::of_predicate(&wire.predicate_type).is_some();
@@ -105,10 +111,32 @@ pub(crate) fn read(payload_type: &str, payload: &[u8]) -> Statement {
             content: unreadable(problem),
         },
         Ok(subjects) => {
-            let content = content(&wire.predicate_type, wire.predicate).unwrap_or_else(unreadable);
+            let content = kind.clone().and_then(|kind| content(kind, wire.predicate));
+            let content = content.unwrap_or_else(unreadable);
             Statement { subjects, content }
         }
     }
+}
+
+/// Whether a predicate type is one at all. What nobody can see in it would make another type look
+/// like one that is read.
+fn predicate_type(text: &str) -> Result<&str, String> {
+    if text.is_empty() {
+        return Err("the statement has no predicate type".to_owned());
+    }
+    if text.len() > TYPE_LIMIT {
+        let length = text.len();
+        return Err(format!(
+            "the statement's predicate type has {length} bytes, the limit is {TYPE_LIMIT}"
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        let shown = clip(text);
+        return Err(format!(
+            "the statement's predicate type has control characters: \"{shown}\" without them"
+        ));
+    }
+    Ok(text)
 }
 
 fn subjects(wire: Capped<WireSubject, SUBJECT_LIMIT>) -> Result<Vec<Digest>, String> {
@@ -146,11 +174,10 @@ fn content(predicate_type: &str, predicate: Option<&RawValue>) -> Result<Content
         CHECKS => pipeline::read_checks(&read()?).map(Content::Checks),
         TAGGED_RELEASE => pipeline::read_release(&read()?).map(Content::Release),
         NOT_APPLICABLE => pipeline::read_not_applicable(&read()?).map(Content::NotApplicable),
-        "" => Err("the statement has no predicate type".to_owned()),
         other => match SbomFormat::of_predicate(other) {
             Some(format) => sbom::read(other, format, &read()?).map(Content::Sbom),
             None => Ok(Content::Custom {
-                predicate: clip(other),
+                predicate: other.to_owned(),
                 value: custom(predicate),
             }),
         },

@@ -65,9 +65,13 @@ impl Trust {
         self.keys.get(key)?.problem()
     }
 
-    /// The same of any key, for signatures that do not say which key made them.
-    pub(crate) fn any_key_problem(&self) -> Option<&'static str> {
-        self.keys.values().find_map(Verifier::problem)
+    /// The same of any key, for signatures that do not say which key made them: a stranger's as well.
+    pub(crate) fn any_key_problem(&self) -> Option<String> {
+        let mut problems = self.keys.values().filter_map(Verifier::problem);
+        let problem = problems.next()?;
+        Some(format!(
+            "it does not say by which key it is; if it is by an Ed25519 key of the policy: {problem}"
+        ))
     }
 
     pub(crate) fn ready(&self) -> impl Iterator<Item = Ready<'_>> {

@@ -111,7 +111,9 @@ impl Lockmaster {
         let roots = &snapshot.facts.trusted_roots;
         let needs = case::needs(case.environment, release, &case.policies, roots);
         let anchors = needs.get(&asked.image).context("nothing is needed")?;
-        let seen = self.store.read(&asked.image, &asker(), anchors);
+        let seen = self
+            .store
+            .read(&asked.image, &asker(), anchors, jiff::Timestamp::now());
         if let Observed::Known(_) = &seen {
             let mut snapshot = snapshot.clone();
             let evidence = &mut snapshot.facts.evidence;
@@ -125,6 +127,7 @@ impl Lockmaster {
                     return Ok(Observed::Pending);
                 }
                 Some(Want::Children(index)) => bail!("{index} is an index"),
+                Some(Want::Lists(image)) => bail!("{image} was listed just now"),
                 None => {}
             }
         }

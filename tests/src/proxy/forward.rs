@@ -96,26 +96,35 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response<req
         });
         return refusal(status);
     }
-    if let Some(required) = lock(&shared.required).as_ref() {
-        let said = head.headers.get(header::AUTHORIZATION);
-        if said.is_none_or(|said| said != required.as_str()) {
-            lock(&shared.exchanges).push(Exchange {
-                status: Some(401),
-                ..exchange
-            });
-            let mut reply = refusal(StatusCode::UNAUTHORIZED);
+    if let Some(status) = refused(&shared, &exchange) {
+        lock(&shared.exchanges).push(Exchange {
+            status: Some(status.as_u16()),
+            ..exchange
+        });
+        let mut reply = refusal(status);
+        if status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Basic realm=\"registry\"");
             reply
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, challenge);
-            return reply;
         }
+        return reply;
     }
     // In a task of its own: a request once sent arrives, whatever happens to its sender.
     let passing = tokio::spawn(pass(shared, exchange, head.headers));
     passing
         .await
         .unwrap_or_else(|_| refusal(StatusCode::BAD_GATEWAY))
+}
+
+/// The status of who does not say what is required, or of what a rule refuses.
+fn refused(shared: &Shared, exchange: &Exchange) -> Option<StatusCode> {
+    let required = lock(&shared.required).clone();
+    if required.is_some_and(|required| exchange.authorization != required) {
+        return Some(StatusCode::UNAUTHORIZED);
+    }
+    let status = lock(&shared.refusals).of(exchange)?;
+    Some(StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE))
 }
 
 /// Sends the request to the server and brings back the reply, each after a hold if one is set.

@@ -83,6 +83,13 @@ impl TokenRegistry {
             .context("failed to write the certificate of the token service")?;
         Ok(Self { registry, tokens })
     }
+
+    /// The registry, and the origin of the service that its tokens come from.
+    #[must_use]
+    pub fn realm(&self) -> (String, String) {
+        let origin = format!("http://{}", self.tokens.address());
+        (self.registry.address(), origin)
+    }
 }
 
 impl TokenService {

@@ -1,8 +1,9 @@
-//! `verify`: an image judged by a policy file. No cluster; the registry is asked, and the gates are
-//! those of the operator.
+//! `verify`: an image judged by a policy file. No cluster; a registry or a directory is asked, and
+//! the gates are those of the operator.
 
 mod case;
 mod found;
+mod login;
 mod policy;
 
 use jiff::Timestamp;
@@ -36,7 +37,7 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
     let subjects = Subjects::of(&arguments, &policies, release)?;
     let needs = subjects.needs(&policies, &roots);
     let anchors = needs.get(&arguments.image);
-    let mut found = Found::new(&arguments, anchors.map_or(&[][..], Vec::as_slice))?;
+    let mut found = Found::new(&arguments, anchors.map_or(&[][..], Vec::as_slice)).await?;
     if anchors.is_some() {
         found.read(&arguments.image, Reach::Referrers).await?;
     }
@@ -53,7 +54,7 @@ pub(super) async fn run(arguments: Verify) -> anyhow::Result<Exit> {
         }
         for want in wants {
             match want {
-                Want::Tags(image) => found.read(&image, Reach::Tags).await?,
+                Want::Tags(image) | Want::Lists(image) => found.read(&image, Reach::Tags).await?,
                 Want::Children(index) => found.read_children(&index).await?,
             }
         }
@@ -95,7 +96,7 @@ struct View {
     namespace: String,
     product: String,
     policies: Vec<String>,
-    /// How many bundles the registry has attached to the image.
+    /// How many bundles are attached to the image.
     bundles: usize,
     gates: Vec<GateReport>,
     exit_code: u8,

@@ -1,16 +1,20 @@
 //! The promotion that holds the Environment: from its claim to its record, step by step.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::ending::{UNDER_WAY, end, fence, hidden, refusal, silent_from};
+use super::known::{Start, is_pending, start};
 use super::landing::{self, Landing, landings};
-use super::waiting::{conclude, is_pending, look};
+use super::waiting::conclude;
 use super::{Input, attempt};
 use crate::case::Case;
 use crate::decision::{Mutation, Progress};
 use crate::promotion::{Claim, Promotion, ReleaseReference};
 use crate::reason::Reason;
 use crate::record::Outcome;
+use crate::release::ImageReference;
 use crate::status::State;
 
 /// What the holder comes to.
@@ -20,6 +24,8 @@ pub(super) struct Step {
     pub(super) progress: Option<Progress>,
     pub(super) mutation: Option<Mutation>,
     pub(super) wake: Option<Timestamp>,
+    /// See [`crate::decision::Decision::relist`].
+    pub(super) relist: BTreeSet<ImageReference>,
 }
 
 impl Step {
@@ -29,6 +35,7 @@ impl Step {
             progress: None,
             mutation,
             wake: None,
+            relist: BTreeSet::new(),
         }
     }
 
@@ -100,13 +107,15 @@ fn write_intent(claim: &Claim) -> Mutation {
 /// Claimed, but no intent yet: nothing can have been changed. The gates are asked once more, since
 /// time may have passed; if one is closed now, the claim is given back.
 fn begin(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
-    let case = Case::new(promotion, input);
-    let mut progress = look(&case);
+    let mut case = Case::new(promotion, input);
+    let pending = is_pending(&case);
+    let Start {
+        mut progress,
+        relist,
+        wake,
+    } = start(&mut case);
     let unchanged = case.changes.as_ref() == Some(&claim.intent.targets);
-    let cleared = progress.state == State::Pending
-        && progress.latch.is_empty()
-        && !promotion.request.abort
-        && unchanged;
+    let cleared = progress.is_clear() && !promotion.request.abort && unchanged;
     if cleared {
         progress = Progress {
             gates: progress.gates,
@@ -118,10 +127,14 @@ fn begin(input: &Input<'_>, claim: &Claim, promotion: &Promotion) -> Step {
             ..Step::change(Some(write_intent(claim)))
         };
     }
-    if is_pending(&case) && !promotion.request.abort {
+    let said = !relist.is_empty();
+    if (pending || said) && !promotion.request.abort {
         // Right after a start nothing is known yet; the first answers wake the pass.
         return Step {
             promotion: Some(promotion.uid.clone()),
+            progress: said.then_some(progress),
+            wake,
+            relist,
             ..Step::change(None)
         };
     }

@@ -5,7 +5,7 @@ use crate::gate::Verdict;
 use crate::promotion::{Claim, IntentTarget};
 use crate::record::{Outcome, Record};
 use crate::release::{ComponentDigest, ImageReference};
-use crate::revocation::{of_digest, of_record, of_reference};
+use crate::revocation::{of_artifact, of_record, of_reference};
 
 /// Why an attempt is not carried out any more: its artifact was revoked or, but for the way back,
 /// something on which its gates rested.
@@ -18,8 +18,8 @@ pub(super) fn revoked(input: &Input<'_>, claim: &Claim) -> Option<String> {
     let components = release.flat_map(|release| &release.components);
     let mut digests = brought.chain(components.map(|component| &component.digest));
     let artifact = digests.find_map(|digest| {
-        let revoked = of_digest(all, digest)?;
-        Some(format!("{} is revoked by {revoked}", digest.short()))
+        let (part, revoked) = of_artifact(input.facts, digest)?;
+        Some(format!("{} is revoked by {revoked}", part.short()))
     });
     artifact.or_else(|| {
         let gates = account.gates.iter().filter(|_| forward);
@@ -45,7 +45,7 @@ pub(super) fn way_back(input: &Input<'_>, target: &IntentTarget) -> Result<Image
     let unknown = || "has no record of success here".to_owned();
     let image = ImageReference::parse(&target.from).map_err(|_| unknown())?;
     let all = &input.facts.revocations;
-    if let Some(revoked) = of_digest(all, image.digest()) {
+    if let Some((_, revoked)) = of_artifact(input.facts, image.digest()) {
         return Err(format!(
             "is revoked by {revoked}, and nothing good is left to go back to"
         ));

@@ -10,6 +10,7 @@ use crate::status::State;
 use crate::world::World;
 
 mod indexes;
+mod lists;
 mod old;
 mod revoked;
 mod rights;

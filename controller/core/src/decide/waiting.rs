@@ -1,18 +1,22 @@
 //! Promotions that do not hold the Environment: what is in their way, and whose turn it is.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::claimed::{rolling, rolling_progress};
+use super::known::{is_pending, start};
 use super::{Input, account, recorded};
 use crate::case::Case;
 use crate::decision::{Cleared, Mutation, Next, Progress};
-use crate::facts::{Facts, Observed};
+use crate::facts::Facts;
 use crate::gate::{GateReport, Verdict, evaluate};
 use crate::gates;
 use crate::plan::{PublishedPlan, bound_hash};
 use crate::promotion::{Claim, Intent, Promotion, RecordReference, ReleaseReference};
 use crate::reason::Reason;
 use crate::record::{Ending, Outcome, Record, Times};
+use crate::release::ImageReference;
 use crate::status::State;
 use crate::time::whole_seconds;
 
@@ -26,6 +30,8 @@ pub(super) struct Step {
     pub(super) progress: Vec<Progress>,
     pub(super) mutation: Option<Mutation>,
     pub(super) next: Next,
+    /// See [`crate::decision::Decision::relist`].
+    pub(super) relist: BTreeSet<ImageReference>,
 }
 
 /// Looks at every unfinished promotion but the one with the uid `holder`.
@@ -41,21 +47,30 @@ pub(super) fn step(input: &Input<'_>, holder: Option<&str>) -> Step {
         progress: Vec::new(),
         mutation: None,
         next: Next::AwaitChange,
+        relist: BTreeSet::new(),
     };
     let mut turn_taken = held || waiting.iter().any(|other| other.memory.intent.is_some());
     for promotion in &waiting {
-        let case = Case::new(promotion, input);
+        let mut case = Case::new(promotion, input);
         let mut progress = look(&case);
         let ended = match &promotion.memory.intent {
             Some(intent) => resumed(&case, &mut progress, intent),
             None => ending(&case, &progress, &waiting),
         };
-        let mutation = ended.or_else(|| {
-            let its_turn = progress.state == State::Pending && progress.latch.is_empty();
-            (its_turn && !turn_taken)
-                .then(|| claim(&case, &progress))
-                .flatten()
-        });
+        let its_turn = ended.is_none() && !turn_taken && progress.is_clear();
+        if its_turn {
+            let start = start(&mut case);
+            // It keeps its turn while what is attached is listed anew.
+            turn_taken = !start.relist.is_empty();
+            step.relist.extend(start.relist);
+            step.next = step.next.earlier(start.wake);
+            progress = Progress {
+                plan: progress.plan,
+                ..start.progress
+            };
+        }
+        let cleared = its_turn && progress.is_clear();
+        let mutation = ended.or_else(|| cleared.then(|| claim(&case, &progress)).flatten());
         if matches!(mutation, Some(Mutation::Claim(_))) {
             turn_taken = true;
         } else if progress.state == State::Pending {
@@ -373,19 +388,4 @@ fn queued(input: &Input<'_>, waiting: &[&Promotion], promotion: &Promotion) -> S
             )
         },
     )
-}
-
-/// Whether a fact that a gate depends on is still being looked up for the first time.
-pub(super) fn is_pending(case: &Case<'_>) -> bool {
-    let evidence = case
-        .images()
-        .flat_map(|image| case.facts.looked_up(image))
-        .any(|image| matches!(case.facts.evidence.get(&image), Some(Observed::Pending)));
-    let workloads = case
-        .facts
-        .workloads
-        .iter()
-        .any(|seen| matches!(seen, Observed::Pending));
-    let guard = matches!(case.facts.guard, Observed::Pending);
-    evidence || workloads || guard || !gates::wants(case).is_empty()
 }

@@ -1,6 +1,8 @@
 //! Predicate types that are read, as exact URIs: a statement of one type never counts for another
 //! (CVE-2022-35929), and a version that is not listed is another type.
 
+use super::SbomFormat;
+
 /// The statement by which cosign signs an image.
 pub const COSIGN_SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
@@ -43,3 +45,30 @@ pub const TAGGED_RELEASE: &str = "https://lockmaster.dev/release/v1";
 
 /// That something does not apply: [`NotApplicable`](super::NotApplicable).
 pub const NOT_APPLICABLE: &str = "https://lockmaster.dev/not-applicable/v1";
+
+/// Whether statements of this type are read: then what was not read as one is none.
+#[must_use]
+pub fn is_read(kind: &str) -> bool {
+    let all = [
+        COSIGN_SIGN,
+        SLSA_PROVENANCE_V1,
+        SLSA_PROVENANCE_V0_2,
+        COSIGN_VULN,
+        OPENVEX,
+        OPENVEX_V0_2_0,
+        SLSA_VSA,
+        TEST_RESULT,
+        CHANGE,
+        CHECKS,
+        TAGGED_RELEASE,
+        NOT_APPLICABLE,
+    ];
+    all.contains(&kind) || SbomFormat::of_predicate(kind).is_some()
+}
+
+/// Whether a statement of this type can say itself when it was made. Only that tells which of two
+/// came later, and how old one is at least.
+#[must_use]
+pub fn names_its_time(kind: &str) -> bool {
+    [COSIGN_VULN, OPENVEX, OPENVEX_V0_2_0, SLSA_VSA, CHECKS].contains(&kind)
+}

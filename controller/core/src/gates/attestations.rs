@@ -10,10 +10,10 @@ mod words;
 use self::opinions::{Opinion, opinion, stated};
 pub(crate) use self::ruled::questions;
 use self::words::{Says, Sum, Word, sum};
-use super::evidence::{Freshness, Question, Signature, ask_all, earlier};
+use super::evidence::{Freshness, Question, Signature, ask_both_levels, earlier};
 use crate::case::Case;
-use crate::evidence::{Bundle, Content, NOT_APPLICABLE};
-use crate::gate::{EvidenceReference, Finding, Gate, Verdict};
+use crate::evidence::{Bundle, Content, NOT_APPLICABLE, names_its_time};
+use crate::gate::{EvidenceReference, Finding, Gate, Subject, Verdict};
 use crate::policy::{AttestationRule, CheckRule};
 use crate::reason::Reason;
 use crate::release::clip;
@@ -50,15 +50,22 @@ impl Gate for Attestations {
         ]
     }
 
+    fn subject(&self) -> Subject {
+        Subject::Evidence
+    }
+
     fn binds_rollbacks(&self) -> bool {
         false
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
-        ask_all(
+        ask_both_levels(
             case,
             |content| !content.policy.evidence.attestations.is_empty(),
-            |question| all(question, &question.content.policy.evidence.attestations),
+            |question| {
+                let rules = &question.content.policy.evidence.attestations;
+                question.lately(all(question, rules))
+            },
         )
     }
 }
@@ -161,7 +168,23 @@ impl<'a> Entry<'_, 'a> {
             (Content::Summary(summary), Some(rule)) => rule.verifiers.iter().any(|verifier| {
                 verifier.authority == **authority && verifier.id == summary.verifier
             }),
-            _ => true,
+            (_, None)
+            // Which verifier it names is not known, so that anybody's might be a no.
+            | (Content::Unreadable { .. } | Content::Custom { .. }, Some(_)) => true,
+            // It counts for nothing, whoever speaks.
+            (
+                Content::Signature
+                | Content::Provenance(_)
+                | Content::Sbom(_)
+                | Content::Scan(_)
+                | Content::Vex(_)
+                | Content::Tests(_)
+                | Content::Change(_)
+                | Content::Checks(_)
+                | Content::Release(_)
+                | Content::NotApplicable(_),
+                Some(_),
+            ) => false,
         };
         let mut speakers = rule.authorities.iter().filter(speaks).peekable();
         if speakers.peek().is_none() {
@@ -208,14 +231,17 @@ impl<'a> Entry<'_, 'a> {
 
     /// A yes, unless its age is wrong.
     fn yes(&self, statement: &Statement<'_>) -> Says {
-        let times = [stated(&statement.bundle.content), statement.signature.at()];
-        let times = times.into_iter().flatten();
+        let stated = stated(&statement.bundle.content);
+        // Whoever can push may have the same signature stamped anew.
+        let trusted = stated.and(statement.signature.at());
+        let times = [stated, trusted].into_iter().flatten();
         match Freshness::of(times, self.rule.max_age, self.question.case.now) {
             Freshness::Fresh(until) => Says::Yes(until),
             Freshness::Stale(since) => Says::TooOld(format!("it is too old since {since}")),
             Freshness::Future(time) => Says::TooOld(format!("it is of {time}, in the future")),
             Freshness::Unknown => Says::TooOld(
-                "nobody vouches for its time; let a timestamp authority or a log do that"
+                "it does not say when it was made, and a timestamp of its signature may be anybody's \
+                 of today; state the time (timeVerified)"
                     .to_owned(),
             ),
         }
@@ -229,7 +255,8 @@ impl<'a> Entry<'_, 'a> {
         } = statement;
         Word {
             authority,
-            time: stated(&bundle.content).or(signature.at()),
+            time: stated(&bundle.content),
+            signed: signature.at(),
             says,
             reference: self.question.reference(authority, bundle, *signature),
         }
@@ -263,8 +290,16 @@ impl<'a> Entry<'_, 'a> {
 
     fn against(&self, reason: Reason, word: &Word<'_>, why: &str) -> Finding {
         let (name, by) = (&self.rule.name, word.authority);
-        let text = format!("{name}, by {by}: {why}; mend that and attest it again");
-        Finding::deny(reason, text).resting_on(vec![word.reference.clone()])
+        let mend = if names_its_time(&self.rule.predicate_type) {
+            "mend that and attest it again"
+        } else {
+            "statements of this type do not say when they were made, so no other one takes it back: \
+             mend that in another image, or let the administrators revoke the bundle"
+        };
+        let text = format!("{name}, by {by}: {why}; {mend}");
+        Finding::deny(reason, text)
+            .resting_on(vec![word.reference.clone()])
+            .objecting()
     }
 
     /// That it does not apply, by somebody who may say so, with a reason (M19).

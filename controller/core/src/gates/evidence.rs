@@ -1,6 +1,7 @@
 //! What the three evidence gates share: looking at the images, the policies, and the bundles.
 
 mod age;
+mod lately;
 #[cfg(test)]
 mod past_bugs;
 mod platforms;
@@ -16,8 +17,8 @@ use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
 
 pub(super) use age::{Freshness, earlier, is_future};
-use platforms::Rule;
-pub(super) use signer::{Diagnosis, Signature};
+use platforms::{Levels, Rule};
+pub(super) use signer::{Diagnosis, STRANGERS_TRIGGER, Signature};
 
 /// One policy's question about one image.
 pub(super) struct Question<'a> {
@@ -35,7 +36,16 @@ pub(super) fn ask_all(
     asks: impl Fn(&PolicyContent) -> bool,
     question: impl Fn(&Question<'_>) -> Finding,
 ) -> Finding {
-    ask(case, asks, |_| true, question)
+    ask(case, asks, |_| true, Levels::Either, question)
+}
+
+/// The same, for what may also say no: that stands on either level, whatever the other one says.
+pub(super) fn ask_both_levels(
+    case: &Case<'_>,
+    asks: impl Fn(&PolicyContent) -> bool,
+    question: impl Fn(&Question<'_>) -> Finding,
+) -> Finding {
+    ask(case, asks, |_| true, Levels::Both, question)
 }
 
 /// The same, for what tells what is in an image: what suffices on each image of an index, and on the
@@ -45,17 +55,31 @@ pub(super) fn ask_each_image(
     asks: impl Fn(&PolicyContent) -> bool,
     question: impl Fn(&Question<'_>) -> Finding,
 ) -> Finding {
-    let accepts = |content: &PolicyContent| match content.policy.evidence.index_evidence {
+    ask(case, asks, accepts_index, Levels::Either, question)
+}
+
+/// The same, for what may also say no: that stands on either level, whatever the policy takes from
+/// the index.
+pub(super) fn ask_both_levels_of_each_image(
+    case: &Case<'_>,
+    asks: impl Fn(&PolicyContent) -> bool,
+    question: impl Fn(&Question<'_>) -> Finding,
+) -> Finding {
+    ask(case, asks, accepts_index, Levels::Both, question)
+}
+
+fn accepts_index(content: &PolicyContent) -> bool {
+    match content.policy.evidence.index_evidence {
         IndexEvidence::Accept => true,
         IndexEvidence::Refuse => false,
-    };
-    ask(case, asks, accepts, question)
+    }
 }
 
 fn ask(
     case: &Case<'_>,
     asks: impl Fn(&PolicyContent) -> bool,
     on_index: impl Fn(&PolicyContent) -> bool,
+    levels: Levels,
     question: impl Fn(&Question<'_>) -> Finding,
 ) -> Finding {
     let asking: Vec<_> = case
@@ -80,6 +104,7 @@ fn ask(
                 policy: &fact.name,
                 content,
                 on_index: on_index(content),
+                levels,
                 question: &question,
             };
             findings.push(rule.of(image));
@@ -216,6 +241,7 @@ impl Question<'_> {
         EvidenceReference {
             authority: format!("{}/{authority}", self.policy),
             digest: bundle.digest.clone(),
+            payload: bundle.payload.clone(),
             signer: signature.by().to_string(),
             signed_at: signature.at(),
         }

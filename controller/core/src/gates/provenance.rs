@@ -10,7 +10,7 @@ use crate::case::Case;
 use crate::evidence::{
     Bundle, Content, Provenance as Statement, SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1,
 };
-use crate::gate::{Finding, Gate};
+use crate::gate::{Finding, Gate, Subject};
 use crate::policy::ProvenanceRule;
 use crate::reason::Reason;
 
@@ -43,6 +43,10 @@ impl Gate for Provenance {
             Reason::ReleaseNotFound,
             Reason::ReleaseInvalid,
         ]
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Evidence
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {

@@ -1,11 +1,11 @@
 //! Is what it brings still good, or does a Revocation name it? (M03, M105; CVE-2024-23332)
 
 use crate::case::Case;
-use crate::gate::{Finding, Gate};
+use crate::gate::{Finding, Gate, Subject};
 use crate::promotion::Action;
 use crate::reason::Reason;
 use crate::record::Record;
-use crate::revocation::{Revoked, of_digest, of_record, unreadable};
+use crate::revocation::{Revoked, of_artifact, of_record, unreadable};
 
 /// See the module.
 #[derive(Debug)]
@@ -23,6 +23,10 @@ impl Gate for Revocation {
             Reason::RevocationInvalid,
             Reason::ReleaseNotFound,
         ]
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Revocation
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
@@ -44,9 +48,13 @@ impl Gate for Revocation {
             );
         }
         let mut images = case.images();
-        let revoked = images.find_map(|image| Some((image, of_digest(all, image.digest())?)));
-        if let Some((image, revoked)) = revoked {
-            let what = format!("{}@{}", image.repository(), image.digest().short());
+        let revoked =
+            images.find_map(|image| Some((image, of_artifact(case.facts, image.digest())?)));
+        if let Some((image, (part, revoked))) = revoked {
+            let mut what = format!("{}@{}", image.repository(), part.short());
+            if part != image.digest() {
+                what = format!("{what}, an image of the index {},", image.digest().short());
+            }
             return refused(&what, revoked, "promote another version");
         }
         match case.promotion.request.action {
@@ -89,12 +97,36 @@ fn refused(what: &str, revoked: Revoked<'_>, next: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Child, Form};
     use crate::fixtures::revoked::{revocation, revoke_digest};
-    use crate::fixtures::{ask, check, ready, record, roll_back};
+    use crate::fixtures::{ask, check, evidence, ready, record, roll_back};
     use crate::gate::Verdict::{Deny, Hold, Pass};
     use crate::record::Outcome;
+    use crate::release::Digest;
     use crate::revocation::RevokedRecord;
     use crate::snapshot::Snapshot;
+
+    /// Anybody may write a new index around it.
+    #[test]
+    fn a_revoked_image_goes_out_in_no_index() {
+        let mut snapshot = ready();
+        let child = Digest::of(b"built on a compromised runner");
+        evidence(&mut snapshot).form = Form::Index {
+            children: vec![Child {
+                platform: "linux/amd64".into(),
+                digest: child.clone(),
+            }],
+        };
+        assert_eq!(ask(&Revocation, &snapshot).verdict, Pass);
+        let fact = revocation("bad", |content| content.digests = vec![child.clone()]);
+        snapshot.facts.revocations.push(fact);
+        let report = ask(&Revocation, &snapshot);
+        assert_eq!(report.reason, Reason::Revoked);
+        let text = format!("{}, an image of the index", child.short());
+        assert!(report.message.contains(&text), "{}", report.message);
+        roll_back(&mut snapshot);
+        assert_eq!(ask(&Revocation, &snapshot).verdict, Deny);
+    }
 
     fn revoke_record(snapshot: &mut Snapshot, name: &str) {
         let record = RevokedRecord {

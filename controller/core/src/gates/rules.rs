@@ -1,30 +1,30 @@
 //! Does each rule in Rego that a policy states allow the image? (M05)
 
 mod input;
+mod questions;
 
 pub(super) use input::{Signed, about_statement};
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::attestations;
 use super::evidence::{Question, seen};
 use crate::case::Case;
-use crate::decide::Input;
 use crate::evidence::Evidence;
-use crate::gate::{Finding, Gate, Verdict};
+use crate::gate::{Finding, Gate, Subject, Verdict};
 use crate::policy::{PolicyContent, PolicyFact};
 use crate::reason::Reason;
-use crate::release::{Component, Digest, Release};
+use crate::release::{Component, Release};
 use crate::rules::{RuleOutcome, RuleQuestion};
-use crate::standing;
 
 /// What only the clock can change in an answer is looked at again every full hour: rarely enough
 /// that a status that says when does not change all the time.
 const ASK_AGAIN: i64 = 3600;
 /// What gave no answer is asked again sooner.
 const RETRY: i64 = 600;
+
+pub use questions::{has_rules, questions};
 
 /// See the module.
 #[derive(Debug)]
@@ -50,6 +50,10 @@ impl Gate for Rules {
             Reason::ReleaseNotFound,
             Reason::ReleaseInvalid,
         ]
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Rules
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
@@ -83,23 +87,6 @@ impl Gate for Rules {
     }
 }
 
-/// Everything that the rules of the matching policies and of their entries are asked, by its key: of
-/// the promotions and, by entries, of what runs. What is answered goes into [`crate::facts::Facts::rules`] under the same key.
-#[must_use]
-pub fn questions(input: &Input<'_>) -> BTreeMap<Digest, RuleQuestion> {
-    let mut questions = standing::rule_questions(input);
-    for promotion in input.promotions {
-        let case = Case::new(promotion, input);
-        questions.extend(attestations::questions(&case));
-        for asked in asked(&case).into_iter().flatten() {
-            if let Some(question) = asked.question {
-                questions.insert(question.key(), question);
-            }
-        }
-    }
-    questions
-}
-
 fn ruling<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'a PolicyFact, &'a PolicyContent)> {
     let policies = case.policies.clone().into_iter();
     policies.filter(|(_, content)| !content.policy.rules.is_empty())
@@ -113,27 +100,34 @@ struct Asked {
     question: Option<RuleQuestion>,
 }
 
-/// Every rule about every component, or why it cannot be asked.
-fn asked(case: &Case<'_>) -> Vec<Result<Asked, Finding>> {
-    let mut all = Vec::new();
-    let Some(release) = case.release else {
-        return all;
+/// Every rule about every component, or why it cannot be asked; made one component after the other,
+/// because each holds all that is known of its image.
+fn asked<'a>(case: &'a Case<'a>) -> impl Iterator<Item = Result<Asked, Finding>> {
+    let texts = |content: &PolicyContent| -> Vec<Arc<str>> {
+        let rules = content.policy.rules.iter();
+        rules.map(|rule| Arc::from(rule.rego.as_str())).collect()
     };
-    for component in &release.components {
-        for (fact, content) in ruling(case) {
-            match about(case, &fact.name, content, release, component) {
-                Ok(asked) => all.extend(asked.into_iter().map(Ok)),
-                Err(finding) => all.push(Err(finding)),
+    let ruling: Vec<_> = ruling(case)
+        .map(|(fact, content)| (fact, content, texts(content)))
+        .collect();
+    let components = case.release.into_iter().flat_map(move |release| {
+        let components = release.components.iter();
+        components.map(move |component| (release, component))
+    });
+    components.flat_map(move |(release, component)| {
+        let all = ruling.iter().flat_map(|(fact, content, texts)| {
+            match about(case, (&fact.name, content, texts), release, component) {
+                Ok(asked) => asked.into_iter().map(Ok).collect(),
+                Err(finding) => vec![Err(finding)],
             }
-        }
-    }
-    all
+        });
+        all.collect::<Vec<_>>()
+    })
 }
 
 fn about(
     case: &Case<'_>,
-    policy: &str,
-    content: &PolicyContent,
+    (policy, content, texts): (&str, &PolicyContent, &[Arc<str>]),
     release: &Release,
     component: &Component,
 ) -> Result<Vec<Asked>, Finding> {
@@ -156,13 +150,15 @@ fn about(
     question.usable()?;
     if known.is_some() {
         question.all_read()?;
+        question.listed_lately()?;
     }
-    let input = input::of(&question, release, component);
-    let rules = content.policy.rules.iter().map(|rule| Asked {
+    let input: Option<Arc<str>> = input::of(&question, release, component).map(Arc::from);
+    let rules = content.policy.rules.iter().zip(texts);
+    let rules = rules.map(|(rule, rego)| Asked {
         rule: format!("{} of policy {policy}", rule.name),
         component: release.component_name(component).to_owned(),
         question: input.clone().map(|input| RuleQuestion {
-            rego: rule.rego.clone(),
+            rego: Arc::clone(rego),
             input,
         }),
     });
@@ -215,7 +211,9 @@ impl Asked {
                 unknown("it took too long (if that stays, it must become simpler)")
             }
             Some(RuleOutcome::Unavailable { problem }) => unknown(problem),
-            None => unknown("it was not asked yet"),
+            None => unknown(
+                "it was not asked yet, because others are asked first or there is too much to look at",
+            ),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::evidence::{Diagnosis, Question, ask_each_image};
 use crate::case::Case;
 use crate::evidence::{Bundle, Content, Sbom as Bill, SbomFormat, denied_by};
-use crate::gate::{Finding, Gate};
+use crate::gate::{Finding, Gate, Subject};
 use crate::policy::SbomRule;
 use crate::reason::Reason;
 use crate::release::clip;
@@ -35,6 +35,10 @@ impl Gate for Sbom {
             Reason::ReleaseNotFound,
             Reason::ReleaseInvalid,
         ]
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Evidence
     }
 
     fn binds_rollbacks(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::evidence::{Diagnosis, Question, Signature as SignatureOf, ask_all};
 use crate::case::Case;
 use crate::evidence::{Bundle, COSIGN_SIGN, Content};
-use crate::gate::{Finding, Gate};
+use crate::gate::{Finding, Gate, Subject};
 use crate::policy::SignatureRule;
 use crate::reason::Reason;
 
@@ -34,6 +34,10 @@ impl Gate for Signature {
             Reason::ReleaseNotFound,
             Reason::ReleaseInvalid,
         ]
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Evidence
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {

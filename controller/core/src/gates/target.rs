@@ -1,7 +1,7 @@
 //! Is the workload there, does it consent, and can the change be watched? (M74, M146)
 
 use crate::case::{Case, container_of};
-use crate::environment::{CONSENT_ANNOTATION, Target as Reference};
+use crate::environment::{CONSENT_ANNOTATION, Target as Reference, WorkloadReference};
 use crate::facts::{Cause, Observed, Workload};
 use crate::gate::{Finding, Gate};
 use crate::policy::{PolicyContent, UncoveredContainers};
@@ -63,12 +63,7 @@ fn ready(case: &Case<'_>, target: &Reference, workload: &Workload) -> Finding {
     let name = &target.workload;
     match &workload.consent {
         Some(consent) if *consent == key => {}
-        Some(other) => {
-            return Finding::deny(
-                Reason::TargetTaken,
-                format!("{name} consents to {} and to nobody else", clip(other)),
-            );
-        }
+        Some(other) => return taken(case, name, other),
         None => {
             return Finding::deny(
                 Reason::NotAuthorizedByTarget,
@@ -127,6 +122,22 @@ fn ready(case: &Case<'_>, target: &Reference, workload: &Workload) -> Finding {
     let told = told(case, &floating);
     let text = format!("{name}, container {}, consents{told}", container.name);
     Finding::pass(Reason::TargetReady, text)
+}
+
+/// Whom a workload consents to is told as far as it is for people of this namespace: whoever may write
+/// an Environment names any workload of the cluster in it, and has not seen its annotations by that.
+fn taken(case: &Case<'_>, name: &WorkloadReference, consent: &str) -> Finding {
+    let other = match consent.split_once('/') {
+        Some((namespace, _)) if namespace == case.environment.namespace => clip(consent),
+        Some(_) | None => "an Environment of another namespace".to_owned(),
+    };
+    Finding::deny(
+        Reason::TargetTaken,
+        format!(
+            "{name} consents to {other} and to nobody else; its owner decides by the annotation \
+             {CONSENT_ANNOTATION}, or name another workload in spec.targets"
+        ),
+    )
 }
 
 /// What is said of floating images where a policy wants them told.
@@ -264,7 +275,19 @@ mod tests {
                     |s| the_workload(s).consent = Some("shop/checkout-prod2".into()),
                     Deny,
                     Reason::TargetTaken,
-                    "consents to shop/checkout-prod2 and to nobody else",
+                    "consents to shop/checkout-prod2 and to nobody else; its owner decides",
+                ),
+                (
+                    |s| the_workload(s).consent = Some("rival/secret-plan".into()),
+                    Deny,
+                    Reason::TargetTaken,
+                    "consents to an Environment of another namespace and to nobody else",
+                ),
+                (
+                    |s| the_workload(s).consent = Some("shop".into()),
+                    Deny,
+                    Reason::TargetTaken,
+                    "consents to an Environment of another namespace and to nobody else",
                 ),
                 (
                     |s| s.environment.targets[0].container = Some("web".into()),

@@ -101,7 +101,8 @@ fn counts(case: &Case<'_>, name: &str, set: &Digest, record: &str) -> Finding {
     let namespace = &case.environment.namespace;
     let refused = |why: String| {
         let text = format!(
-            "the same artifacts succeeded in {name}, but {why}; promote another version there first"
+            "the same artifacts succeeded in {name}, but {why}; promote another version there first, \
+             or these once more, so that they are judged again"
         );
         Finding::deny(Reason::Revoked, text)
     };

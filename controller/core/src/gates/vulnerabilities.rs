@@ -7,10 +7,10 @@ mod tests;
 use jiff::Timestamp;
 
 use self::excuses::Excuses;
-use super::evidence::{Freshness, Question, Signature, ask_each_image, earlier};
+use super::evidence::{Freshness, Question, Signature, ask_both_levels_of_each_image, earlier};
 use crate::case::Case;
 use crate::evidence::{Bundle, COSIGN_VULN, Content, Finding as Found, Scan, Severity};
-use crate::gate::{EvidenceReference, Finding, Gate};
+use crate::gate::{EvidenceReference, Finding, Gate, Subject};
 use crate::policy::{DatabaseTime, VulnerabilityRule};
 use crate::reason::Reason;
 
@@ -48,16 +48,20 @@ impl Gate for Vulnerabilities {
         ]
     }
 
+    fn subject(&self) -> Subject {
+        Subject::Evidence
+    }
+
     fn binds_rollbacks(&self) -> bool {
         false
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
-        ask_each_image(
+        ask_both_levels_of_each_image(
             case,
             |content| content.policy.evidence.vulnerabilities.is_some(),
             |question| match &question.content.policy.evidence.vulnerabilities {
-                Some(rule) => scanned(question, rule),
+                Some(rule) => question.lately(scanned(question, rule)),
                 None => Finding::not_required("no matching policy asks for it"),
             },
         )
@@ -94,7 +98,7 @@ fn scanned(question: &Question<'_>, rule: &VulnerabilityRule) -> Finding {
             // It may say more than the others do, so that nothing is known beside it.
             Some(Ok(Report::Invalid(problem))) => {
                 let text = format!("{problem}; remove it from the registry and scan again");
-                return Finding::deny(Reason::AttestationInvalid, text);
+                return Finding::deny(Reason::AttestationInvalid, text).objecting();
             }
             Some(Err(refusal)) => refusals.push(refusal),
         }
@@ -254,7 +258,8 @@ fn judge(rule: &VulnerabilityRule, report: &Fresh<'_>, excuses: &Excuses<'_>) ->
         let text = format!("{text} (scanned by {scanner} at {})", scan.finished);
         return Finding::deny(Reason::VulnerabilityBlocked, text)
             .until(until)
-            .resting_on(evidence);
+            .resting_on(evidence)
+            .objecting();
     }
     let denied: Vec<_> = rule.deny.iter().map(ToString::to_string).collect();
     let beside = match excused {

@@ -64,12 +64,7 @@ impl Policy {
             ));
         }
         for RegoRule { name, rego } in &self.rules {
-            let size = rego.chars().count();
-            if size > REGO_LIMIT {
-                found.push(format!(
-                    "spec.rules[{name}].rego: {size} characters, and at most {REGO_LIMIT} are read"
-                ));
-            }
+            found.extend(too_long(&format!("spec.rules[{name}].rego"), Some(rego)));
         }
         found
     }
@@ -142,6 +137,13 @@ impl Policy {
             .chain(named("spec.evidence.attestations", attestations))
             .collect()
     }
+}
+
+/// A rule in Rego that has more characters than are read.
+fn too_long(field: &str, rego: Option<&str>) -> Option<String> {
+    let size = rego?.chars().count();
+    (size > REGO_LIMIT)
+        .then(|| format!("{field}: {size} characters, and at most {REGO_LIMIT} are read"))
 }
 
 /// Names, each with the field that it stands in.

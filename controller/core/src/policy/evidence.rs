@@ -181,7 +181,8 @@ pub struct AttestationRule {
     #[schemars(length(min = 1, max = 8), inner(length(max = 63)))]
     pub authorities: Vec<String>,
     /// How old it may be, such as 30d: by the older of the time that it states and that of signing.
-    /// One that has neither is too old.
+    /// One that states none is too old; with types that cannot state one it is refused, because a
+    /// timestamp of the signature can be made anew by anybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Age>,
     /// Which checks must have passed; required with `checks/v1`, and only there.

@@ -99,7 +99,7 @@ pub(super) fn wants(input: &Input<'_>, artifact: Artifact, record: &Record) -> B
             record,
             ran,
         };
-        gates::wants(&today.case(&today.promotion()))
+        gates::wants_of_running(&today.case(&today.promotion()))
     })
 }
 
@@ -171,6 +171,7 @@ impl Today<'_> {
             policies: matching(environment, facts, tier),
             changes: None,
             plan: None,
+            begins: false,
         }
     }
 
@@ -284,8 +285,13 @@ impl Today<'_> {
         images.map(|image| seen.get(image).and_then(Observed::known))
     }
 
+    /// Whether the registry was asked about everything that ran. Where today's sources do not give an
+    /// image to the namespace, it was not.
     fn is_all_known(&self) -> bool {
-        self.evidence().all(|evidence| evidence.is_some())
+        let components = self.ran.release.components.iter();
+        let mut looked_at =
+            components.map(|component| self.ran.looks.contains_key(&component.image));
+        looked_at.all(|looked| looked) && self.evidence().all(|evidence| evidence.is_some())
     }
 
     /// The bundles that the registry listed last for any of the images.

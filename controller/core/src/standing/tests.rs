@@ -131,11 +131,14 @@ fn what_was_revoked_counts_no_longer_downstream() {
         s.facts.revocations.push(fact);
     };
     check(bundle, Reason::Revoked, false, "gate signature rested on");
-    // Signed again, nothing is wrong.
+    // Signed again, nothing is wrong; the same written another way is the same.
     let mut snapshot = ran();
     bundle(&mut snapshot);
     let mut again = signature("1.42.0");
     again.digest = Digest::of(b"another signature");
+    evidence(&mut snapshot).bundles.push(again.clone());
+    assert_eq!(concerns(&snapshot.input())[0].reason, Reason::Revoked);
+    again.payload = Some(Digest::of(b"a statement"));
     evidence(&mut snapshot).bundles.push(again);
     assert_eq!(concerns(&snapshot.input()), []);
 }
@@ -415,6 +418,33 @@ fn what_is_not_eligible_any_more_proves_nothing_to_what_comes_after() {
     assert_eq!(ask(false, "1.41.3").reason, Reason::SameArtifactsVerified);
 }
 
+/// Nobody asks the registry then, so that it lost nothing.
+#[test]
+fn what_the_sources_do_not_give_any_more_is_not_withdrawn() {
+    let mut snapshot = ran();
+    with_policy(&mut snapshot, |policy| policy.sources.clear());
+    for (version, record) in [("1.42.0", "000002"), ("1.41.3", "000001")] {
+        snapshot.facts.evidence.remove(&image(version));
+        let ran = snapshot
+            .facts
+            .ran
+            .get_mut(&format!("checkout-prod-{record}"));
+        ran.unwrap().looks.clear();
+    }
+    let found = concerns(&snapshot.input());
+    assert_eq!(found[0].reason, Reason::SourceNotAllowed, "{found:?}");
+}
+
+/// No rule is asked about what runs, so nothing is read for one.
+#[test]
+fn nothing_is_read_for_rules_that_are_not_asked() {
+    let mut snapshot = ran();
+    crate::fixtures::ruled::ruled(&mut snapshot);
+    without_statements(&mut snapshot);
+    evidence(&mut snapshot).tags = Observed::Pending;
+    assert_eq!(wants(&snapshot.input()), [].into());
+}
+
 /// What runs is an index, and this is known of one image of it.
 fn index(seen: Option<Observed<Evidence>>, look: Look) -> Snapshot {
     let mut snapshot = ran();
@@ -472,4 +502,74 @@ fn images_of_an_index_that_runs_have_turns_of_their_own() {
     };
     let found = concerns(&index(Some(Observed::Known(known)), gone).input());
     assert_eq!(found[0].reason, Reason::ArtifactMissing, "{found:?}");
+}
+
+/// Two promotions later nobody asks about it any more, which takes nothing back.
+#[test]
+fn what_was_found_to_prove_nothing_stays_so_until_it_is_judged_good() {
+    let mut snapshot = ran();
+    let bad = release("1.42.0").artifact_set().unwrap();
+    let held_before = |snapshot: &Snapshot, artifact, eligible| Concern {
+        artifact,
+        record: "checkout-prod-000002".into(),
+        artifact_set: bad.clone(),
+        reason: Reason::VulnerabilityBlocked,
+        message: "gate vulnerabilities would not pass now".into(),
+        eligible,
+        since: snapshot.now,
+    };
+    let gone = |snapshot: &mut Snapshot, eligible| {
+        let held = held_before(snapshot, Artifact::Running, eligible);
+        snapshot.environment.concerns = vec![held];
+        // Others ran since.
+        let records = &mut snapshot.facts.records;
+        records.retain(|record| record.object_name() != "checkout-prod-000002");
+        concerns(&snapshot.input())
+    };
+    let held = gone(&mut snapshot, false);
+    let expected = held_before(&snapshot, Artifact::Earlier, false);
+    assert_eq!(held, std::slice::from_ref(&expected));
+    snapshot.environment.concerns = held;
+    assert_eq!(concerns(&snapshot.input()), [expected], "for good");
+    assert_eq!(gone(&mut snapshot, true), [], "that was an alert");
+
+    // It runs again: what cannot be judged stands, and what is good now is good.
+    let mut again = ran();
+    again.environment.concerns = vec![held_before(&again, Artifact::Earlier, false)];
+    assert_eq!(concerns(&again.input()), [], "judged, and good");
+    evidence(&mut again).tags = Observed::Pending;
+    let expected = held_before(&again, Artifact::Running, false);
+    assert_eq!(concerns(&again.input()), [expected]);
+}
+
+#[test]
+fn what_is_remembered_is_bounded_and_lifted_with_its_revocation() {
+    let mut snapshot = ran();
+    let now = snapshot.now;
+    let held = |count: u64, reason| Concern {
+        artifact: Artifact::Earlier,
+        record: "checkout-prod-000002".into(),
+        artifact_set: Digest::of(&count.to_be_bytes()),
+        reason,
+        message: String::new(),
+        eligible: false,
+        since: now + jiff::SignedDuration::from_secs(count.cast_signed()),
+    };
+    let all = (0..40).map(|count| held(count, Reason::SignatureInvalid));
+    snapshot.environment.concerns = all.collect();
+    let kept = concerns(&snapshot.input());
+    assert_eq!(kept.len(), EARLIER_LIMIT);
+    assert_eq!(kept[0], held(39, Reason::SignatureInvalid), "the newest");
+    snapshot.environment.concerns = vec![held(0, Reason::Revoked)];
+    assert_eq!(concerns(&snapshot.input()), [], "which nothing revokes");
+    let earlier = |snapshot: &Snapshot| {
+        let mut found = concerns(&snapshot.input());
+        found.retain(|held| held.artifact == Artifact::Earlier);
+        found
+    };
+    revoke_digest(&mut snapshot, "1.42.0");
+    assert_eq!(earlier(&snapshot), [held(0, Reason::Revoked)]);
+    snapshot.facts.revocations.clear();
+    disclosed(&mut snapshot);
+    assert_eq!(earlier(&snapshot), [held(0, Reason::Revoked)]);
 }

@@ -1,26 +1,18 @@
 //! What is known about one image, and what runs or is planned for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use lockmaster_core::evidence::{Anchor, AnchorId, Bundle, Child, Evidence, Form};
+use jiff::{SignedDuration, Timestamp};
+use lockmaster_core::evidence::{Anchor, AnchorId, Child, Evidence, FailedListing, Form, Listed};
 use lockmaster_core::facts::{Look, Observed, Unavailable};
-use lockmaster_core::release::Digest;
-use lockmaster_verify::{Subject, Trust};
+use lockmaster_core::release::{Digest, ImageReference};
+use lockmaster_core::time::whole_seconds;
 
-use crate::registry::{Artifact, Place, Reach};
-
-/// A bundle's facts, and the anchors that were tried: `verified_by` says nothing of any other.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Judged {
-    /// Names it among what is attached to the image.
-    pub(super) id: Digest,
-    pub(super) bundle: Bundle,
-    pub(super) tried: BTreeSet<AnchorId>,
-    /// The registry listed it once, and not any more when it was asked last.
-    pub(super) withdrawn: bool,
-}
+use super::judging::Judged;
+use super::told::Told;
+use crate::registry::{Listing, Place, Reach};
 
 /// What a look that succeeded found, and where it looked.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,12 +22,22 @@ pub(super) struct Seen {
     /// Where the bytes may still be in memory.
     pub(super) places: Vec<Place>,
     pub(super) reach: Reach,
+    /// What the lists named, and when.
+    pub(super) listing: Listing,
+}
+
+impl Seen {
+    /// Whether all that is attached was tried with all of these.
+    pub(super) fn is_judged_under(&self, anchors: &[Anchor]) -> bool {
+        let ids: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
+        self.judged.iter().all(|one| ids.is_subset(&one.tried))
+    }
 }
 
 /// What the next look needs.
 pub(super) struct Wanted {
     /// What is known already.
-    pub(super) known: Option<Seen>,
+    pub(super) known: Option<Arc<Seen>>,
     /// All anchors asked about.
     pub(super) anchors: Vec<Anchor>,
     /// How far it goes.
@@ -47,13 +49,18 @@ struct Failure {
     unavailable: Unavailable,
     /// The anchors that it would have judged under: who asks about another is worth one more look.
     anchors: BTreeSet<AnchorId>,
+    at: Instant,
 }
 
 /// One image. Dropping it ends its task.
 #[derive(Default)]
 pub(super) struct Entry {
     /// Everything that is attached, as the last look that succeeded found it.
-    facts: Option<Seen>,
+    facts: Option<Arc<Seen>>,
+    /// Who wanted that look, and the bytes that its facts take.
+    held: Option<(String, usize)>,
+    /// The facts as passes have them.
+    told: Told,
     /// Why the last look failed, if it did.
     failure: Option<Failure>,
     asked: BTreeMap<AnchorId, Anchor>,
@@ -80,6 +87,7 @@ const KEPT_ABANDONED_AFTER: Duration = Duration::from_hours(2 * 168);
 
 struct Running {
     task: tokio::task::AbortHandle,
+    since: Instant,
     /// It is a look that was planned for later, not one that a reader waits for.
     planned: bool,
 }
@@ -153,9 +161,27 @@ impl Entry {
         self.facts.is_some() || self.failure.is_some()
     }
 
+    /// Lets all that was ever asked be so much longer ago.
+    #[cfg(test)]
+    pub(super) fn age(&mut self, by: Duration) {
+        let older = |at: &mut Instant| *at = at.checked_sub(by).unwrap_or(*at);
+        if let Some(seen) = &mut self.facts {
+            older(&mut Arc::make_mut(seen).listing.at);
+        }
+        if let Some(failure) = &mut self.failure {
+            older(&mut failure.at);
+        }
+    }
+
     /// The images of this index, as far as it was looked at.
     pub(super) fn children(&self) -> &[Child] {
         self.facts.as_ref().map_or(&[], |seen| seen.form.children())
+    }
+
+    /// The same as images.
+    pub(super) fn children_of(&self, index: &ImageReference) -> Vec<ImageReference> {
+        let seen = self.facts.as_ref();
+        seen.map_or_else(Vec::new, |seen| seen.form.images(index))
     }
 
     /// Whether a look is running or planned.
@@ -172,20 +198,31 @@ impl Entry {
 
     /// Puts a task in the place of the one before, which ends.
     pub(super) fn run(&mut self, task: tokio::task::AbortHandle, planned: bool) {
-        if let Some(before) = self.running.replace(Running { task, planned }) {
+        let since = Instant::now();
+        let running = Running {
+            task,
+            since,
+            planned,
+        };
+        if let Some(before) = self.running.replace(running) {
             before.task.abort();
         }
     }
 
     /// What is known with respect to `anchors`. Pending, which asks for a look at once, until every
     /// bundle was tried with all of them, or a look that would have done so failed.
-    pub(super) fn read(&self, subject: &Digest, anchors: &[Anchor]) -> Observed<Evidence> {
+    pub(super) fn read(
+        &mut self,
+        subject: &Digest,
+        anchors: &[Anchor],
+        now: Timestamp,
+    ) -> Observed<Evidence> {
         let seen = match (&self.facts, &self.failure) {
             (None, None) => return Observed::Pending,
             (None, Some(failure)) => return failure.observed(),
             // Absence is no fact, and stays unknown until a look succeeds.
             (Some(seen), Some(failure)) if seen.judged.is_empty() => return failure.observed(),
-            (Some(seen), _) => seen,
+            (Some(seen), _) => Arc::clone(seen),
         };
         let facts = &seen.judged;
         let wanted: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
@@ -201,23 +238,40 @@ impl Entry {
         }
         let withdrawn = facts.iter().filter(|one| one.withdrawn);
         let withdrawn = withdrawn.map(|one| one.bundle.digest.clone()).collect();
-        let bundles = facts.iter().map(|one| {
-            let mut bundle = one.bundle.clone();
-            bundle
-                .verified_by
-                .retain(|verified| wanted.contains(&verified.anchor()));
-            bundle
-                .failures
-                .retain(|root, _| wanted.iter().any(|id| id.root.as_ref() == Some(root)));
-            bundle
-        });
         Observed::Known(Evidence {
             subject: subject.clone(),
             form: seen.form.clone(),
-            bundles: bundles.collect(),
+            bundles: self.told.of(wanted, facts.iter().map(|one| &one.bundle)),
             tags: self.tags(seen.reach),
             withdrawn,
+            listed: self.listed(&seen, now),
         })
+    }
+
+    /// Whose facts these are, and the bytes that they take; nothing where none are known.
+    pub(super) fn held(&self) -> Option<(&str, usize)> {
+        let (namespace, bytes) = self.held.as_ref()?;
+        Some((namespace, *bytes))
+    }
+
+    /// Notes on whose behalf the facts are kept, and the bytes that they take.
+    pub(super) fn hold(&mut self, namespace: &str, bytes: usize) {
+        self.held = Some((namespace.to_owned(), bytes));
+    }
+
+    /// How old the lists are, by a clock that nobody sets.
+    fn listed(&self, seen: &Seen, now: Timestamp) -> Listed {
+        let at = |instant: Instant| before(now, instant.elapsed());
+        let running = self.running.as_ref().filter(|running| !running.planned);
+        let failed = self.failure.as_ref().and_then(|failure| {
+            let (at, why) = (at(failure.at)?, failure.unavailable.clone());
+            Some(FailedListing { at, why })
+        });
+        Listed {
+            at: at(seen.listing.at),
+            asking: running.and_then(|running| at(running.since)),
+            failed,
+        }
     }
 
     /// Whether what lies under tags is known too, where the last good look went as far as `seen`.
@@ -238,28 +292,33 @@ impl Entry {
                 self.failure = Some(Failure {
                     unavailable,
                     anchors,
+                    at: Instant::now(),
                 });
             }
-            Ok(mut seen) => {
-                self.keep_withdrawn(&mut seen, anchors);
-                if self.facts.as_ref().map(digests) != Some(digests(&seen)) {
+            Ok(seen) => {
+                if self.facts.as_deref().map(digests) != Some(digests(&seen)) {
                     // Something was pushed, and more may follow soon.
                     self.delay = None;
                 }
-                (self.facts, self.failure) = (Some(seen), None);
+                self.told = Told::default();
+                (self.facts, self.failure) = (Some(Arc::new(seen)), None);
             }
         }
     }
 
     /// Adds what is known of this image and was not listed now. Its bytes may be gone, so that under
     /// anchors that were not asked about before it counts as not verifying, unless they are in memory.
-    fn keep_withdrawn(&self, seen: &mut Seen, anchors: &[Anchor]) {
+    /// What nobody signed was never more than a hint, and is let go.
+    pub(super) fn keep_withdrawn(&self, seen: &mut Seen, anchors: &[Anchor]) {
         let Some(before) = self.facts.as_ref().filter(|_| self.kept) else {
             return;
         };
         let listed: BTreeSet<Digest> = seen.judged.iter().map(|one| one.id.clone()).collect();
         let known = before.judged.iter();
-        let lost: Vec<_> = known.filter(|one| !listed.contains(&one.id)).collect();
+        let lost = known.filter(|one| !listed.contains(&one.id));
+        let lost: Vec<_> = lost
+            .filter(|one| !one.bundle.verified_by.is_empty())
+            .collect();
         if lost.is_empty() {
             return;
         }
@@ -293,6 +352,15 @@ impl Entry {
     }
 }
 
+/// So long before now, in whole seconds, so that what did not change looks the same a moment later;
+/// rather too old than too young.
+fn before(now: Timestamp, elapsed: Duration) -> Option<Timestamp> {
+    let at = now
+        .checked_sub(SignedDuration::try_from(elapsed).ok()?)
+        .ok()?;
+    Some(whole_seconds(at))
+}
+
 impl Failure {
     fn observed<T>(&self) -> Observed<T> {
         Observed::Unavailable(self.unavailable.clone())
@@ -301,78 +369,6 @@ impl Failure {
 
 fn digests(seen: &Seen) -> BTreeSet<&Digest> {
     seen.judged.iter().map(|one| &one.id).collect()
-}
-
-/// Why what is attached was not judged.
-#[derive(Debug, PartialEq, thiserror::Error)]
-pub(super) enum JudgeError {
-    /// The client compares it as well; said once more, because everything rests on it.
-    #[error("the manifest has another digest")]
-    Manifest,
-    /// The time for it ran out.
-    #[error("it took longer than {} seconds", .0.as_secs())]
-    Deadline(Duration),
-}
-
-/// The facts about everything in `artifact`: those already known, and those under anchors that were
-/// not tried before. No bundle is begun after `limit`.
-pub(super) fn judge_all(
-    digest: &Digest,
-    artifact: &Artifact,
-    known: Vec<Judged>,
-    anchors: &[Anchor],
-    limit: Duration,
-) -> Result<Vec<Judged>, JudgeError> {
-    let start = Instant::now();
-    let subject = Subject::new(digest, &artifact.manifest).ok_or(JudgeError::Manifest)?;
-    let mut known: BTreeMap<Digest, Judged> =
-        known.into_iter().map(|one| (one.id.clone(), one)).collect();
-    let wanted: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
-    // Nearly always all bundles were tried under the same anchors, so that each is read once.
-    let mut trusts: BTreeMap<Vec<AnchorId>, Trust> = BTreeMap::new();
-    let judged = artifact.bundles.iter().map(|candidate| {
-        if start.elapsed() >= limit {
-            return Err(JudgeError::Deadline(limit));
-        }
-        let before = known.remove(&candidate.id);
-        let withdrawn = before.as_ref().is_some_and(|one| one.withdrawn);
-        let tried = before
-            .as_ref()
-            .map(|one| one.tried.clone())
-            .unwrap_or_default();
-        let untried: Vec<AnchorId> = wanted.difference(&tried).cloned().collect();
-        let trust = trusts.entry(untried.clone()).or_insert_with(|| {
-            let untried = anchors
-                .iter()
-                .filter(|anchor| untried.contains(&anchor.id()));
-            Trust::new(&untried.cloned().collect::<Vec<_>>())
-        });
-        let mut all = tried;
-        all.extend(untried.iter().cloned());
-        let mut bundle = match before {
-            Some(one) if untried.is_empty() => one.bundle,
-            Some(one) => {
-                let mut bundle = candidate.candidate.judge(&subject, trust);
-                if bundle.subjects.is_empty() {
-                    // A message signature names its subject only under a key that verifies it.
-                    bundle.subjects = one.bundle.subjects;
-                }
-                bundle.verified_by.extend(one.bundle.verified_by);
-                bundle.failures.extend(one.bundle.failures);
-                bundle
-            }
-            None => candidate.candidate.judge(&subject, trust),
-        };
-        // It was read anew, unless everything was tried before.
-        bundle.forget_unproven();
-        Ok(Judged {
-            id: candidate.id.clone(),
-            bundle,
-            tried: all,
-            withdrawn,
-        })
-    });
-    judged.collect()
 }
 
 #[cfg(test)]

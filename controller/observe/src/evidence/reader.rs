@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use lockmaster_core::environment::Environment;
 use lockmaster_core::facts::Unavailable;
-use lockmaster_core::release::ImageReference;
+use lockmaster_core::release::{Digest, ImageReference};
 
 use crate::pull_secrets::PullSecrets;
 use crate::registry::{
-    Artifact, Credentials, DockerConfig, FetchError, Problem, Reach, RegistryClient,
+    Artifact, Credentials, DockerConfig, FetchError, Looked, Problem, Reach, RegistryClient,
 };
 
 /// Who asks for evidence: a namespace, and the pull secrets that its Environment names.
@@ -78,24 +78,41 @@ impl Reader {
         Ok(Credentials::of_pull_secrets(namespace, &secrets))
     }
 
-    /// Reads what is attached; once more where the credentials are refused and have changed.
+    /// Reads what is attached, or only the lists where they still name what is `known`; once more where
+    /// the credentials are refused and have changed.
     pub(super) async fn fetch(
         &self,
         key: &Key,
         credentials: Credentials,
         reach: Reach,
-    ) -> Result<Arc<Artifact>, Unavailable> {
-        let mut fetched = self.client.look(&key.image, &credentials, reach).await;
+        known: Option<&Digest>,
+    ) -> Result<Looked<Arc<Artifact>>, Unavailable> {
+        let mut fetched = self.ask(key, &credentials, reach, known).await;
         let mut used = credentials;
         if fetched.as_ref().err().is_some_and(is_refusal) {
             let namespace = used.namespace().to_owned();
             let fresh = self.credentials(key, &namespace, true).await?;
             if fresh.identity() != used.identity() {
-                fetched = self.client.look(&key.image, &fresh, reach).await;
+                fetched = self.ask(key, &fresh, reach, known).await;
                 used = fresh;
             }
         }
         fetched.map_err(|error| explain(key, &used, error))
+    }
+
+    async fn ask(
+        &self,
+        key: &Key,
+        credentials: &Credentials,
+        reach: Reach,
+        known: Option<&Digest>,
+    ) -> Result<Looked<Arc<Artifact>>, FetchError> {
+        let (client, image) = (&self.client, &key.image);
+        if let Some(known) = known {
+            return client.look_again(image, credentials, reach, known).await;
+        }
+        let found = client.look(image, credentials, reach).await;
+        found.map(Looked::Found)
     }
 }
 

@@ -4,7 +4,7 @@ mod private;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -22,14 +22,21 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::entry::Seen;
+use super::judging::Judged;
+use super::reader::Key;
 use super::{Asker, EvidenceStore, FetchOutcome, LIMITS, Limits, Reader};
 use crate::pull_secrets::PullSecrets;
 use crate::pull_secrets::tests::api_server;
-use crate::registry::Reach;
-use crate::registry::lying::{LyingRegistry, Reply, referrers_path};
+use crate::registry::lying::{LyingRegistry, MANIFEST, Reply, referrers_path};
+use crate::registry::{Listing, Reach};
 
 mod again;
+mod bounds;
+mod lists;
 mod reach;
+
+/// When everything is read.
+const NOON: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// What a signature by the anchor's key shows.
 fn by(anchor: &Anchor) -> Verified {
@@ -61,11 +68,21 @@ impl Signer {
 
     /// A statement of a type about the image, in a bundle.
     fn attest(&self, image: &ImageReference, predicate_type: &str) -> Vec<u8> {
+        self.attest_that(image, predicate_type, &json!({}))
+    }
+
+    /// The same, with this predicate.
+    pub(crate) fn attest_that(
+        &self,
+        image: &ImageReference,
+        predicate_type: &str,
+        predicate: &Value,
+    ) -> Vec<u8> {
         let payload = json!({
             "_type": "https://in-toto.io/Statement/v1",
             "subject": [{"digest": {"sha256": image.digest().hexadecimal()}}],
             "predicateType": predicate_type,
-            "predicate": {},
+            "predicate": predicate,
         })
         .to_string();
         let kind = "application/vnd.in-toto+json";
@@ -149,10 +166,10 @@ impl Bench {
 
     /// Reads, waiting for the wake if need be.
     async fn read(&mut self, keys: &[Anchor]) -> Observed<Evidence> {
-        match self.store.read(&self.image, &shop(), keys) {
+        match self.store.read(&self.image, &shop(), keys, NOON) {
             Observed::Pending => {
                 self.wait().await;
-                self.store.read(&self.image, &shop(), keys)
+                self.store.read(&self.image, &shop(), keys, NOON)
             }
             seen @ (Observed::Known(_) | Observed::Unavailable(_)) => seen,
         }
@@ -183,7 +200,7 @@ async fn the_first_read_is_pending_and_wakes_and_the_next_ones_cost_nothing() {
     let keys = [Anchor::of_key(bench.signer.key.clone())];
     for _ in 0..10 {
         assert_eq!(
-            bench.store.read(&bench.image, &shop(), &keys),
+            bench.store.read(&bench.image, &shop(), &keys, NOON),
             Observed::Pending
         );
     }
@@ -194,7 +211,7 @@ async fn the_first_read_is_pending_and_wakes_and_the_next_ones_cost_nothing() {
         "one fetch for ten reads"
     );
     for _ in 0..10 {
-        let evidence = known(bench.store.read(&bench.image, &shop(), &keys));
+        let evidence = known(bench.store.read(&bench.image, &shop(), &keys, NOON));
         assert_eq!(evidence.subject, *bench.image.digest());
         assert_eq!(evidence.bundles[0].content, Content::Signature);
         assert_eq!(evidence.bundles[0].verified_by, [by(&keys[0])].into());
@@ -219,7 +236,7 @@ async fn new_keys_are_judged_from_memory_and_answers_name_only_keys_asked_about(
         bench.registry.take_requests().is_empty(),
         "from the cached bytes"
     );
-    let evidence = known(bench.store.read(&bench.image, &shop(), &[other]));
+    let evidence = known(bench.store.read(&bench.image, &shop(), &[other], NOON));
     assert!(
         evidence.bundles[0].verified_by.is_empty(),
         "no fact about keys not asked about"
@@ -236,11 +253,16 @@ async fn details_are_kept_of_what_somebody_who_is_asked_about_signed() {
     let carrier = bench.registry.bundle(&statement, CUSTOM);
     bench.registry.referrers(&bench.image, &[carrier]);
     let value = |evidence: Evidence| {
-        let content = evidence.bundles[0].content.clone();
-        let Content::Custom { value, .. } = content else {
-            panic!("{content:?}")
-        };
-        value
+        let content = &evidence.bundles[0].content;
+        assert_eq!(
+            content.predicate_type(),
+            Some(CUSTOM),
+            "also a stranger's has a type"
+        );
+        if let Content::Custom { value, .. } = content {
+            return value.clone();
+        }
+        Err(content.problem().unwrap_or_default().to_owned())
     };
     let (ours, other) = (
         Anchor::of_key(bench.signer.key.clone()),
@@ -289,7 +311,7 @@ async fn insufficient_evidence_is_read_again_until_it_arrives() {
     bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
     assert_eq!(
-        known(bench.store.read(&bench.image, &shop(), &keys)).bundles[0]
+        known(bench.store.read(&bench.image, &shop(), &keys, NOON)).bundles[0]
             .verified_by
             .len(),
         1
@@ -333,7 +355,7 @@ async fn trouble_is_unavailable_and_passes() {
     );
     bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
-    known(bench.store.read(&bench.image, &shop(), &keys));
+    known(bench.store.read(&bench.image, &shop(), &keys, NOON));
     let outcomes = bench.outcomes.lock().unwrap().clone();
     assert_eq!(
         outcomes,
@@ -354,10 +376,9 @@ async fn a_failure_takes_no_fact_away() {
         .set(&referrers_path(&bench.image), Reply::status(503));
     bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
-    assert_eq!(
-        known(bench.store.read(&bench.image, &shop(), &keys)),
-        before
-    );
+    let after = known(bench.store.read(&bench.image, &shop(), &keys, NOON));
+    assert_eq!(after.bundles, before.bundles);
+    assert_eq!(after.listed.failed.unwrap().why.cause, Cause::Unreachable);
 }
 
 #[tokio::test]
@@ -374,17 +395,17 @@ async fn new_keys_while_the_registry_fails_are_unavailable_and_asked_for_with_pa
     assert_eq!(unavailable.cause, Cause::Unreachable);
     bench.registry.take_requests();
     for _ in 0..10 {
-        let seen = bench.store.read(&bench.image, &shop(), &keys);
+        let seen = bench.store.read(&bench.image, &shop(), &keys, NOON);
         assert!(matches!(seen, Observed::Unavailable(_)), "{seen:?}");
         bench.store.insufficient(&bench.image, &shop());
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(bench.registry.take_requests().is_empty(), "without a pause");
-    known(bench.store.read(&bench.image, &shop(), &[]));
+    known(bench.store.read(&bench.image, &shop(), &[], NOON));
     let signature = std::slice::from_ref(&bench.signature);
     bench.registry.referrers(&bench.image, signature);
     bench.wait().await;
-    let evidence = known(bench.store.read(&bench.image, &shop(), &keys));
+    let evidence = known(bench.store.read(&bench.image, &shop(), &keys, NOON));
     assert_eq!(evidence.bundles[0].verified_by.len(), 1);
 }
 
@@ -410,7 +431,7 @@ async fn known_absence_does_not_outlive_a_failure() {
     bench.registry.set(&path, Reply::status(503));
     bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
-    let seen = bench.store.read(&bench.image, &shop(), &[]);
+    let seen = bench.store.read(&bench.image, &shop(), &[], NOON);
     assert!(matches!(seen, Observed::Unavailable(_)), "{seen:?}");
 }
 
@@ -423,11 +444,11 @@ async fn keys_asked_about_twice_for_one_image_are_all_answered() {
     );
     for keys in [[ours.clone(), other.clone()], [other, ours.clone()]] {
         let needs = || keys.clone().map(|key| (bench.image.clone(), vec![key]));
-        let mut seen = bench.store.read_all(&shop(), needs());
+        let mut seen = bench.store.read_all(&shop(), needs(), NOON);
         if seen[&bench.image] == Observed::Pending {
             let woken = tokio::time::timeout(Duration::from_secs(10), bench.woken.recv()).await;
             assert_eq!(woken.unwrap().unwrap(), bench.image);
-            seen = bench.store.read_all(&shop(), needs());
+            seen = bench.store.read_all(&shop(), needs(), NOON);
         }
         assert_eq!(seen.len(), 1);
         let evidence = known(seen.remove(&bench.image).unwrap());
@@ -459,7 +480,7 @@ async fn one_image_is_judged_at_a_time() {
         .try_acquire_owned()
         .unwrap();
     assert_eq!(
-        bench.store.read(&bench.image, &shop(), &[]),
+        bench.store.read(&bench.image, &shop(), &[], NOON),
         Observed::Pending
     );
     let mut asked = 0;
@@ -471,7 +492,7 @@ async fn one_image_is_judged_at_a_time() {
     assert!(bench.woken.try_recv().is_err(), "it waits its turn");
     drop(other);
     bench.wait().await;
-    known(bench.store.read(&bench.image, &shop(), &[]));
+    known(bench.store.read(&bench.image, &shop(), &[], NOON));
 }
 
 #[tokio::test]
@@ -498,6 +519,10 @@ fn nothing() -> Seen {
         judged: Vec::new(),
         places: Vec::new(),
         reach: Reach::Referrers,
+        listing: Listing {
+            at: Instant::now(),
+            names: None,
+        },
     }
 }
 

@@ -9,7 +9,7 @@ use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Facts, Observed};
 use lockmaster_core::gate::Want;
 use lockmaster_core::release::ImageReference;
-use lockmaster_core::{environment, gates, promotion, standing};
+use lockmaster_core::{environment, gates, promotion};
 
 use super::Observer;
 use crate::evidence::Asker;
@@ -33,7 +33,7 @@ impl Observer {
     ) {
         // What is needed is what the policies' sources give to this namespace, and no more.
         let (asker, anchors) = (Asker::of(environment), anchors(environment, facts));
-        facts.evidence = self.evidence.read_all(&asker, anchors.clone());
+        facts.evidence = self.evidence.read_all(&asker, anchors.clone(), now);
         for _ in 0..ROUNDS {
             let input = Input {
                 promotions,
@@ -49,25 +49,13 @@ impl Observer {
             for want in wants {
                 match want {
                     Want::Tags(image) => self.evidence.read_tags(&image, &asker),
+                    // Said by the decision, of what would begin.
+                    Want::Lists(_) => {}
                     Want::Children(index) => {
                         let anchors = anchors.get(&index).map_or(&[][..], Vec::as_slice);
-                        self.add_children(facts, &index, &asker, anchors);
+                        self.add_children(facts, &index, (&asker, now), anchors);
                     }
                 }
-            }
-        }
-    }
-
-    /// Lets be read what the gates want of tags, knowing more than before.
-    pub(crate) fn read_wanted_tags(&self, input: &Input<'_>) {
-        let asker = Asker::of(input.environment);
-        let cases = input.promotions.iter().map(|one| Case::new(one, input));
-        let wants = cases.flat_map(|case| gates::wants(&case));
-        for want in wants.chain(standing::wants(input)) {
-            match want {
-                Want::Tags(image) => self.evidence.read_tags(&image, &asker),
-                // Rules are asked about an index, not about its images.
-                Want::Children(_) => {}
             }
         }
     }
@@ -76,12 +64,12 @@ impl Observer {
         &self,
         facts: &mut Facts,
         index: &ImageReference,
-        asker: &Asker,
+        (asker, now): (&Asker, Timestamp),
         anchors: &[Anchor],
     ) {
         for image in children(facts, index) {
             let seen = facts.evidence.entry(image.clone());
-            seen.or_insert_with(|| self.evidence.read(&image, asker, anchors));
+            seen.or_insert_with(|| self.evidence.read(&image, asker, anchors, now));
         }
     }
 }
@@ -89,11 +77,7 @@ impl Observer {
 /// The images of an index that was read.
 pub(crate) fn children(facts: &Facts, index: &ImageReference) -> Vec<ImageReference> {
     let known = facts.evidence.get(index).and_then(Observed::known);
-    let children = known.map_or(&[][..], |index| index.form.children());
-    children
-        .iter()
-        .map(|child| index.with_digest(child.digest.clone()))
-        .collect()
+    known.map_or_else(Vec::new, |known| known.form.images(index))
 }
 
 /// The images that are looked up, and what each is judged under: two releases may name one image and

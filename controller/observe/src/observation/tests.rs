@@ -182,8 +182,9 @@ fn ruling(rego: &str) -> Value {
 /// Caches with one promotion of `checkout-1.0.0`, and a policy with this rule.
 fn ruled(rego: &str) -> Observer {
     let mut observer = observer(vec![promotion("p")]);
-    observer.sandbox = Arc::new(Sandbox::without_protection());
-    let (policies, mut writer): (_, Writer<Guarded<ClusterPromotionPolicy>>) = store();
+    observer.policies = Arc::new(Policies::new(Sandbox::without_protection()));
+    let (policies, mut writer): (_, Writer<Guarded<lockmaster_api::ClusterPromotionPolicy>>) =
+        store();
     writer.apply_watcher_event(&Event::Apply(serde_json::from_value(ruling(rego)).unwrap()));
     let (releases, mut writer): (_, Writer<Guarded<lockmaster_api::Release>>) = store();
     let release = json!({
@@ -203,6 +204,30 @@ fn ruled(rego: &str) -> Observer {
     (observer.stores.policies, observer.stores.releases) = (policies, releases);
     observer.stores.namespaces = namespaces;
     observer
+}
+
+/// Else passes that wait for the rules of others would take all places, also from those without.
+#[tokio::test]
+async fn only_so_many_passes_wait_for_rules() {
+    let observer = ruled("allow := true");
+    let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
+    let taken: Vec<_> = (0..ASKING)
+        .map(|_| observer.asking.try_acquire().unwrap())
+        .collect();
+    assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Later);
+    assert!(seen.facts.rules.is_empty());
+    for fact in &mut seen.facts.policies {
+        fact.content.as_mut().unwrap().policy.rules.clear();
+    }
+    assert_eq!(
+        observer.ask_rules(&mut seen).await,
+        RulesAsked::Now,
+        "it has none"
+    );
+    drop(taken);
+    let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
+    assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Now);
+    assert_eq!(seen.facts.rules.len(), 1);
 }
 
 #[tokio::test]
@@ -236,4 +261,40 @@ async fn a_rule_that_cannot_be_read_makes_its_policy_invalid() {
         "{sends}"
     );
     assert!(ruled("allow := true").policies().remove(0).content.is_ok());
+}
+
+/// CVE-2023-34091: Kyverno passed over objects that were being deleted, and a finalizer keeps one there
+/// for as long as somebody likes. What is being deleted is seen like the rest, and rules like the rest.
+#[tokio::test]
+async fn cve_2023_34091_what_is_being_deleted_is_seen_like_the_rest() {
+    let deleting = |mut object: Value| {
+        object["metadata"]["deletionTimestamp"] = json!("2026-11-24T10:00:00Z");
+        object["metadata"]["finalizers"] = json!(["example/never"]);
+        vec![object]
+    };
+    let rule = "default allow := false\ndeny contains \"no\"";
+    let revocation = json!({
+        "apiVersion": "lockmaster.dev/v1alpha1", "kind": "Revocation",
+        "metadata": {"name": "r", "uid": "r-uid", "generation": 1},
+        "spec": {"reason": "disclosed", "digests": [Digest::of(b"i")]},
+    });
+    let mut observer = ruled(rule);
+    observer.stores.promotions = stored(deleting(promotion("p")));
+    observer.stores.policies = stored(deleting(ruling(rule)));
+    observer.stores.revocations = stored(deleting(revocation));
+    let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
+    observer.ask_rules(&mut seen).await;
+    let decision = lockmaster_core::decide::decide(&seen.input());
+    let [progress] = decision.promotions.as_slice() else {
+        panic!("{:?}", decision.promotions)
+    };
+    for name in ["rules", "revocation"] {
+        let mut gates = progress.gates.iter();
+        let gate = gates.find(|gate| gate.name == name).unwrap();
+        assert!(!gate.verdict.is_open(), "{gate:?}");
+        assert!(
+            gate.message.contains("no") || gate.message.contains("disclosed"),
+            "{gate:?}"
+        );
+    }
 }

@@ -2,11 +2,12 @@
 
 use lockmaster_core::release::clip;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderName, LINK, LOCATION, RETRY_AFTER,
+    CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER,
 };
 use reqwest::{Response, StatusCode, Url};
 
 use super::address;
+use super::link::{self, next_link, same_host};
 use super::problem::Problem;
 use super::retry;
 use super::shares::Budget;
@@ -19,7 +20,8 @@ pub(super) struct Answer {
     /// Where it came from, before any redirection.
     pub(super) url: Url,
     pub(super) content_type: Option<String>,
-    pub(super) link: Option<String>,
+    /// Every header `Link`, as it came.
+    pub(super) links: Vec<HeaderValue>,
     pub(super) body: Vec<u8>,
 }
 
@@ -27,6 +29,16 @@ pub(super) struct Answer {
 pub(super) enum Outcome<T> {
     Found(T),
     Missing { code: String },
+}
+
+impl Answer {
+    /// Where the next page of a list is, if there is one.
+    pub(super) fn next_page(&self) -> Result<Option<Url>, Problem> {
+        let links = self.links.iter().map(|link| link.to_str());
+        let links = links.collect::<Result<Vec<_>, _>>();
+        let next = next_link(links.map_err(|_| link::unreadable())?)?;
+        next.map(|next| same_host(&self.url, next)).transpose()
+    }
 }
 
 /// How an answer is read.
@@ -82,12 +94,13 @@ impl Reading<'_> {
             let text = "the registry sent it encoded though it was asked not to".to_owned();
             return Err(Problem::Document(text));
         }
-        let (content_type, link) = (text(&response, &CONTENT_TYPE), text(&response, &LINK));
+        let content_type = text(&response, &CONTENT_TYPE);
+        let links = response.headers().get_all(LINK).iter().cloned().collect();
         let body = read_body(response, self.limit, self.budget).await?;
         Ok(Outcome::Found(Answer {
             url,
             content_type,
-            link,
+            links,
             body,
         }))
     }

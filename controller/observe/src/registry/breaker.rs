@@ -86,6 +86,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it is left alone, or only tried by one request.
+    pub(super) fn is_open(&self) -> bool {
+        self.open_until.is_some()
+    }
+
     /// Whether there is nothing to remember.
     pub(super) fn is_quiet(&self) -> bool {
         self.failures == 0 && !self.probing

@@ -19,6 +19,10 @@ use super::problem::Problem;
 /// keeps an honest pipeline that signs too often from crowding out the rest, and nobody else.
 const PER_KIND_LIMIT: usize = 32;
 
+/// Signatures that are read in one blob. What makes them several stands beside it, unsigned: an honest
+/// one has two or three, and each costs a judgement of the whole blob.
+const PER_BLOB_LIMIT: usize = 32;
+
 /// Candidates that are read, whatever they are annotated with, over all formats.
 const COUNT_LIMIT: usize = 128;
 
@@ -154,6 +158,7 @@ impl Layer {
 /// The layers of all places, each once, where they are no more than are read.
 pub(super) fn within_limits(layers: impl Iterator<Item = Layer>) -> Result<Vec<Layer>, Problem> {
     let mut kinds: BTreeMap<(&'static str, Option<String>), usize> = BTreeMap::new();
+    let mut blobs: BTreeMap<Digest, usize> = BTreeMap::new();
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
     for layer in layers {
         let format = match layer.carrier {
@@ -170,6 +175,14 @@ pub(super) fn within_limits(layers: impl Iterator<Item = Layer>) -> Result<Vec<L
             });
         }
         if seen.insert(layer.id()) {
+            let count = blobs.entry(layer.digest.clone()).or_default();
+            *count += 1;
+            if *count > PER_BLOB_LIMIT {
+                return Err(Problem::Limit {
+                    what: "signatures in one blob",
+                    limit: PER_BLOB_LIMIT,
+                });
+            }
             found.push(layer);
         }
         if found.len() > COUNT_LIMIT {

@@ -7,25 +7,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lockmaster_core::evidence::{Carrier, Form};
 use lockmaster_core::release::{Digest, ImageReference};
-use lockmaster_verify::BUNDLE_LIMIT;
 use reqwest::Url;
 
+use super::again::{Listing, Named};
 use super::answer::{Answer, Outcome};
 use super::cache::{CacheKey, Cached, Collection};
 use super::carriers::{self, CandidateBundle, Layer, Place};
-use super::document::{
-    self, ACCEPT_LEGACY, ACCEPT_MANIFEST, ACCEPT_SUBJECT, Descriptor, MANIFEST_LIMIT,
-};
+use super::document::{self, MANIFEST_LIMIT};
 use super::index;
-use super::listing::limit_referrers;
+use super::layout;
+use super::listing::{Lists, limit_referrers};
+use super::part::{CARRIER, Part, SUBJECT};
 use super::problem::{FetchError, Problem};
 use super::shares::Budget;
-use super::transport::{Kind, Request};
-use super::{Credentials, Inner, Reach};
+use super::transport::{Kind, Request, Transport};
+use super::{Artifact, Credentials, Inner, Reach, Source};
 
 /// Requests in flight for one image at a time.
 const PARALLEL: usize = 16;
@@ -45,96 +46,100 @@ pub(super) struct Found {
     pub(super) form: Form,
     pub(super) places: Vec<Place>,
     pub(super) bundles: Vec<CandidateBundle>,
+    pub(super) listing: Listing,
 }
 
-/// What the two kinds of content by digest differ in.
-struct Part {
-    collection: Collection,
-    accept: Option<&'static str>,
-    limit: usize,
-    /// What there are too many of beyond that.
-    what: &'static str,
+/// A blob, as layers list it.
+struct Listed {
+    /// The largest size that any of them names.
+    size: u64,
+    /// How many they are.
+    times: usize,
+    /// How it is read.
+    part: Part,
 }
-
-impl Part {
-    fn too_long(&self) -> Problem {
-        Problem::Limit {
-            what: self.what,
-            limit: self.limit,
-        }
-    }
-
-    /// What is longer than was announced is told like what was announced.
-    fn named(&self, problem: Problem) -> Problem {
-        let beyond = Problem::Limit {
-            what: BYTES,
-            limit: self.limit,
-        };
-        if problem == beyond {
-            self.too_long()
-        } else {
-            problem
-        }
-    }
-}
-
-/// Refuses what is announced to be longer than is read.
-fn fits(size: u64, part: &Part) -> Result<(), Problem> {
-    if size > part.limit as u64 {
-        return Err(part.too_long());
-    }
-    Ok(())
-}
-
-/// Of what is too long, as whoever reads an answer says it.
-const BYTES: &str = "bytes";
-
-/// Of a bill of materials that is too long: says what to do about it.
-const BILL: &str = "bytes in a bill of materials, the limit that limits.sbomMebibytes of its \
-                    registry sets for the operator";
-
-const SUBJECT: Part = Part {
-    collection: Collection::Manifests,
-    accept: Some(ACCEPT_SUBJECT),
-    limit: MANIFEST_LIMIT,
-    what: BYTES,
-};
-const CARRIER: Part = Part {
-    collection: Collection::Manifests,
-    accept: Some(ACCEPT_MANIFEST),
-    limit: MANIFEST_LIMIT,
-    what: BYTES,
-};
-const BLOB: Part = Part {
-    collection: Collection::Blobs,
-    accept: None,
-    limit: BUNDLE_LIMIT,
-    what: BYTES,
-};
 
 impl Visit<'_> {
     /// Three steps, each in parallel: subject and lists; manifests; bundles.
     pub(super) async fn discover(&self) -> Result<Found, FetchError> {
+        let at = Instant::now();
         let (subject, lists, older) =
             tokio::join!(self.subject(), self.lists(), self.older_formats());
-        let (manifest, form) = subject?;
-        let descriptors = self.listed(lists).await?;
-        let mut carriers = self.carriers(descriptors).await?;
-        carriers.extend(older?);
+        let subject = subject?;
+        let named = self.named(at, lists, older).await?;
+        self.read(subject, named).await
+    }
+
+    /// What was found, with the memory that it takes.
+    pub(super) fn keep(self, found: Found) -> Artifact {
+        let Found {
+            manifest,
+            form,
+            places,
+            bundles,
+            listing,
+        } = found;
+        Artifact {
+            manifest,
+            form,
+            places,
+            bundles,
+            listing: Some(listing),
+            _held: self.budget.into_held(),
+        }
+    }
+
+    pub(super) async fn named(
+        &self,
+        at: Instant,
+        lists: Lists,
+        older: Result<Vec<(Place, Vec<Layer>)>, FetchError>,
+    ) -> Result<Named, FetchError> {
+        let referrers = document::carriers(self.listed(lists).await?);
+        limit_referrers(&referrers)
+            .map_err(|problem| problem.reading(self.name("the referrers")))?;
+        Ok(Named {
+            referrers,
+            older: older?,
+            at,
+        })
+    }
+
+    pub(super) async fn read(
+        &self,
+        (manifest, form): (Arc<Vec<u8>>, Form),
+        named: Named,
+    ) -> Result<Found, FetchError> {
+        let digest = named.digest();
+        let Named {
+            referrers,
+            older,
+            at,
+        } = named;
+        let read = self.carriers(referrers).await?;
+        let mut is_whole = read.iter().all(Option::is_some);
+        let mut carriers: Vec<_> = read.into_iter().flatten().collect();
+        carriers.extend(older);
         carriers.retain(|(_, layers)| !layers.is_empty());
         let (places, layers): (Vec<_>, Vec<_>) = carriers.into_iter().unzip();
         let layers = carriers::within_limits(layers.into_iter().flatten())
             .map_err(|problem| problem.reading(self.name("what is attached")))?;
+        let count = layers.len();
         let bundles = self.bundles(layers).await?;
+        is_whole &= bundles.len() == count;
         Ok(Found {
             manifest,
             form,
             places,
             bundles,
+            listing: Listing {
+                at,
+                names: is_whole.then_some(digest),
+            },
         })
     }
 
-    async fn subject(&self) -> Result<(Arc<Vec<u8>>, Form), FetchError> {
+    pub(super) async fn subject(&self) -> Result<(Arc<Vec<u8>>, Form), FetchError> {
         let digest = self.image.digest();
         let read = |cached: &Cached| {
             let form = index::form_of(cached)?;
@@ -149,20 +154,23 @@ impl Visit<'_> {
     /// Asks the registry itself for the subject, where that may have come from a mirror.
     pub(super) async fn confirm(&self) -> Result<(), FetchError> {
         let read = async {
-            let url = self.url(&format!("manifests/{}", self.image.digest()))?;
+            let Source::Registries(transport) = &self.inner.source else {
+                return Ok(());
+            };
+            let url = self.url(transport, &format!("manifests/{}", self.image.digest()))?;
             let request = self.request(url, SUBJECT.accept, SUBJECT.limit, Kind::Manifest);
-            self.inner.transport.confirm(&request).await
+            transport.confirm(&request).await
         };
         read.await
             .map_err(|problem: Problem| problem.reading(self.name("the manifest")))
     }
 
-    /// The referrers, with their layers that are bundles.
-    async fn carriers(&self, all: Vec<Descriptor>) -> Result<Vec<(Place, Vec<Layer>)>, FetchError> {
-        let referrers = document::carriers(all);
-        limit_referrers(&referrers)
-            .map_err(|problem| problem.reading(self.name("the referrers")))?;
-        let carriers: Vec<Option<_>> = stream::iter(referrers)
+    /// The referrers that are there, with their layers that are bundles.
+    async fn carriers(
+        &self,
+        referrers: Vec<(Digest, u64)>,
+    ) -> Result<Vec<Option<(Place, Vec<Layer>)>>, FetchError> {
+        stream::iter(referrers)
             .map(|(manifest, size)| async move {
                 let place = Place {
                     carrier: Carrier::Bundle,
@@ -178,68 +186,40 @@ impl Visit<'_> {
             })
             .buffered(PARALLEL)
             .try_collect()
-            .await?;
-        Ok(carriers.into_iter().flatten().collect())
-    }
-
-    /// What lies under the tags of the older formats, where the tags are read.
-    async fn older_formats(&self) -> Result<Vec<(Place, Vec<Layer>)>, FetchError> {
-        match self.reach {
-            Reach::Referrers => Ok(Vec::new()),
-            Reach::Tags => {
-                let (signatures, attestations) = tokio::join!(
-                    self.older_format(Carrier::LegacySignature, "sig"),
-                    self.older_format(Carrier::LegacyAttestation, "att")
-                );
-                Ok(signatures?.into_iter().chain(attestations?).collect())
-            }
-        }
-    }
-
-    /// The manifest under one such tag. Anyone who may push may change it: a hint like the rest.
-    async fn older_format(
-        &self,
-        carrier: Carrier,
-        suffix: &str,
-    ) -> Result<Option<(Place, Vec<Layer>)>, FetchError> {
-        let tag = format!("sha256-{}.{suffix}", self.image.digest().hexadecimal());
-        let read = async {
-            let url = self.url(&format!("manifests/{tag}"))?;
-            let Outcome::Found(answer) = self.list_at(url, ACCEPT_LEGACY).await? else {
-                return Ok(None);
-            };
-            let manifest = Digest::of(&answer.body);
-            let cached = Cached {
-                content_type: answer.content_type,
-                bytes: Arc::new(answer.body),
-            };
-            let place = Place { carrier, manifest };
-            let layers = place.layers(&cached)?;
-            let key = self.key(Collection::Manifests, &place.manifest);
-            self.inner.insert_cache(key, cached);
-            Ok(Some((place, layers)))
-        };
-        read.await
-            .map_err(|problem: Problem| problem.reading(self.name(&format!("the tag {tag}"))))
+            .await
     }
 
     /// The layers with their bytes; those that are not there any more are left out.
     async fn bundles(&self, layers: Vec<Layer>) -> Result<Vec<CandidateBundle>, FetchError> {
         let failed = |problem: Problem| problem.reading(self.name("a bundle"));
-        let mut sizes: BTreeMap<Digest, (u64, Part)> = BTreeMap::new();
+        let limits = self.inner.limits(self.image);
+        let mut blobs: BTreeMap<Digest, Listed> = BTreeMap::new();
         for layer in &layers {
-            let part = self.part(layer);
-            fits(layer.size, &part).map_err(failed)?;
-            let known = sizes.entry(layer.digest.clone()).or_insert((0, part));
-            known.0 = known.0.max(layer.size);
+            let part = Part::of(layer, &limits);
+            part.fits(layer.size).map_err(failed)?;
+            let listed = blobs.entry(layer.digest.clone());
+            let listed = listed.or_insert(Listed {
+                size: 0,
+                times: 0,
+                part,
+            });
+            listed.size = listed.size.max(layer.size);
+            listed.times += 1;
         }
-        let sum = sizes.values().map(|(size, _)| size);
-        self.reserve(sum).await.map_err(failed)?;
+        self.reserve(layers.iter().map(|layer| &layer.size))
+            .await
+            .map_err(failed)?;
         let bytes = |cached: &Cached| Ok(Arc::clone(&cached.bytes));
-        let blobs: BTreeMap<Digest, Option<Arc<Vec<u8>>>> = stream::iter(sizes)
-            .map(|(digest, (size, part))| async move {
+        let blobs: BTreeMap<Digest, Option<Arc<Vec<u8>>>> = stream::iter(blobs)
+            .map(|(digest, Listed { size, times, part })| async move {
                 let found = self.by_digest(&part, &digest, Some(size), bytes).await;
                 let found = found.map_err(|problem| part.named(problem))?;
+                if let Some(bytes) = &found {
+                    // It is held once, and judged for each: one look may cost no more than its bytes.
+                    self.budget
+                        .take(bytes.len().saturating_mul(times - 1))
+                        .await?;
+                }
                 Ok((digest, found))
             })
             .buffer_unordered(PARALLEL)
@@ -253,19 +233,6 @@ impl Visit<'_> {
         Ok(bundles.collect())
     }
 
-    /// How a layer is read. What says that it is a bill of materials may have a limit of its own; that
-    /// is a hint, and decides only how much is read.
-    fn part(&self, layer: &Layer) -> Part {
-        if !layer.is_bill() {
-            return BLOB;
-        }
-        Part {
-            limit: self.inner.limits(self.image).sbom_bytes(),
-            what: BILL,
-            ..BLOB
-        }
-    }
-
     /// Waits for the memory that the bundles take, before the first is asked for.
     async fn reserve(&self, sizes: impl Iterator<Item = &u64>) -> Result<(), Problem> {
         let sum = sizes.fold(0, |sum: u64, size| sum.saturating_add(*size));
@@ -273,7 +240,7 @@ impl Visit<'_> {
         self.budget.reserve(sum).await
     }
 
-    fn key(&self, collection: Collection, digest: &Digest) -> CacheKey {
+    pub(super) fn key(&self, collection: Collection, digest: &Digest) -> CacheKey {
         CacheKey {
             identity: self.credentials.identity().clone(),
             repository: self.image.repository().to_owned(),
@@ -285,7 +252,7 @@ impl Visit<'_> {
     /// What `read` makes of content by digest, from the cache or the registry; `None` when the
     /// registry has it not. Only what `read` takes is cached: the hash does not cover the media
     /// type that it came with, and a wrong one must not stay.
-    async fn by_digest<T>(
+    pub(super) async fn by_digest<T>(
         &self,
         part: &Part,
         digest: &Digest,
@@ -298,12 +265,49 @@ impl Visit<'_> {
             self.budget.take(cached.bytes.len()).await?;
             return read(&cached).map(Some);
         }
-        fits(size.unwrap_or_default(), part)?;
+        part.fits(size.unwrap_or_default())?;
+        let found = match &self.inner.source {
+            Source::Registries(transport) => self.ask(transport, part, digest, read).await?,
+            Source::Layout(layout) => {
+                let body = layout.blob(digest, part.limit, &self.budget).await?;
+                let found = Digest::of(&body);
+                if found != *digest {
+                    return Err(layout::other_bytes(digest, &found));
+                }
+                let content_type = match part.collection {
+                    Collection::Manifests => layout.media_type(digest, &body),
+                    Collection::Blobs => None,
+                };
+                let bytes = Arc::new(body);
+                let cached = Cached {
+                    content_type,
+                    bytes,
+                };
+                Outcome::Found((read(&cached)?, cached))
+            }
+        };
+        match found {
+            Outcome::Missing { .. } => Ok(None),
+            Outcome::Found((made, cached)) => {
+                self.inner.insert_cache(key, cached);
+                Ok(Some(made))
+            }
+        }
+    }
+
+    /// The same from the registry, or a mirror of it.
+    async fn ask<T>(
+        &self,
+        transport: &Transport,
+        part: &Part,
+        digest: &Digest,
+        read: impl Fn(&Cached) -> Result<T, Problem>,
+    ) -> Result<Outcome<(T, Cached)>, Problem> {
         let (collection, kind) = match part.collection {
             Collection::Manifests => ("manifests", Kind::Manifest),
             Collection::Blobs => ("blobs", Kind::Blob),
         };
-        let url = self.url(&format!("{collection}/{digest}"))?;
+        let url = self.url(transport, &format!("{collection}/{digest}"))?;
         let request = self.request(url, part.accept, part.limit, kind);
         // Of every place that is asked: a mirror that sends something else is passed over.
         let checked = |answer: Answer| {
@@ -317,23 +321,18 @@ impl Visit<'_> {
             };
             Ok((read(&cached)?, cached))
         };
-        match self.inner.transport.get(&request, checked).await? {
-            Outcome::Missing { .. } => Ok(None),
-            Outcome::Found((made, cached)) => {
-                self.inner.insert_cache(key, cached);
-                Ok(Some(made))
-            }
-        }
+        transport.get(&request, checked).await
     }
 
     /// What has no hash that is known before: a page of referrers, or what is under a tag.
     pub(super) async fn list_at(
         &self,
+        transport: &Transport,
         url: Url,
         accept: &'static str,
     ) -> Result<Outcome<Answer>, Problem> {
         let request = self.request(url, Some(accept), MANIFEST_LIMIT, Kind::List);
-        self.inner.transport.get(&request, Ok).await
+        transport.get(&request, Ok).await
     }
 
     fn request(
@@ -354,8 +353,8 @@ impl Visit<'_> {
         }
     }
 
-    pub(super) fn url(&self, rest: &str) -> Result<Url, Problem> {
-        let registry = self.inner.transport.registry(self.image)?;
+    pub(super) fn url(&self, transport: &Transport, rest: &str) -> Result<Url, Problem> {
+        let registry = transport.registry(self.image)?;
         registry
             .join(&format!("/v2/{}/{rest}", self.image.path()))
             .map_err(|_| Problem::Address("the image's repository is no path".to_owned()))

@@ -4,7 +4,8 @@
 //! they were not there, `*` and `?` within one label of the host, ports exactly, a path as the start
 //! of the repository, and the most specific entry wins. Stricter in one thing: a path ends at a `/`,
 //! so that what is for `shop` is not sent for `shop-of-somebody-else`. Only `auths` is read;
-//! programs that would have to be run (`credHelpers`, `credsStore`) are named and ignored.
+//! programs that would have to be run (`credHelpers`, `credsStore`) are named and ignored. The file
+//! of a person, `~/.docker/config.json`, has the same form.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -66,6 +67,8 @@ impl Login {
 pub struct DockerConfig {
     entries: Arc<Vec<(Place, Login)>>,
     ignored: Arc<Vec<String>>,
+    /// What a program would know, or nobody can read: where, and in words. First what matters most.
+    unread: Arc<Vec<(Option<Place>, String)>>,
 }
 
 impl fmt::Debug for DockerConfig {
@@ -95,7 +98,7 @@ struct Wire {
     #[serde(default)]
     auths: BTreeMap<String, Entry>,
     #[serde(rename = "credHelpers")]
-    cred_helpers: Option<IgnoredAny>,
+    cred_helpers: Option<BTreeMap<String, String>>,
     #[serde(rename = "credsStore")]
     creds_store: Option<IgnoredAny>,
 }
@@ -117,9 +120,7 @@ struct Entry {
 impl DockerConfig {
     /// Reads `.dockerconfigjson`.
     pub fn parse(bytes: &[u8]) -> Result<Self, DockerConfigError> {
-        // The parser's own words may repeat a value, so they are not passed on.
-        document::check(bytes, LENGTH_LIMIT).map_err(|_| DockerConfigError::Malformed)?;
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|_| DockerConfigError::Malformed)?;
+        let wire = Wire::read(bytes)?;
         let mut ignored = Vec::new();
         for (name, found) in [
             ("credHelpers", wire.cred_helpers.is_some()),
@@ -151,7 +152,55 @@ impl DockerConfig {
         Ok(Self {
             entries: Arc::new(entries),
             ignored: Arc::new(ignored),
+            unread: Arc::default(),
         })
+    }
+
+    /// Reads the file of a person, which serves many registries: an entry that holds no login, as
+    /// `docker login` leaves it where it stores logins elsewhere, stands in the way of no other.
+    pub fn parse_personal(bytes: &[u8]) -> Result<Self, DockerConfigError> {
+        let wire = Wire::read(bytes)?;
+        let (mut entries, mut unread) = (Vec::new(), Vec::new());
+        for host in wire.cred_helpers.unwrap_or_default().keys() {
+            let words = "its credHelpers leave the login to a program, and none is run";
+            unread.extend(Place::parse(host).map(|place| (Some(place), words.to_owned())));
+        }
+        if wire.creds_store.is_some() {
+            let words = "its credsStore leaves logins to a program, and none is run";
+            unread.push((None, words.to_owned()));
+        }
+        for (name, entry) in wire.auths {
+            let Some(place) = Place::parse(&name) else {
+                continue;
+            };
+            if let Some(login) = entry.login() {
+                entries.push((place, login));
+            } else {
+                let shown = clip(&name);
+                let words = format!(
+                    "its entry for {shown} holds no user name and password that can be read"
+                );
+                unread.push((Some(place), words));
+            }
+        }
+        Ok(Self {
+            entries: Arc::new(entries),
+            ignored: Arc::default(),
+            unread: Arc::new(unread),
+        })
+    }
+
+    /// Why a person's file has no login for a repository, where there may be one that is not read.
+    #[must_use]
+    pub fn unread_for(&self, repository: &str) -> Option<&str> {
+        let mut unread = self.unread.iter();
+        let fits = |place: &Option<Place>| match place {
+            None => true,
+            Some(place) => place.fit(repository).is_some(),
+        };
+        unread
+            .find(|(place, _)| fits(place))
+            .map(|(_, words)| words.as_str())
     }
 
     /// What stands in it and is not used, each with what to do instead.
@@ -177,6 +226,14 @@ pub(super) fn find_login<'a>(
 ) -> Option<&'a Login> {
     let found = configs.into_iter().filter_map(|one| one.find(repository));
     found.min_by_key(|(fit, _)| *fit).map(|(_, login)| login)
+}
+
+impl Wire {
+    fn read(bytes: &[u8]) -> Result<Self, DockerConfigError> {
+        // The parser's own words may repeat a value, so they are not passed on.
+        document::check(bytes, LENGTH_LIMIT).map_err(|_| DockerConfigError::Malformed)?;
+        serde_json::from_slice(bytes).map_err(|_| DockerConfigError::Malformed)
+    }
 }
 
 impl Entry {
@@ -464,6 +521,40 @@ mod tests {
         }
         assert!(!ignored.contains("canary"), "{ignored}");
         assert_eq!(found(&config, "registry.example/a"), None);
+    }
+
+    #[test]
+    fn the_file_of_a_person_serves_what_it_can() {
+        let text = json!({
+            "auths": {
+                "registry.example": {"username": "u", "password": "p"},
+                "helped.example": {},
+                "ghcr.io": {"identitytoken": "canary-token"},
+                "http://": {},
+            },
+            "credHelpers": {"helped.example": "pass"},
+            "HttpHeaders": {"User-Agent": "x"},
+        });
+        let with = |text: &Value| DockerConfig::parse_personal(text.to_string().as_bytes());
+        let config = with(&text).unwrap();
+        assert_eq!(found(&config, "registry.example/a").as_deref(), Some("p"));
+        assert_eq!(config.unread_for("registry.example/a"), None);
+        for (repository, words) in [
+            ("helped.example/a", "its credHelpers leave the login"),
+            ("ghcr.io/shop/a", "its entry for ghcr.io holds no user name"),
+        ] {
+            assert_eq!(found(&config, repository), None);
+            let said = config.unread_for(repository).unwrap();
+            assert!(said.contains(words), "{said}");
+        }
+        assert_eq!(config.unread_for("other.example/a"), None);
+        let mut stored = text;
+        stored["credsStore"] = "desktop".into();
+        let config = with(&stored).unwrap();
+        assert_eq!(found(&config, "registry.example/a").as_deref(), Some("p"));
+        let said = config.unread_for("other.example/a").unwrap();
+        assert!(said.contains("credsStore"), "{said}");
+        assert!(!format!("{config:?}").contains("canary"));
     }
 
     #[test]

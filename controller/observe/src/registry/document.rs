@@ -1,7 +1,8 @@
 //! Manifests and indexes: what the bytes are, decided from the header and the document together.
 //!
 //! Bytes that can be read both as a manifest and as an index are refused (CVE-2021-41190), as are
-//! duplicate keys. Formats: OCI image specification 1.1, Docker image manifest version 2 schema 2.
+//! duplicate keys, also those that only case tells apart: runtimes are written in Go, whose reader
+//! of JSON takes `Manifests` for `manifests`. Formats: OCI image specification 1.1, Docker image manifest version 2 schema 2.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,37 @@ pub(super) const ACCEPT_INDEX: &str = OCI_INDEX;
 
 /// Annotation by which cosign says which predicate a bundle holds. Unsigned: a hint.
 const PREDICATE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
+
+/// Every key that anybody reads of a manifest, an index or a descriptor (OCI image specification 1.1,
+/// Docker image manifest version 2).
+const NAMES: &[&str] = &[
+    "schemaVersion",
+    "mediaType",
+    "artifactType",
+    "config",
+    "layers",
+    "blobs",
+    "manifests",
+    "subject",
+    "annotations",
+    "digest",
+    "size",
+    "urls",
+    "data",
+    "platform",
+    "architecture",
+    "os",
+    "os.version",
+    "os.features",
+    "variant",
+    "features",
+    // Of version 1 of Docker's manifest, which is not read here and may be elsewhere.
+    "fsLayers",
+    "history",
+    "signatures",
+    "name",
+    "tag",
+];
 
 /// Longest manifest, index or page of referrers: the size that the distribution specification asks
 /// registries to take (CVE-2024-29902 and its family).
@@ -82,6 +114,11 @@ impl Descriptor {
         &self.media_type
     }
 
+    /// One thing that is said of what it names.
+    pub(super) fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
     /// What is said of what it names.
     pub(super) fn into_annotations(self) -> BTreeMap<String, String> {
         self.annotations.unwrap_or_default()
@@ -125,7 +162,7 @@ pub(super) enum Document {
 /// Reads what came with this `Content-Type`.
 pub(super) fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Problem> {
     let refuse = |text: String| Err(Problem::Document(text));
-    let wire: Wire = document::parse(bytes, MANIFEST_LIMIT)
+    let wire: Wire = document::parse_named(bytes, MANIFEST_LIMIT, NAMES, "annotations")
         .map_err(|error| Problem::Document(error.to_string()))?;
     let header = content_type
         .and_then(|text| text.split(';').next())
@@ -180,6 +217,22 @@ pub(super) fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Document,
     }
 }
 
+/// The digest that a manifest names as its `subject`, where it is by SHA-256.
+pub(super) fn subject(bytes: &[u8]) -> Result<Option<Digest>, Problem> {
+    #[derive(Deserialize)]
+    struct Refers {
+        subject: Option<Subject>,
+    }
+    #[derive(Deserialize)]
+    struct Subject {
+        digest: String,
+    }
+    let refers: Refers = document::parse_named(bytes, MANIFEST_LIMIT, NAMES, "annotations")
+        .map_err(|error| Problem::Document(error.to_string()))?;
+    let subject = refers.subject.map(|subject| Digest::parse(&subject.digest));
+    Ok(subject.and_then(Result::ok))
+}
+
 fn check_type(known: &[&str], header: &str, shape: &str) -> Result<(), Problem> {
     if known.contains(&header) {
         return Ok(());
@@ -228,6 +281,29 @@ mod tests {
         assert!(problem(&typed, OCI_MANIFEST).contains("and calls itself"));
         let posing = format!(r#"{{"mediaType":"{OCI_INDEX}","config":{{}},"layers":[]}}"#);
         assert!(problem(&posing, OCI_INDEX).contains("it is a manifest and came as"));
+    }
+
+    /// What a node runs of these is not what an exact reader sees.
+    #[test]
+    fn cve_2021_41190_spellings_that_a_runtime_takes_for_the_same_are_refused() {
+        let good = r#"{"mediaType":"m","digest":"d","size":1"#;
+        for spelled in [
+            format!(r#"{{"manifests":[{good}}}],"Manifests":[{good}}}]}}"#),
+            format!(r#"{{"manifests":[{good}}}],"manife\u017fts":[]}}"#),
+            format!(r#"{{"manifests":[{good},"Digest":"e"}}]}}"#),
+            format!(r#"{{"manifests":[{good},"Platform":{{}}}}]}}"#),
+            format!(
+                r#"{{"manifests":[{good},"platform":{{"os":"unknown","architecture":"unknown","OS":"linux"}}}}]}}"#
+            ),
+            r#"{"config":{},"layers":[],"Layers":[]}"#.to_owned(),
+            r#"{"config":{},"layers":[],"MEDIATYPE":"x"}"#.to_owned(),
+        ] {
+            let problem = problem(&spelled, OCI_INDEX);
+            assert!(
+                problem.contains("spelled otherwise"),
+                "{spelled}: {problem}"
+            );
+        }
     }
 
     #[test]

@@ -26,11 +26,12 @@ pub fn challenges(headers: &str) -> (usize, usize) {
     (challenges.len(), asked.sum())
 }
 
-/// The next page that the header `Link` of an answer from `at` names, where it may be asked.
+/// The next page that the headers `Link` of an answer from `at` name, one a line, where it may be
+/// asked.
 #[must_use]
-pub fn next_page(at: &str, header: &str) -> Option<String> {
+pub fn next_page(at: &str, headers: &str) -> Option<String> {
     let at = Url::parse(at).ok()?;
-    let next = same_host(&at, next_link(header)?).ok()?;
+    let next = same_host(&at, next_link(headers.lines()).ok()??).ok()?;
     Some(next.into())
 }
 

@@ -2,12 +2,19 @@
 //!
 //! Each list is a hint. One that is too long, or cannot be read, fails the look.
 
-use super::Reach;
+use std::time::{Duration, Instant};
+
+use lockmaster_core::release::ImageReference;
+
 use super::answer::Outcome;
+use super::cache::Cached;
 use super::discovery::Visit;
 use super::document::{self, ACCEPT_INDEX, Descriptor, Document};
-use super::link::{next_link, same_host};
+use super::layout::Layout;
+use super::part::CARRIER;
 use super::problem::{FetchError, Problem};
+use super::transport::Transport;
+use super::{CredentialIdentity, Inner, Reach, Source, lock};
 
 /// Pages of referrers that are read (`Link`, distribution specification 1.1).
 const PAGE_LIMIT: usize = 5;
@@ -17,6 +24,12 @@ const REFERRER_LIMIT: usize = 128;
 
 /// The code of a repository that does not exist, as opposed to an API that does not.
 const NAME_UNKNOWN: &str = "NAME_UNKNOWN";
+
+/// How long "this registry has no referrers API" is believed.
+const NO_REFERRERS_FOR: Duration = Duration::from_mins(10);
+
+/// More repositories than this are not remembered as lacking the API.
+const NO_REFERRERS_LIMIT: usize = 1024;
 
 /// What the referrers API says.
 enum Listed {
@@ -35,6 +48,29 @@ pub(super) struct Lists {
     tag: Option<Result<Vec<Descriptor>, FetchError>>,
 }
 
+impl Inner {
+    fn knows_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) -> bool {
+        let mut known = lock(&self.no_referrers);
+        known.retain(|_, until| *until > Instant::now());
+        known.contains_key(&(identity.clone(), image.repository().to_owned()))
+    }
+
+    fn remember_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) {
+        let mut known = lock(&self.no_referrers);
+        if known.len() < NO_REFERRERS_LIMIT {
+            let until = Instant::now() + NO_REFERRERS_FOR;
+            known.insert((identity.clone(), image.repository().to_owned()), until);
+        }
+    }
+}
+
+impl Lists {
+    /// Whether the API says that it knows nothing of the image, which must be found there then.
+    pub(super) fn are_missing(&self) -> bool {
+        matches!(self.api, Ok(Listed::NotFound { .. }))
+    }
+}
+
 impl Visit<'_> {
     /// Asks the API and, where that is known to be absent or was not enough, reads the tag.
     pub(super) async fn lists(&self) -> Lists {
@@ -45,13 +81,18 @@ impl Visit<'_> {
             if absent {
                 return Ok(Listed::NotAsked);
             }
-            let listed = self.referrers().await;
-            listed.map_err(|problem| problem.reading(self.name("the referrers")))
+            match &self.inner.source {
+                Source::Registries(transport) => {
+                    let listed = self.referrers(transport).await;
+                    listed.map_err(|problem| problem.reading(self.name("the referrers")))
+                }
+                Source::Layout(layout) => self.referring(layout).await.map(Listed::Referrers),
+            }
         };
         let tag = async {
-            match (absent, self.reach) {
-                (false, Reach::Referrers) => None,
-                (true, _) | (_, Reach::Tags) => Some(self.fallback().await),
+            match (&self.inner.source, absent, self.reach) {
+                (Source::Registries(_), false, Reach::Referrers) => None,
+                (Source::Registries(_) | Source::Layout(_), ..) => Some(self.fallback().await),
             }
         };
         let (api, tag) = tokio::join!(api, tag);
@@ -85,20 +126,42 @@ impl Visit<'_> {
         Ok(descriptors)
     }
 
-    async fn referrers(&self) -> Result<Listed, Problem> {
+    /// The manifests in an image layout whose `subject` the image is.
+    async fn referring(&self, layout: &Layout) -> Result<Vec<Descriptor>, FetchError> {
+        let listed = layout.manifests();
+        let listed = listed.map_err(|problem| problem.reading(self.name("what lists evidence")))?;
+        let mut found = Vec::new();
+        for (digest, descriptor) in listed {
+            let subject = |cached: &Cached| document::subject(&cached.bytes);
+            let read = self.by_digest(&CARRIER, digest, Some(descriptor.size), subject);
+            let subject = read.await.and_then(|subject| {
+                if subject.flatten().as_ref() == Some(self.image.digest()) {
+                    found.push(descriptor.clone());
+                }
+                limit_referrers(&found)
+            });
+            subject.map_err(|problem| {
+                problem.reading(self.name(&format!("the manifest {digest} in search")))
+            })?;
+        }
+        Ok(found)
+    }
+
+    async fn referrers(&self, transport: &Transport) -> Result<Listed, Problem> {
         let mut descriptors = Vec::new();
-        let mut url = self.url(&format!("referrers/{}", self.image.digest()))?;
+        let path = format!("referrers/{}", self.image.digest());
+        let mut url = self.url(transport, &path)?;
         for page in 0..PAGE_LIMIT {
-            let answer = match self.list_at(url, ACCEPT_INDEX).await? {
+            let answer = match self.list_at(transport, url, ACCEPT_INDEX).await? {
                 Outcome::Found(answer) => answer,
                 Outcome::Missing { code } if page == 0 => return Ok(Listed::NotFound { code }),
                 Outcome::Missing { .. } => return Err(Problem::Missing),
             };
             descriptors.extend(index(&answer.body, answer.content_type.as_deref())?);
             limit_referrers(&descriptors)?;
-            match answer.link.as_deref().and_then(next_link) {
+            match answer.next_page()? {
                 None => return Ok(Listed::Referrers(descriptors)),
-                Some(next) => url = same_host(&answer.url, next)?,
+                Some(next) => url = next,
             }
         }
         Err(Problem::Limit {
@@ -110,13 +173,11 @@ impl Visit<'_> {
     /// The index under the tag `sha256-<hex>` (distribution specification 1.1, referrers tag
     /// schema). Anyone who may push may change it: a hint like the rest.
     async fn fallback(&self) -> Result<Vec<Descriptor>, FetchError> {
-        let tag = format!("sha256-{}", self.image.digest().hexadecimal());
         let read = async {
-            let url = self.url(&format!("manifests/{tag}"))?;
-            let Outcome::Found(answer) = self.list_at(url, ACCEPT_INDEX).await? else {
+            let Some(cached) = self.tagged("", ACCEPT_INDEX).await? else {
                 return Ok(Vec::new());
             };
-            let descriptors = index(&answer.body, answer.content_type.as_deref())?;
+            let descriptors = index(&cached.bytes, cached.content_type.as_deref())?;
             limit_referrers(&descriptors)?;
             Ok(descriptors)
         };

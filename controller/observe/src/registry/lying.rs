@@ -342,7 +342,7 @@ pub(crate) fn client_of(
         registries,
         user_agent: "test".to_owned(),
     };
-    RegistryClient::with_bounds(&config, &bounds).unwrap()
+    RegistryClient::with_bounds(&config, &bounds, Box::new(|_, _| {})).unwrap()
 }
 
 /// Nobody's credentials.

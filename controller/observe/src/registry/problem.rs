@@ -115,6 +115,9 @@ pub enum Problem {
     /// A redirection that is not followed (CVE-2026-50163 and its family).
     #[error("{0}")]
     Redirect(String),
+    /// A directory is no image layout, or a file of it is missing, spoilt or somewhere else.
+    #[error("{0}")]
+    Layout(String),
 }
 
 impl Problem {
@@ -131,9 +134,11 @@ impl Problem {
             Self::Forbidden { .. } | Self::Challenge(_) | Self::Address(_) => Cause::Forbidden,
             Self::Missing => Cause::Missing,
             Self::Limit { .. } => Cause::Truncated,
-            Self::Status(_) | Self::Hash { .. } | Self::Document(_) | Self::Redirect(_) => {
-                Cause::Untrustworthy
-            }
+            Self::Status(_)
+            | Self::Hash { .. }
+            | Self::Document(_)
+            | Self::Redirect(_)
+            | Self::Layout(_) => Cause::Untrustworthy,
         }
     }
 
@@ -154,7 +159,8 @@ impl Problem {
             | Self::Limit { .. }
             | Self::Hash { .. }
             | Self::Document(_)
-            | Self::Redirect(_) => false,
+            | Self::Redirect(_)
+            | Self::Layout(_) => false,
         }
     }
 

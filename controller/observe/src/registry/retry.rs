@@ -67,7 +67,8 @@ impl Attempts {
             | Problem::Limit { .. }
             | Problem::Hash { .. }
             | Problem::Document(_)
-            | Problem::Redirect(_) => return None,
+            | Problem::Redirect(_)
+            | Problem::Layout(_) => return None,
         };
         if asked_for.is_some_and(|pause| pause > MOST_ASKED_FOR) {
             return None;

@@ -1,8 +1,9 @@
 //! What looks at images share, and how much of it one look, and one registry, may have: turns, and
 //! memory.
 //!
-//! A registry's own share is asked for before the common one, so that who waits for a slow registry
-//! holds nothing that others need, and no registry alone can hold all there is.
+//! A namespace's share is asked for first, then the registry's own, then the common one, so that who
+//! waits for a slow registry holds nothing that others need, and no registry or namespace alone can
+//! hold all there is.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,12 +29,36 @@ pub(super) struct Shares {
 /// The share of one registry.
 pub(super) struct Lane {
     turns: Semaphore,
-    limit: usize,
     memory: Arc<Semaphore>,
     /// Bytes that it may hold, and so one image.
     bytes: usize,
-    /// Of each namespace that looks here or waits for it.
-    namespaces: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+    turns_of: PerNamespace,
+    memory_of: PerNamespace,
+}
+
+/// As many permits for each namespace that has or waits for any. However much one namespace asks for,
+/// no more of it waits in a common line.
+pub(crate) struct PerNamespace {
+    permits: usize,
+    known: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+}
+
+impl PerNamespace {
+    /// So many for each.
+    pub(crate) fn new(permits: usize) -> Self {
+        Self {
+            permits,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Those of this namespace. Kept as long as anyone uses one of them.
+    pub(crate) fn of(&self, namespace: &str) -> Arc<Semaphore> {
+        let mut known = lock(&self.known);
+        known.retain(|_, permits| Arc::strong_count(permits) > 1);
+        let new = || Arc::new(Semaphore::new(self.permits));
+        Arc::clone(known.entry(namespace.to_owned()).or_insert_with(new))
+    }
 }
 
 /// A turn, until it is dropped.
@@ -64,10 +89,10 @@ impl Shares {
         let new = || {
             Arc::new(Lane {
                 turns: Semaphore::new(turns.into()),
-                limit: turns.into(),
                 memory: Arc::new(Semaphore::new(bytes)),
                 bytes,
-                namespaces: Mutex::default(),
+                turns_of: PerNamespace::new(turns.into()),
+                memory_of: PerNamespace::new(bytes / 2),
             })
         };
         Arc::clone(lanes.entry(registry.to_owned()).or_insert_with(new))
@@ -78,30 +103,22 @@ impl Shares {
     pub(super) async fn turn<'a>(&'a self, lane: &'a Lane, namespace: &str) -> Turn<'a> {
         // None is ever closed, so all are permits.
         Turn {
-            _namespace: lane.of_namespace(namespace).acquire_owned().await,
+            _namespace: lane.turns_of.of(namespace).acquire_owned().await,
             _own: lane.turns.acquire().await,
             _common: self.turns.acquire().await,
         }
     }
 
-    /// An account for one look, with nothing in it yet.
-    pub(super) fn budget(&self, lane: &Lane) -> Budget {
+    /// An account for one look on behalf of a namespace, with nothing in it yet.
+    pub(super) fn budget(&self, lane: &Lane, namespace: &str) -> Budget {
         Budget {
             limit: lane.bytes,
+            namespace: lane.memory_of.of(namespace),
             own: Arc::clone(&lane.memory),
             common: Arc::clone(&self.memory),
             waiting: AtomicUsize::new(0),
             account: Mutex::default(),
         }
-    }
-}
-
-impl Lane {
-    fn of_namespace(&self, namespace: &str) -> Arc<Semaphore> {
-        let mut known = lock(&self.namespaces);
-        known.retain(|_, turns| Arc::strong_count(turns) > 1);
-        let new = || Arc::new(Semaphore::new(self.limit));
-        Arc::clone(known.entry(namespace.to_owned()).or_insert_with(new))
     }
 }
 
@@ -114,6 +131,7 @@ pub(super) struct Held {
 /// The bytes that one look has read and may still read.
 pub(super) struct Budget {
     limit: usize,
+    namespace: Arc<Semaphore>,
     own: Arc<Semaphore>,
     common: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -131,6 +149,7 @@ struct Account {
 
 #[derive(Debug)]
 struct Permits {
+    namespace: OwnedSemaphorePermit,
     own: OwnedSemaphorePermit,
     common: OwnedSemaphorePermit,
 }
@@ -156,14 +175,22 @@ impl Budget {
         let Ok(missing) = account.grow(bytes, 0, self.limit) else {
             return false;
         };
-        let missing = permits(missing);
-        let own = Arc::clone(&self.own).try_acquire_many_owned(missing);
-        let common = Arc::clone(&self.common).try_acquire_many_owned(missing);
-        let (Ok(own), Ok(common)) = (own, common) else {
+        let acquire = |from: &Arc<Semaphore>, bytes| {
+            let found = Arc::clone(from).try_acquire_many_owned(permits(bytes));
+            found.ok()
+        };
+        let acquired = acquire(&self.namespace, missing.of_namespace)
+            .zip(acquire(&self.own, missing.in_all))
+            .zip(acquire(&self.common, missing.in_all));
+        let Some(((namespace, own), common)) = acquired else {
             (account.taken, account.reserved) = before;
             return false;
         };
-        account.add(Permits { own, common });
+        account.add(Permits {
+            namespace,
+            own,
+            common,
+        });
         true
     }
 
@@ -186,26 +213,41 @@ impl Budget {
         }
     }
 
-    async fn acquire(&self, bytes: usize) -> Result<(), Problem> {
-        if bytes == 0 {
+    async fn acquire(&self, missing: Missing) -> Result<(), Problem> {
+        if missing.in_all == 0 {
             return Ok(());
         }
         // A look that is given up here leaves its mark, which then says why.
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let closed = |_| Problem::Connection("the controller is ending".to_owned());
-        let wanted = permits(bytes);
-        let own = Arc::clone(&self.own).acquire_many_owned(wanted).await;
-        let common = Arc::clone(&self.common).acquire_many_owned(wanted).await;
+        let acquire = |from: &Arc<Semaphore>, bytes| {
+            let from = Arc::clone(from);
+            from.acquire_many_owned(permits(bytes))
+        };
+        let namespace = acquire(&self.namespace, missing.of_namespace).await;
+        let own = acquire(&self.own, missing.in_all).await;
+        let common = acquire(&self.common, missing.in_all).await;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        let (own, common) = (own.map_err(closed)?, common.map_err(closed)?);
-        lock(&self.account).add(Permits { own, common });
+        lock(&self.account).add(Permits {
+            namespace: namespace.map_err(closed)?,
+            own: own.map_err(closed)?,
+            common: common.map_err(closed)?,
+        });
         Ok(())
     }
 }
 
+/// Bytes that there is no permit for yet.
+struct Missing {
+    in_all: usize,
+    /// One look uses up no more than half of its namespace's share, however large it is: what it holds
+    /// beyond that, nobody of the same namespace needs to wait for.
+    of_namespace: usize,
+}
+
 impl Account {
     /// Counts what is read now and what will be; how much of it there is no permit for yet.
-    fn grow(&mut self, taken: usize, ahead: usize, limit: usize) -> Result<usize, Problem> {
+    fn grow(&mut self, taken: usize, ahead: usize, limit: usize) -> Result<Missing, Problem> {
         let taken = self.taken.saturating_add(taken);
         let needed = taken.saturating_add(ahead);
         if needed > limit {
@@ -215,15 +257,20 @@ impl Account {
             });
         }
         self.taken = taken;
-        let missing = needed.saturating_sub(self.reserved);
-        self.reserved += missing;
-        Ok(missing)
+        let before = self.reserved;
+        self.reserved = before.max(needed);
+        let most = limit / 4;
+        Ok(Missing {
+            in_all: self.reserved - before,
+            of_namespace: self.reserved.min(most) - before.min(most),
+        })
     }
 
     fn add(&mut self, more: Permits) {
         match &mut self.permits {
             None => self.permits = Some(more),
             Some(permits) => {
+                permits.namespace.merge(more.namespace);
                 permits.own.merge(more.own);
                 permits.common.merge(more.common);
             }
@@ -252,27 +299,27 @@ mod tests {
     async fn memory_is_held_until_what_was_read_is_dropped() {
         let shares = Shares::new(400);
         let (a, b) = (shares.lane("a", 2, None), shares.lane("b", 2, None));
-        let first = shares.budget(&a);
+        let first = shares.budget(&a, "x");
         assert!(ends(first.reserve(250)).await);
         assert!(ends(first.take(200)).await && ends(first.take(50)).await);
         let held = first.into_held();
-        let second = shares.budget(&b);
+        let second = shares.budget(&b, "x");
         assert!(ends(second.take(150)).await, "another registry's share");
-        let third = shares.budget(&a);
+        let third = shares.budget(&a, "x");
         assert!(!third.try_take(51) && !ends(third.take(51)).await);
         assert!(third.is_waiting(), "and says so");
         drop(held);
-        let fourth = shares.budget(&a);
+        let fourth = shares.budget(&a, "x");
         assert!(ends(fourth.take(250)).await);
-        assert!(!shares.budget(&b).try_take(1), "all of it is in use");
+        assert!(!shares.budget(&b, "x").try_take(1), "all of it is in use");
         drop((second, fourth));
-        assert!(shares.budget(&b).try_take(300));
+        assert!(shares.budget(&b, "x").try_take(300));
     }
 
     #[tokio::test]
     async fn one_image_may_not_pass_the_share_of_its_registry() {
         let shares = Shares::new(400);
-        let budget = shares.budget(&shares.lane("a", 2, None));
+        let budget = shares.budget(&shares.lane("a", 2, None), "x");
         let problem = budget.reserve(301).await.unwrap_err();
         assert_eq!(problem.to_string(), "there are more than 300 bytes in all");
         assert!(budget.take(300).await.is_ok(), "nothing was taken");
@@ -282,7 +329,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_are_given_back_are_not_counted_twice() {
         let shares = Shares::new(400);
-        let budget = shares.budget(&shares.lane("a", 2, None));
+        let budget = shares.budget(&shares.lane("a", 2, None), "x");
         for _ in 0..10 {
             assert!(ends(budget.take(200)).await);
             budget.give_back(200);
@@ -311,19 +358,35 @@ mod tests {
         let order = lock(&order);
         let place = order.iter().position(|one| *one == "quiet").unwrap();
         assert!(place <= 4, "{order:?}");
-        assert!(lane.of_namespace("other").available_permits() == 2);
-        assert_eq!(lock(&lane.namespaces).len(), 1, "nobody else is remembered");
+        assert!(lane.turns_of.of("other").available_permits() == 2);
+        let known = lock(&lane.turns_of.known).len();
+        assert_eq!(known, 1, "nobody else is remembered");
+    }
+
+    /// Two that are large, or many that are small: the others' part is left.
+    #[tokio::test]
+    async fn one_namespace_does_not_hold_all_the_memory_of_a_registry() {
+        let shares = Shares::new(4000);
+        let lane = shares.lane("a", 8, None);
+        let small: Vec<_> = (0..16).map(|_| shares.budget(&lane, "flood")).collect();
+        let taken = small.iter().filter(|budget| budget.try_take(100)).count();
+        assert_eq!(taken, 15, "half of three quarters");
+        let quiet = shares.budget(&lane, "quiet");
+        assert!(quiet.try_take(1500));
+        drop((small, quiet));
+        let large = shares.budget(&lane, "flood");
+        assert!(large.try_take(3000), "alone it may have all");
     }
 
     #[test]
     fn lanes_are_kept_while_they_are_used() {
         let shares = Shares::new(400);
         let lane = shares.lane("a", 2, None);
-        let budget = shares.budget(&lane);
+        let budget = shares.budget(&lane, "x");
         assert!(budget.try_take(300));
         drop(lane);
         let held = budget.into_held();
-        assert!(!shares.budget(&shares.lane("a", 2, None)).try_take(1));
+        assert!(!shares.budget(&shares.lane("a", 2, None), "x").try_take(1));
         drop(held);
         shares.lane("b", 2, None);
         assert_eq!(lock(&shares.lanes).len(), 1);

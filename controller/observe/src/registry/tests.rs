@@ -3,6 +3,7 @@
 mod carriers;
 mod credentials;
 mod gaps;
+mod layout;
 mod lies;
 mod limits;
 mod mirrors;

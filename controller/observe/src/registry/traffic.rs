@@ -13,11 +13,28 @@ use super::problem::Problem;
 /// Longest time that a request waits for its namespace's share; the whole look has a deadline.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What happens to requests before they are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrafficEvent {
+    /// A look at an image got its turn among those at this registry, after so long.
+    Turn(Duration),
+    /// A request got its part of the requests in a second, after so long.
+    Rate(Duration),
+    /// A request was not sent: the registry is left alone after failures in a row.
+    LeftAlone,
+    /// A request was not sent: its namespace has used up its share, and more than it may wait for.
+    ShareUsedUp,
+}
+
+/// Called with the host, and port where it has one, and what happened there. Hosts are those that
+/// policies give to namespaces, and their mirrors: nothing is asked of any other.
+pub type TrafficObserver = Box<dyn Fn(&str, TrafficEvent) + Send + Sync>;
+
 /// Hosts of one process.
-#[derive(Default)]
 pub(super) struct Traffic {
     breakers: Mutex<BTreeMap<String, Arc<Mutex<Breaker>>>>,
     buckets: Mutex<BTreeMap<String, Buckets>>,
+    observer: TrafficObserver,
 }
 
 /// A request that may be sent; dropped without a word, it was given up.
@@ -27,6 +44,26 @@ pub(super) struct Permission {
 }
 
 impl Traffic {
+    pub(super) fn new(observer: TrafficObserver) -> Self {
+        Self {
+            breakers: Mutex::default(),
+            buckets: Mutex::default(),
+            observer,
+        }
+    }
+
+    /// Notes what happened at a host.
+    pub(super) fn note(&self, host: &str, event: TrafficEvent) {
+        (self.observer)(host, event);
+    }
+
+    /// The hosts that are left alone now.
+    pub(super) fn left_alone(&self) -> Vec<String> {
+        let breakers = lock(&self.breakers);
+        let open = breakers.iter().filter(|(_, one)| lock(one).is_open());
+        open.map(|(host, _)| host.clone()).collect()
+    }
+
     /// Waits for the namespace's share of a host.
     pub(super) async fn wait(
         &self,
@@ -44,6 +81,8 @@ impl Traffic {
                 .or_insert_with(new)
                 .take(namespace, now, PATIENCE)
         };
+        let event = taken.map_or(TrafficEvent::ShareUsedUp, TrafficEvent::Rate);
+        self.note(host, event);
         let wait = taken.map_err(|wait| Problem::Share {
             namespace: namespace.to_owned(),
             seconds: wait.as_secs(),
@@ -71,10 +110,13 @@ impl Traffic {
             Err(Open {
                 failures,
                 remaining,
-            }) => Err(Problem::LeftAlone {
-                failures,
-                seconds: remaining.as_secs() + 1,
-            }),
+            }) => {
+                self.note(host, TrafficEvent::LeftAlone);
+                Err(Problem::LeftAlone {
+                    failures,
+                    seconds: remaining.as_secs() + 1,
+                })
+            }
         }
     }
 }
@@ -120,7 +162,7 @@ mod tests {
 
     #[test]
     fn refusals_and_what_is_given_up_here_close_nothing() {
-        let traffic = Traffic::default();
+        let traffic = Traffic::new(Box::new(|_, _| {}));
         let refused = || {
             Err(Problem::Forbidden {
                 who: "registry",
@@ -145,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_is_given_up_here_does_not_hide_failures_either() {
-        let traffic = Traffic::default();
+        let traffic = Traffic::new(Box::new(|_, _| {}));
         for _ in 0..5 {
             let failed = Err::<(), _>(Problem::Connection("reset".to_owned()));
             traffic.permission("a").unwrap().close(&failed);
@@ -161,7 +203,7 @@ mod tests {
 
     #[test]
     fn hosts_without_trouble_are_not_remembered() {
-        let traffic = Traffic::default();
+        let traffic = Traffic::new(Box::new(|_, _| {}));
         for number in 0..10 {
             let host = format!("host-{number}");
             traffic.permission(&host).unwrap().close(&Ok(()));
@@ -169,5 +211,47 @@ mod tests {
         traffic.permission("last").unwrap().close(&overloaded(503));
         traffic.permission("last").unwrap().close(&overloaded(503));
         assert_eq!(lock(&traffic.breakers).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_happens_is_told_with_its_host() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let traffic = Traffic::new(Box::new(move |host, event| {
+            lock(&tell).push((host.to_owned(), event));
+        }));
+        let limits = Limits {
+            requests_per_second: 1,
+            burst: 1,
+            ..Limits::default()
+        };
+        assert!(traffic.wait("a", "shop", limits).await.is_ok());
+        tokio::time::timeout(Duration::from_millis(10), async {
+            for _ in 0..20 {
+                let _ = traffic.wait("a", "shop", limits).await;
+            }
+        })
+        .await
+        .unwrap_err();
+        for _ in 0..10 {
+            let mut waiting = Box::pin(traffic.wait("a", "shop", limits));
+            let _ = futures::poll!(&mut waiting);
+        }
+        let events = std::mem::take(&mut *lock(&told));
+        assert_eq!(
+            events[0],
+            ("a".to_owned(), TrafficEvent::Rate(Duration::ZERO))
+        );
+        let TrafficEvent::Rate(waited) = events[1].1 else {
+            panic!("{events:?}")
+        };
+        assert!(waited > Duration::from_millis(900), "{waited:?}");
+        assert_eq!(events.last().unwrap().1, TrafficEvent::ShareUsedUp);
+        for _ in 0..5 {
+            traffic.permission("b").unwrap().close(&overloaded(503));
+        }
+        assert_eq!(traffic.left_alone(), ["b"]);
+        assert!(traffic.permission("b").is_err());
+        assert_eq!(*lock(&told), [("b".to_owned(), TrafficEvent::LeftAlone)]);
     }
 }

@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::retry::{self, Attempts};
 use super::shares::Budget;
 use super::token::{self, Authorization, TOKEN_ANSWER_LIMIT, TokenKey, Tokens};
-use super::traffic::Traffic;
+use super::traffic::{Traffic, TrafficObserver};
 use super::{Config, SetupError};
 
 /// Blobs may be stored elsewhere; three hops are what the large registries use at most.
@@ -54,17 +54,21 @@ pub(super) enum Kind {
 pub(super) struct Transport {
     sites: Sites,
     tokens: Tokens,
-    traffic: Traffic,
+    pub(super) traffic: Traffic,
     /// The first pause between two attempts.
     pause: Duration,
 }
 
 impl Transport {
-    pub(super) fn new(config: &Config, pause: Duration) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        config: &Config,
+        pause: Duration,
+        observer: TrafficObserver,
+    ) -> Result<Self, SetupError> {
         Ok(Self {
             sites: Sites::new(config)?,
             tokens: Tokens::default(),
-            traffic: Traffic::default(),
+            traffic: Traffic::new(observer),
             pause,
         })
     }

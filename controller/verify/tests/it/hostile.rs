@@ -248,7 +248,7 @@ fn a_bundle_beyond_the_limit_is_not_parsed() {
         panic!()
     };
     assert!(
-        problem.contains("has 16777217 bytes, the limit is 16777216"),
+        problem.contains("has 67108865 bytes, the limit is 67108864"),
         "{problem}"
     );
 }

@@ -115,7 +115,10 @@ fn simple_signing_is_a_signature_of_the_digest_it_names() {
     assert_eq!(stranger.key_problem, None);
     let other = Anchor::of_key(Signer::ed25519().public);
     let why = judged(&candidate(&signed, None), &[other]).key_problem;
-    assert!(why.unwrap().contains("Ed25519ph"), "it may be why");
+    let why = why.unwrap();
+    assert!(why.contains("Ed25519ph"), "it may be why: {why}");
+    let possibly = "if it is by an Ed25519 key of the policy: ";
+    assert!(why.contains(possibly), "a stranger made it: {why}");
     // A signature of another image says whose it is, and is not this one's.
     let copied = person.sign(&payload(OTHER));
     let found = judged(&candidate(&copied, None), &[person.key()]);

@@ -272,11 +272,27 @@ fn cve_2022_35929_the_predicate_type_is_exact() {
         assert_eq!(predicate, other);
         assert_eq!(value, Ok(spdx().to_string()));
     }
-    assert!(problem("", &json!({})).contains("no predicate type"));
-    let Content::Custom { predicate, .. } = judged(&"x".repeat(5000), &json!({})) else {
-        panic!()
-    };
-    assert!(predicate.len() < 200, "clipped");
+    let none = judged("", &json!({}));
+    assert!(none.problem().unwrap().contains("no predicate type"));
+    let long = "x".repeat(256);
+    assert_eq!(judged(&long, &json!({})).predicate_type(), Some(&*long));
+    let longer = judged(&"x".repeat(257), &json!({}));
+    assert!(longer.problem().unwrap().contains("257 bytes"));
+    assert_eq!(longer.predicate_type(), None);
+}
+
+/// What nobody can see is part of the type as well: it is neither dropped nor taken for the other.
+#[test]
+fn cve_2022_35929_a_type_with_a_control_character_is_none() {
+    for kind in [TEST_RESULT, SLSA_VSA, CHANGE, CHECKS, SPDX] {
+        for odd in ["\u{7}", "\n", "\0", "\u{7f}", "\u{85}"] {
+            for wrong in [format!("{kind}{odd}"), format!("{odd}{kind}")] {
+                let content = judged(&wrong, &json!({"result": "FAILED"}));
+                assert_eq!(content.predicate_type(), None, "{wrong:?}");
+                assert!(content.problem().unwrap().contains("control characters"));
+            }
+        }
+    }
 }
 
 /// CVE-2026-39395, GHSA-w6c6-c85g-mmv6 (cosign): a payload that did not parse was no failure once the signature was good.

@@ -391,6 +391,7 @@ mod tests {
         let key = content.keys["ci"][0].clone();
         Bundle {
             digest: Digest::of(predicate.as_bytes()),
+            payload: None,
             carrier: Carrier::Bundle,
             key_hint: None,
             verified_by: [Verified::by_key(key)].into(),

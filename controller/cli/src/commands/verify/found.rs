@@ -1,15 +1,17 @@
-//! What was read from the registry so far and judged, as far as the gates asked for it.
+//! What was read of the image so far and judged, as far as the gates asked for it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use lockmaster_core::evidence::{Anchor, Evidence};
+use lockmaster_core::evidence::{Anchor, Evidence, Listed};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::release::{ImageReference, parse_registry_address};
 use lockmaster_observe::registry::{
-    Artifact, Config, Credentials, FetchError, Problem, Reach, Registry, RegistryClient,
+    Artifact, Config, FetchError, Problem, Reach, Registry, RegistryClient,
 };
 use lockmaster_verify::{Subject, Trust};
 
+use super::login::Login;
 use crate::args::Verify;
 use crate::failure::{Exit, Failure};
 
@@ -17,20 +19,32 @@ use crate::failure::{Exit, Failure};
 /// judged under the same anchors.
 pub(super) struct Found {
     client: RegistryClient,
+    login: Login,
+    /// The directory that is read in place of registries.
+    layout: Option<PathBuf>,
     trust: Trust,
     pub(super) evidence: BTreeMap<ImageReference, Observed<Evidence>>,
 }
 
 impl Found {
     /// Nothing yet; everything will be judged under `anchors`.
-    pub(super) fn new(arguments: &Verify, anchors: &[Anchor]) -> anyhow::Result<Self> {
-        let plain = arguments.plain_http_registry.iter();
-        let client = RegistryClient::new(&Config {
-            registries: plain.map(|host| Registry::plain_http(host)).collect(),
-            user_agent: concat!("kubectl-promote/", env!("CARGO_PKG_VERSION")).to_owned(),
-        })?;
+    pub(super) async fn new(arguments: &Verify, anchors: &[Anchor]) -> anyhow::Result<Self> {
+        let (client, login) = if let Some(directory) = &arguments.oci_layout {
+            let opened = RegistryClient::of_layout(directory).await;
+            let client = opened.map_err(|error| not_in_layout(&error, directory))?;
+            (client, Login::nobody())
+        } else {
+            let plain = arguments.plain_http_registry.iter();
+            let client = RegistryClient::new(&Config {
+                registries: plain.map(|host| Registry::plain_http(host)).collect(),
+                user_agent: concat!("kubectl-promote/", env!("CARGO_PKG_VERSION")).to_owned(),
+            })?;
+            (client, Login::read(arguments.registry_config.as_deref())?)
+        };
         Ok(Self {
             client,
+            login,
+            layout: arguments.oci_layout.clone(),
             trust: Trust::new(anchors),
             evidence: BTreeMap::new(),
         })
@@ -42,14 +56,20 @@ impl Found {
         image: &ImageReference,
         reach: Reach,
     ) -> anyhow::Result<()> {
-        let nobody = Credentials::anonymous("");
-        let seen = match self.client.look(image, &nobody, reach).await {
+        let credentials = self.login.credentials();
+        let seen = match self.client.look(image, credentials, reach).await {
             Ok(artifact) => Observed::Known(self.judged(image, &artifact, reach)?),
             Err(error) if error.cause() == Cause::Missing => {
                 Observed::Unavailable(Unavailable::from(error))
             }
             // Nothing is known then, so there is nothing to judge.
-            Err(error) => return Err(unreadable(&error, image).into()),
+            Err(error) => {
+                return Err(match &self.layout {
+                    Some(directory) => not_in_layout(&error, directory),
+                    None => unreadable(&error, image, &self.login),
+                }
+                .into());
+            }
         };
         self.evidence.insert(image.clone(), seen);
         Ok(())
@@ -58,11 +78,8 @@ impl Found {
     /// The same for each image of an index that was read.
     pub(super) async fn read_children(&mut self, index: &ImageReference) -> anyhow::Result<()> {
         let known = self.evidence.get(index).and_then(Observed::known);
-        let children = known.map_or(&[][..], |index| index.form.children());
-        let images = children
-            .iter()
-            .map(|child| index.with_digest(child.digest.clone()));
-        for image in images.collect::<Vec<_>>() {
+        let images = known.map_or_else(Vec::new, |known| known.form.images(index));
+        for image in images {
             self.read(&image, Reach::Referrers).await?;
         }
         Ok(())
@@ -77,7 +94,7 @@ impl Found {
         let digest = image.digest();
         let Some(subject) = Subject::new(digest, &artifact.manifest) else {
             // The client compares it as well; said here once more, because all below rests on it.
-            let text = format!("the registry's manifest is not that of {digest}");
+            let text = format!("the manifest that was read is not that of {digest}");
             return Err(Failure::new(Exit::EvidenceInvalid, text));
         };
         let bundles = artifact.bundles.iter();
@@ -92,11 +109,39 @@ impl Found {
                 Reach::Referrers => Observed::Pending,
                 Reach::Tags => Observed::Known(()),
             },
+            listed: Listed::default(),
         })
     }
 }
 
-fn unreadable(error: &FetchError, image: &ImageReference) -> Failure {
+/// Of a directory nothing is awaited, so whatever is wrong with it is for who gave it.
+fn not_in_layout(error: &FetchError, directory: &Path) -> Failure {
+    Failure::usage(format!(
+        "{error}; check the directory and the digest, or copy the image there with all that refers \
+         to it: oras copy --recursive --to-oci-layout IMAGE@DIGEST {}:copy",
+        directory.display()
+    ))
+}
+
+fn unreadable(error: &FetchError, image: &ImageReference, login: &Login) -> Failure {
+    if let Problem::Forbidden {
+        who,
+        status,
+        login: shown,
+    } = error.problem
+    {
+        let mend = login.mend(image.repository(), shown);
+        let what = &error.what;
+        return Failure::usage(format!(
+            "failed to read {what}: the {who} answered {status}: {mend}"
+        ));
+    }
+    if let Problem::Challenge(_) = error.problem {
+        return Failure::usage(format!(
+            "{error}; or copy the image with a tool that logs in there, such as oras, and read the \
+             copy with --oci-layout DIR"
+        ));
+    }
     let private = matches!(error.problem, Problem::Address(_));
     let listed = parse_registry_address(image.registry());
     let mend = match (private, listed) {

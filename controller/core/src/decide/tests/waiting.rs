@@ -5,7 +5,7 @@ use crate::approval::Vote;
 use crate::decision::Next;
 use crate::facts::Observed;
 use crate::fixtures::{
-    approve, at, bare, image, latched, promotion, publish, ready, record, with_policy,
+    approve, at, bare, bundles, image, latched, promotion, publish, ready, record, with_policy,
 };
 use crate::policy::ApprovalRule;
 use crate::promotion::Action;
@@ -266,4 +266,30 @@ fn a_first_report_waits_two_seconds_for_facts_and_not_for_people() {
         s.promotions[0].first_seen = at("2026-11-24T09:59:58Z");
     };
     assert!(report(late).0);
+}
+
+/// Also issue 16336 of Kyverno: an annotation that says "verified" was taken for a verification. What
+/// is written in annotations, and what gates said before, opens nothing: they are asked again.
+#[test]
+fn kyverno_11544_a_verdict_that_was_written_down_opens_nothing() {
+    let said = World::new(ready()).look(FIRST).gates;
+    assert!(said.iter().all(|gate| gate.verdict.is_open()), "{said:?}");
+    let mut snapshot = ready();
+    bundles(&mut snapshot).clear();
+    let promotion = &mut snapshot.promotions[0];
+    promotion.memory.gates = said;
+    promotion.memory.reported = true;
+    for key in [
+        "kyverno.io/verify-images",
+        "lockmaster.dev/verified",
+        "gate.lockmaster.dev/signature",
+    ] {
+        let value = format!("{{\"{}\":\"pass\"}}", image("1.42.0"));
+        promotion.annotations.insert(key.to_owned(), value);
+    }
+    let mut world = World::new(snapshot);
+    assert!(world.run().is_empty(), "{:?}", world.steps);
+    let seen = world.look(FIRST);
+    assert_eq!(seen.state, State::Blocked);
+    assert_eq!(seen.blocked_by.as_deref(), Some("signature"), "{seen:?}");
 }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::evidence::{
-    Bundle, Change, Content, TestOutcome, TestResult, VerificationSummary, is_name_of,
+    Bundle, Change, Content, TestOutcome, TestResult, VerificationSummary, is_name_of, is_read,
 };
 use crate::gates::evidence::Question;
 use crate::pattern;
@@ -57,14 +57,21 @@ pub(super) fn opinion(question: &Question<'_>, rule: &AttestationRule, bundle: &
             Ok(()) => Opinion::Yes,
             Err(why) => Opinion::Other(why),
         },
+        // Being there is all that can be asked of a type that is not read here, and of no other.
+        Content::Custom { .. } if is_read(&rule.predicate_type) => {
+            Opinion::Unreadable("it was not read as what its type says".to_owned())
+        }
+        Content::Custom { .. } => Opinion::Yes,
+        // Types that are refused with the policy.
         Content::Checks(_)
         | Content::Signature
         | Content::Provenance(_)
         | Content::Sbom(_)
         | Content::Scan(_)
         | Content::Vex(_)
-        | Content::NotApplicable(_)
-        | Content::Custom { .. } => Opinion::Yes,
+        | Content::NotApplicable(_) => {
+            Opinion::Other("its type is judged by a rule of its own".to_owned())
+        }
     }
 }
 

@@ -73,9 +73,12 @@ impl Entry<'_, '_> {
             authority,
             signature: *signature,
         };
-        let rego = self.rule.rule.clone()?;
+        let rego = self.rule.rule.as_deref()?;
         let input = rules::about_statement(self.question, &self.rule.name, &signed)?;
-        Some(RuleQuestion { rego, input })
+        Some(RuleQuestion {
+            rego: rego.into(),
+            input: input.into(),
+        })
     }
 
     /// What the rule says of a statement; nothing, where there is none or it allows it.

@@ -439,38 +439,6 @@ fn every_entry_must_be_met_by_itself() {
     );
 }
 
-#[test]
-fn without_a_time_that_anybody_vouches_for_an_age_is_not_met() {
-    let rule = || AttestationRule {
-        max_age: Some(Age::days(1)),
-        ..attestation("load-test", CUSTOM)
-    };
-    let bare = asked(rule(), Some(custom("1.42.0")));
-    is(&bare, Reason::EvidenceStale, "nobody vouches for its time");
-    let signed_at = |time: &str| {
-        let mut bundle = custom("1.42.0");
-        bundle.verified_by = [Verified {
-            times: vec![at(time)],
-            ..Verified::by_key(key("ci"))
-        }]
-        .into();
-        asked(rule(), Some(bundle))
-    };
-    let fresh = signed_at("2026-11-24T09:00:00Z");
-    assert_eq!(fresh.verdict, Pass);
-    assert_eq!(fresh.next_change, Some(at("2026-11-25T09:00:00Z")));
-    is(
-        &signed_at("2026-11-23T10:00:00Z"),
-        Reason::EvidenceStale,
-        "too old since",
-    );
-    is(
-        &signed_at("2026-11-24T10:06:00Z"),
-        Reason::EvidenceStale,
-        "in the future",
-    );
-}
-
 /// M19: a scan of the running application, or a reason why there is none.
 #[test]
 fn what_does_not_apply_is_said_by_somebody_who_may() {

@@ -1,5 +1,6 @@
 //! What several statements say together: of one authority the newest counts, and a no stands until
-//! the same authority says yes later.
+//! the same authority says yes later, by a time within what it signed. A trusted timestamp tells
+//! until when a signature was made and no more: whoever can push may have the same one stamped again.
 
 use jiff::Timestamp;
 
@@ -9,8 +10,10 @@ use crate::gate::EvidenceReference;
 #[derive(Debug, Clone)]
 pub(super) struct Word<'a> {
     pub(super) authority: &'a str,
-    /// When it was said: what the statement says itself or, without that, when it was signed.
+    /// When it was said, by the statement itself.
     pub(super) time: Option<Timestamp>,
+    /// When it was signed at the latest: for what is against it, nothing later can have been said.
+    pub(super) signed: Option<Timestamp>,
     pub(super) says: Says,
     pub(super) reference: EvidenceReference,
 }
@@ -52,8 +55,9 @@ pub(super) fn sum<'w, 'a>(words: &'w [Word<'a>]) -> Sum<'w, 'a> {
     let yes = |word: &&Word<'_>| matches!(word.says, Says::Yes(_));
     let is_beaten = |no: &Word<'_>| {
         let mut later = words.iter().filter(yes);
+        let said = no.time.or(no.signed);
         // Without both times nobody knows which one came first.
-        later.any(|yes| yes.authority == no.authority && no.time.is_some() && yes.time > no.time)
+        later.any(|yes| yes.authority == no.authority && said.is_some() && yes.time > said)
     };
     let mut unanswered = None;
     for word in words.iter().filter(|word| !is_beaten(word)) {
@@ -95,17 +99,29 @@ mod tests {
         Says::No("failed".into())
     }
 
-    /// Words of an authority at an hour of one day; none for an unknown time.
+    /// Words of an authority that name an hour of one day; none for an unknown time.
     fn said(words: &[(&'static str, Option<u8>, Says)]) -> &'static str {
+        let words = words.iter().cloned();
+        let words: Vec<_> = words
+            .map(|(authority, hour, says)| (authority, hour, None, says))
+            .collect();
+        signed(&words)
+    }
+
+    /// The same, each with the hour at which it was signed at the latest.
+    fn signed(words: &[(&'static str, Option<u8>, Option<u8>, Says)]) -> &'static str {
+        let at = |hour: Option<u8>| hour.map(|hour| at(&format!("2026-11-24T{hour:02}:00:00Z")));
         let words: Vec<_> = words
             .iter()
-            .map(|(authority, hour, says)| Word {
+            .map(|(authority, hour, signed, says)| Word {
                 authority,
-                time: hour.map(|hour| at(&format!("2026-11-24T{hour:02}:00:00Z"))),
+                time: at(*hour),
+                signed: at(*signed),
                 says: says.clone(),
                 reference: EvidenceReference {
                     authority: String::new(),
                     digest: Digest::of(b""),
+                    payload: None,
                     signer: String::new(),
                     signed_at: None,
                 },
@@ -180,6 +196,22 @@ mod tests {
         assert_eq!(said(&[("ci", None, no()), ("ci", Some(2), YES)]), "against");
         assert_eq!(said(&[("ci", Some(1), no()), ("ci", None, YES)]), "against");
         assert_eq!(said(&[("ci", None, no()), ("ci", None, YES)]), "against");
+    }
+
+    /// Monday's yes, stamped anew after Tuesday's no.
+    #[test]
+    fn a_later_signature_is_no_later_word() {
+        let (none, first, second, third) = (None, Some(1), Some(2), Some(3));
+        let restamped = [("ci", none, third, YES), ("ci", none, second, no())];
+        assert_eq!(signed(&restamped), "against");
+        let of_a_type_with_times = [("ci", first, third, YES), ("ci", second, second, no())];
+        assert_eq!(signed(&of_a_type_with_times), "against");
+        // What was signed before the yes was said was said before.
+        let unreadable = Says::Unreadable("it is cut off".into());
+        let later = [("ci", third, third, YES), ("ci", none, second, unreadable)];
+        assert_eq!(signed(&later), "yes");
+        let stamped_anew = [("ci", second, second, YES), ("ci", none, third, no())];
+        assert_eq!(signed(&stamped_anew), "against");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One rule, asked of what was found about one image or, where that is an index, about its images.
 //!
 //! What suffices on each image that may run suffices for the index; what suffices on the index does
-//! where the rule takes it. Images are looked at only where the index does not suffice.
+//! where the rule takes it. Where nobody can say no, images are looked at only where the index does
+//! not suffice; where somebody can, a no stands on whichever level it is, and both are read.
 
 use super::{Question, beside_tags, pending, seen};
 use crate::case::Case;
@@ -14,6 +15,15 @@ use crate::release::ImageReference;
 /// Platforms that a message names before it counts the rest.
 const NAMED: usize = 3;
 
+/// What of an index is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Levels {
+    /// Whichever suffices: its own, or that of all of its images.
+    Either,
+    /// The same, and nothing on the other one may say no.
+    Both,
+}
+
 /// One policy's rule.
 pub(super) struct Rule<'a, Q> {
     pub(super) case: &'a Case<'a>,
@@ -21,6 +31,7 @@ pub(super) struct Rule<'a, Q> {
     pub(super) content: &'a PolicyContent,
     /// Whether what is attached to an index counts for its images.
     pub(super) on_index: bool,
+    pub(super) levels: Levels,
     pub(super) question: &'a Q,
 }
 
@@ -56,13 +67,30 @@ impl<Q: Fn(&Question<'_>) -> Finding> Rule<'_, Q> {
 
     /// The index and its images: two ways to satisfy the rule, or only the second one.
     fn of_index(&self, image: &ImageReference, index: &Evidence, children: &[Child]) -> Finding {
+        if let Some(outdated) = self.outdated(image, index, children) {
+            return outdated;
+        }
         let own = self.asked(image, index);
-        if self.on_index && own.verdict.is_open() {
+        let suffices = self.levels == Levels::Either && self.on_index;
+        if suffices && own.verdict.is_open() {
             return own;
         }
         let images: Vec<_> = children
             .iter()
             .map(|child| (child.platform.as_str(), self.of_child(image, child)))
+            .collect();
+        if self.levels == Levels::Both {
+            let against = against(&own, &images);
+            if let Some(finding) = against.or_else(|| unread(&own, &images)) {
+                return finding;
+            }
+            if self.on_index && own.verdict.is_open() {
+                return own;
+            }
+        }
+        let images: Vec<_> = images
+            .into_iter()
+            .map(|(platform, found)| (platform, found.unwrap_or_else(|closed| closed)))
             .collect();
         let any_passes = images.iter().any(|(_, found)| found.verdict.is_open());
         let images = together(images);
@@ -89,21 +117,84 @@ impl<Q: Fn(&Question<'_>) -> Finding> Rule<'_, Q> {
         speaks.wanting(wants)
     }
 
-    fn of_child(&self, index: &ImageReference, child: &Child) -> Finding {
+    /// What is found on an image of the index or, as an error, that nobody can ask there.
+    /// Where a no stands on either level, it may have been attached to either since: the lists of the
+    /// index and of all its images must be recent, whatever they say.
+    fn outdated(
+        &self,
+        image: &ImageReference,
+        index: &Evidence,
+        children: &[Child],
+    ) -> Option<Finding> {
+        let own = self.about(image, index);
+        if self.levels != Levels::Both || own.is_way_back() {
+            return None;
+        }
+        let mut findings: Vec<Finding> = own.listed_lately().err().into_iter().collect();
+        for child in children {
+            let image = image.with_digest(child.digest.clone());
+            if let Ok(evidence) = seen(self.case, &image) {
+                findings.extend(self.about(&image, evidence).listed_lately().err());
+            }
+        }
+        Finding::worst(findings)
+    }
+
+    fn of_child(&self, index: &ImageReference, child: &Child) -> Result<Finding, Finding> {
         let image = index.with_digest(child.digest.clone());
         if !self.case.facts.evidence.contains_key(&image) {
-            return pending(&image).wanting(vec![Want::Children(index.clone())]);
+            return Err(pending(&image).wanting(vec![Want::Children(index.clone())]));
         }
-        let evidence = match seen(self.case, &image) {
-            Ok(evidence) => evidence,
-            Err(finding) => return finding,
-        };
+        let evidence = seen(self.case, &image)?;
         match &evidence.form {
-            Form::Image { .. } => self.asked(&image, evidence),
-            Form::Index { .. } => unfit(index, &format!("it lists {image}, another index")),
-            Form::Unfit { problem } => unfit(&image, problem),
+            Form::Image { .. } => Ok(self.asked(&image, evidence)),
+            Form::Index { .. } => Err(unfit(index, &format!("it lists {image}, another index"))),
+            Form::Unfit { problem } => Err(unfit(&image, problem)),
         }
     }
+}
+
+/// What is found on each image of an index, by its platform.
+type OnEach<'a> = [(&'a str, Result<Finding, Finding>)];
+
+/// The no that stands on one of both levels.
+fn against(own: &Finding, images: &OnEach<'_>) -> Option<Finding> {
+    if own.objection {
+        return Some(adding(
+            own.clone(),
+            "; that is about the index itself, and nothing on its images takes it back",
+        ));
+    }
+    let said = images.iter().filter_map(|(platform, found)| {
+        let found = found.as_ref().ok()?;
+        found.objection.then(|| (*platform, found.clone()))
+    });
+    let said: Vec<_> = said.collect();
+    (!said.is_empty()).then(|| together(said))
+}
+
+/// What was not read on one of both levels, and so may be a no.
+fn unread(own: &Finding, images: &OnEach<'_>) -> Option<Finding> {
+    let unknown = |found: &Finding| found.verdict == Verdict::Unknown;
+    let on_images = images.iter().filter_map(|(platform, found)| {
+        let unread = match found {
+            Ok(found) => Some(found).filter(|found| unknown(found)),
+            Err(closed) => Some(closed),
+        };
+        Some((*platform, unread?.clone()))
+    });
+    let on_images: Vec<_> = on_images.collect();
+    let wants = |found: &Finding| found.wants.clone();
+    let of_images = on_images.iter().flat_map(|(_, found)| wants(found));
+    let all = wants(own).into_iter().chain(of_images).collect();
+    let speaks = if unknown(own) {
+        own.clone()
+    } else if on_images.is_empty() {
+        return None;
+    } else {
+        together(on_images)
+    };
+    Some(speaks.wanting(all))
 }
 
 /// The answers for all images of an index as one: the worst of them, with the names of those that

@@ -9,8 +9,9 @@ use crate::policy::{Authority, ClaimRule, KeyText};
 use crate::release::{Digest, clip};
 use crate::revocation::{of_bundle, of_signer};
 
-/// A build that strangers can cause: GitHub runs it for a change that nobody has accepted yet.
-const STRANGERS_TRIGGER: &str = "pull_request";
+/// How the trigger of a build begins that strangers can cause: GitHub runs it for a change that nobody
+/// has accepted yet.
+pub(in crate::gates) const STRANGERS_TRIGGER: &str = "pull_request";
 
 /// A signature that an authority stands for.
 #[derive(Debug, Clone, Copy)]
@@ -166,8 +167,11 @@ impl Question<'_> {
     fn accept_standing(&self, bundle: &Bundle, verified: &Verified) -> Result<(), Refusal> {
         let Verified { signer, times, .. } = verified;
         let (all, now) = (&self.case.facts.revocations, self.case.now);
-        if let Some(revoked) = of_bundle(all, &bundle.digest) {
-            return because(format!("it is revoked by {revoked}; sign again"));
+        if let Some(revoked) = of_bundle(all, self.evidence, bundle) {
+            return because(format!(
+                "it is revoked by {revoked}; say something else, or sign with another key or \
+                 identity"
+            ));
         }
         of_signer(all, signer, times, now).map_or(Ok(()), |revoked| {
             because(format!(

@@ -19,6 +19,7 @@ use crate::reason::Reason;
 use crate::snapshot::Snapshot;
 
 mod indexes;
+mod levels;
 
 fn wanted(snapshot: &Snapshot) -> BTreeSet<Want> {
     wants(&Case::new(&snapshot.promotions[0], &snapshot.input()))

@@ -3,13 +3,10 @@
 use super::{Refusal, refused};
 use crate::environment::Environment;
 use crate::evidence::{Provenance as Statement, is_git_commit};
-use crate::gates::evidence::Question;
+use crate::gates::evidence::{Question, STRANGERS_TRIGGER};
 use crate::policy::{ProvenanceRule, UnpinnedWorkflows};
 use crate::reason::Reason;
 use crate::release::clip;
-
-/// What strangers can cause: GitHub builds a change that nobody has accepted yet.
-const STRANGERS_TRIGGER: &str = "pull_request";
 
 /// Names of parameters that say for which environment something is built.
 const ENVIRONMENT_NAMES: [&str; 10] = [

@@ -17,7 +17,8 @@ pub(super) struct Excuses<'a> {
     words: Vec<Word<'a>>,
     /// Authorities of which a document cannot be read: it might be the one that objects.
     unreadable: Vec<(&'a str, &'a str)>,
-    /// Authorities of whose documents the maker also builds or scans.
+    /// Authorities of whose documents the maker also builds or scans: they excuse nothing, and may
+    /// object.
     dependent: Vec<&'a str>,
     now: Timestamp,
 }
@@ -86,9 +87,9 @@ impl<'a> Excuses<'a> {
         // Names and keys are compared when the policy is read; two patterns may still overlap.
         let evidence = &question.content.policy.evidence;
         let mut others = evidence.independent_of(rule);
-        if others.any(|other| question.is_also_of(other, bundle)) {
+        let is_dependent = others.any(|other| question.is_also_of(other, bundle));
+        if is_dependent {
             self.dependent.push(authority);
-            return;
         }
         let Content::Vex(document) = &bundle.content else {
             let problem = bundle.content.problem().unwrap_or_default();
@@ -98,7 +99,8 @@ impl<'a> Excuses<'a> {
             }
             return;
         };
-        for statement in &document.statements {
+        let statements = document.statements.iter();
+        for statement in statements.filter(|word| !is_dependent || objects(word)) {
             let Some(parts) = parts(&statement.products, question.image) else {
                 continue;
             };
@@ -121,7 +123,7 @@ impl<'a> Excuses<'a> {
         for authority in authorities {
             if let Some((_, problem)) = self.unreadable.iter().find(|(name, _)| name == authority) {
                 let problem = clip(problem);
-                note = Some(format!(
+                objection = Some(format!(
                     "a VEX document by {authority} cannot be read: {problem}"
                 ));
                 continue;
@@ -137,10 +139,8 @@ impl<'a> Excuses<'a> {
                     let reference = latest.reference.clone();
                     excuse = excuse.or(Some(Excuse { until, reference }));
                 }
-                Err(why) => match latest.statement.status {
-                    VexStatus::Affected | VexStatus::UnderInvestigation => objection = Some(why),
-                    VexStatus::NotAffected | VexStatus::Fixed => note = Some(why),
-                },
+                Err(why) if objects(latest.statement) => objection = Some(why),
+                Err(why) => note = Some(why),
             }
         }
         match (objection, excuse) {
@@ -159,6 +159,14 @@ impl<'a> Excuses<'a> {
         let made =
             about.filter(|word| !(word.clears() && is_future(word.statement.time, self.now)));
         made.max_by_key(|word| (word.statement.time, !word.clears()))
+    }
+}
+
+/// Whether it stands against what anybody else excuses.
+fn objects(statement: &VexStatement) -> bool {
+    match statement.status {
+        VexStatus::Affected | VexStatus::UnderInvestigation => true,
+        VexStatus::NotAffected | VexStatus::Fixed => false,
     }
 }
 

@@ -3,13 +3,12 @@
 use super::super::{
     AttestationRule, Authority, EvidenceRules, Policy, SummaryRule, VexRule, VulnerabilityRule,
 };
-use super::repeated;
+use super::{repeated, too_long};
 use crate::evidence::{
     CHANGE, CHECKS, COSIGN_SIGN, COSIGN_VULN, NOT_APPLICABLE, OPENVEX, OPENVEX_V0_2_0,
     SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1, SLSA_VSA, SbomFormat, Severity, TAGGED_RELEASE,
-    TEST_RESULT,
+    TEST_RESULT, names_its_time,
 };
-use crate::rules::REGO_LIMIT;
 
 /// Our own predicate types: any other below our name is a mistake.
 const OUR_NAME: &str = "https://lockmaster.dev/";
@@ -175,7 +174,7 @@ impl Policy {
             name: _,
             predicate_type: kind,
             authorities,
-            max_age: _,
+            max_age,
             checks,
             summary,
             change,
@@ -185,6 +184,13 @@ impl Policy {
         let mut found = Vec::new();
         found.extend(misplaced(kind).map(|text| format!("{field}.predicateType: {text}")));
         found.extend(self.may_not_sign(field, authorities, &[kind]));
+        if max_age.is_some() && !names_its_time(kind) {
+            found.push(format!(
+                "{field}.maxAge: statements of {kind} do not say when they were made, and a timestamp \
+                 of the signature can be made anew by anybody; leave it out, or ask for {CHECKS} or \
+                 {SLSA_VSA} instead"
+            ));
+        }
         let options = [
             ("checks", checks.is_some(), CHECKS, true),
             ("summary", summary.is_some(), SLSA_VSA, true),
@@ -207,12 +213,7 @@ impl Policy {
             let field = format!("{field}.notApplicable");
             found.extend(self.may_not_sign(&field, &rule.authorities, &[NOT_APPLICABLE]));
         }
-        let size = rego.as_ref().map_or(0, |rego| rego.chars().count());
-        if size > REGO_LIMIT {
-            found.push(format!(
-                "{field}.rule: {size} characters, and at most {REGO_LIMIT} are read"
-            ));
-        }
+        found.extend(too_long(&format!("{field}.rule"), rego.as_deref()));
         found
     }
 }
@@ -306,6 +307,7 @@ mod tests {
         ReleaseRule, VerifierRule,
     };
     use super::*;
+    use crate::rules::REGO_LIMIT;
 
     fn authority(name: &str, kinds: &[&str]) -> Authority {
         Authority {

@@ -5,8 +5,6 @@ use lockmaster_core::release::Digest;
 use super::*;
 use crate::registry::lying::subject_path;
 
-const NOON: Timestamp = Timestamp::UNIX_EPOCH;
-
 /// A bench that knows the signed image, and the bundle's digest.
 async fn known_image() -> (Bench, [Anchor; 1], Digest) {
     let mut bench = Bench::new(CACHE).await;
@@ -18,7 +16,7 @@ async fn known_image() -> (Bench, [Anchor; 1], Digest) {
 
 impl Bench {
     fn peek(&self, keys: &[Anchor]) -> (Observed<Evidence>, Look) {
-        self.store.peek(&self.image, &shop(), keys)
+        self.store.peek(&self.image, &shop(), keys, NOON)
     }
 
     async fn look_again(&mut self) -> Vec<String> {
@@ -77,13 +75,13 @@ async fn what_nobody_runs_is_not_kept() {
 #[tokio::test]
 async fn a_withdrawn_bundle_counts_under_no_key_that_it_was_not_judged_under() {
     let mut bench = Bench::new(0).await;
-    let other = [Anchor::of_key(Signer::new().key)];
-    known(bench.read(&other).await);
-    let _ = bench.peek(&other);
+    let ours = [Anchor::of_key(bench.signer.key.clone())];
+    known(bench.read(&ours).await);
+    let _ = bench.peek(&ours);
     bench.registry.referrers(&bench.image, &[]);
     bench.look_again().await;
-    let ours = [Anchor::of_key(bench.signer.key.clone())];
-    let evidence = known(bench.read(&ours).await);
+    let other = [Anchor::of_key(Signer::new().key)];
+    let evidence = known(bench.read(&other).await);
     assert_eq!(evidence.withdrawn.len(), 1);
     assert!(evidence.bundles[0].verified_by.is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockmaster_core::evidence::{COSIGN_SIGN, CYCLONEDX, Form};
+use lockmaster_core::evidence::{COSIGN_SIGN, COSIGN_VULN, CYCLONEDX, Form};
 use lockmaster_core::gate::{GateReport, evaluate};
 use lockmaster_core::reason::Reason;
 use lockmaster_core::release::ImageReference;
@@ -13,6 +13,8 @@ use crate::evidence::tests::Signer;
 use crate::registry::lying::{
     self, INDEX, LyingRegistry, MANIFEST, Reply, fallback_path, referrers_path, subject_path,
 };
+
+mod lists;
 
 /// One Environment, one Promotion, one policy that asks for a signature; a registry that counts.
 struct Bench {
@@ -56,7 +58,7 @@ impl Bench {
                 }],
                 "authorities": [{
                     "name": "ci", "keys": [{"pem": signer.key.pem}],
-                    "predicateTypes": [COSIGN_SIGN, CYCLONEDX],
+                    "predicateTypes": [COSIGN_SIGN, COSIGN_VULN, CYCLONEDX],
                 }],
                 "evidence": evidence,
                 "rules": rules,
@@ -71,7 +73,7 @@ impl Bench {
             ..empty()
         };
         let mut observer = over(stores, store);
-        observer.sandbox = Arc::new(Sandbox::without_protection());
+        observer.policies = Arc::new(Policies::new(Sandbox::without_protection()));
         Self {
             registry,
             signer,

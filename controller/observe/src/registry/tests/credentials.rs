@@ -129,6 +129,49 @@ async fn a_token_costs_two_more_and_only_its_service_sees_the_login() {
     .await;
 }
 
+/// What `docker login` wrote serves both kinds of registries, each with its own login.
+#[tokio::test]
+async fn the_logins_of_a_person_go_each_to_its_registry() {
+    let (first, image, _) = with_three().await;
+    let (second, other, _) = with_three().await;
+    first.protect("/v2/", &basic("ann", "p"), BASIC);
+    second.protect("/v2/", "Bearer t", &bearer(&second));
+    second.protect("/token", &basic("bob", "q"), BASIC);
+    second.set(TOKEN, Reply::ok("application/json", r#"{"token":"t"}"#));
+    let auth = STANDARD.encode("ann:p");
+    let text = json!({
+        "auths": {
+            first.address.as_str(): {"auth": auth},
+            format!("http://{}/v2/", second.address): {"username": "bob", "password": "q"},
+            "ghcr.io": {},
+        },
+        "credsStore": "desktop",
+    });
+    let bytes = text.to_string().into_bytes();
+    let secret = PullSecret {
+        name: "config.json".to_owned(),
+        content: Digest::of(&bytes),
+        logins: DockerConfig::parse_personal(&bytes).unwrap(),
+    };
+    let person = Credentials::of_pull_secrets("", &[secret]);
+    let registries = [&first, &second].map(|one| Registry::plain_http(&one.address));
+    let client = client_of(registries.into(), Duration::from_secs(5), 1 << 20, 32 << 20);
+    for image in [&image, &other] {
+        let found = client.fetch(image, &person).await.unwrap();
+        assert_eq!(found.bundles.len(), 3);
+    }
+    for (registry, expect) in [
+        (&first, vec![basic("ann", "p")]),
+        (&second, vec!["Bearer t".to_owned(), basic("bob", "q")]),
+    ] {
+        let asked = registry.take_asked();
+        let mut seen: Vec<_> = shown(&asked).into_iter().map(str::to_owned).collect();
+        seen.sort_by_key(|one| !one.starts_with("Bearer"));
+        seen.dedup();
+        assert_eq!(seen, expect);
+    }
+}
+
 #[tokio::test]
 async fn tokens_for_nobody_come_from_a_listed_realm() {
     let (registry, image, _) = with_three().await;

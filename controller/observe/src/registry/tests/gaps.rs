@@ -108,6 +108,34 @@ async fn paging_of_referrers_is_followed() {
     assert_eq!(registry.take_requests().len(), 9);
 }
 
+/// Whatever stands on a page that is missed is hidden, a no included.
+#[tokio::test]
+async fn a_page_is_never_missed_because_of_how_its_link_is_written() {
+    let (registry, image, descriptors) = with_three().await;
+    let next = "/v2/shop/checkout/referrers/next?last=a,b";
+    registry.set(next, Reply::ok(INDEX, index(&descriptors[2..])));
+    let link = format!("<{next}>; REL=\"first next\"");
+    let page = || Reply::ok(INDEX, index(&descriptors[..2]));
+    for reply in [
+        page().header("Link", link.clone()),
+        page().header("Link", "</>; rel=start").header("Link", link),
+    ] {
+        registry.set(&referrers_path(&image), reply);
+        let seen = registry.client().fetch(&image, &nobody()).await.unwrap();
+        assert_eq!(seen.bundles.len(), 3);
+    }
+    for bad in ["next", "<a>", "<a>; rel=\"n\u{e9}xt\"", "<a; rel=next"] {
+        registry.set(&referrers_path(&image), page().header("Link", bad));
+        let error = registry.client().fetch(&image, &nobody()).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.cause(), Cause::Untrustworthy, "{bad}");
+        assert!(
+            error.to_string().contains("header Link cannot be read"),
+            "{error}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_passes_by_itself_is_tried_again_three_times_in_all() {
     let (registry, image, _) = with_three().await;

@@ -1,6 +1,5 @@
 //! Lies that are told about where to go next, how much there is, and when to come back.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockmaster_core::facts::Cause;
@@ -33,8 +32,8 @@ async fn a_login_is_never_sent_to_where_a_blob_is_stored() {
     let at = format!("https://{}/first", storage.address);
     registry.set(&blob(b"spdx"), Reply::status(307).header("Location", at));
     let mut client = registry.client();
-    let inner = Arc::get_mut(&mut client.inner).unwrap();
-    inner.transport.sites_mut().follow_to(&pem);
+    let inner = std::sync::Arc::get_mut(&mut client.inner).unwrap();
+    inner.source.follow_to(&pem);
     let tenant = of_tenant("shop", &registry.address, "canary");
     let seen = client.fetch(&image, &tenant).await.unwrap();
     assert_eq!(seen.bundles.len(), 3);
@@ -51,8 +50,8 @@ async fn a_login_is_never_sent_to_where_a_blob_is_stored() {
     let another = registry.image().with_digest(image.digest().clone());
     let client = {
         let mut client = registry.client();
-        let inner = Arc::get_mut(&mut client.inner).unwrap();
-        inner.transport.sites_mut().follow_to(&pem);
+        let inner = std::sync::Arc::get_mut(&mut client.inner).unwrap();
+        inner.source.follow_to(&pem);
         client
     };
     let error = client.fetch(&another, &tenant).await.unwrap_err();
@@ -75,8 +74,8 @@ async fn more_than_three_redirections_and_those_of_other_things_are_not_followed
     registry.set(&blob(b"spdx"), away.clone());
     let follow = || {
         let mut client = registry.client();
-        let inner = Arc::get_mut(&mut client.inner).unwrap();
-        inner.transport.sites_mut().follow_to(&pem);
+        let inner = std::sync::Arc::get_mut(&mut client.inner).unwrap();
+        inner.source.follow_to(&pem);
         client
     };
     let error = follow().fetch(&image, &nobody()).await.unwrap_err();

@@ -7,8 +7,10 @@ use lockmaster_core::facts::Cause;
 use lockmaster_core::release::{Digest, ImageReference};
 use serde_json::{Value, json};
 
+use super::super::Reach;
 use super::super::lying::{
-    BUNDLE, LyingRegistry, MANIFEST, Reply, client, client_of, nobody, referrers_path, subject_path,
+    BUNDLE, LyingRegistry, MANIFEST, Reply, client, client_of, fallback_path, nobody,
+    referrers_path, subject_path,
 };
 use super::super::{FetchError, Limits, Registry};
 use super::{expect, failure, with_three};
@@ -54,6 +56,66 @@ async fn invented_kinds_do_not_widen_the_cap() {
     );
     let asked = registry.take_requests();
     assert!(asked.iter().all(|path| !path.contains("/blobs/")));
+}
+
+/// An image with so many attestations of an older format, all in these bytes.
+async fn one_blob(layers: usize, bytes: &[u8]) -> (LyingRegistry, ImageReference) {
+    let registry = LyingRegistry::start().await;
+    let image = registry.image();
+    registry.referrers(&image, &[]);
+    let layer = |number: usize| {
+        let kind = format!("https://invented.example/{number}");
+        let entry = number.to_string();
+        let annotations = json!({"predicateType": kind, "dev.sigstore.cosign/bundle": entry});
+        (bytes, annotations)
+    };
+    let layers: Vec<_> = (0..layers).map(layer).collect();
+    registry.older_format(&image, "att", &layers);
+    (registry, image)
+}
+
+/// What stands beside a blob is not signed, and makes another signature of it each time.
+#[tokio::test]
+async fn one_blob_does_not_stand_for_any_number_of_signatures() {
+    let (registry, image) = one_blob(32, b"blob").await;
+    let look = registry.client();
+    let found = look.look(&image, &nobody(), Reach::Tags).await.unwrap();
+    assert_eq!(found.bundles.len(), 32);
+    let (registry, image) = one_blob(33, b"blob").await;
+    let look = registry.client();
+    let error = look.look(&image, &nobody(), Reach::Tags).await.unwrap_err();
+    let found = (error.cause(), error.to_string());
+    expect(
+        found,
+        Cause::Truncated,
+        "more than 32 signatures in one blob",
+    );
+}
+
+/// It is judged as often as it stands there, whatever its descriptor says of its size.
+#[tokio::test]
+async fn a_blob_counts_with_its_size_for_each_signature_in_it() {
+    for (layers, fits) in [(3, true), (4, false)] {
+        for is_honest in [true, false] {
+            let (registry, image) = one_blob(layers, &vec![b' '; 30_000]).await;
+            let path = format!("{}.att", fallback_path(&image));
+            let mut reply = registry.reply(&path);
+            if !is_honest {
+                let manifest = String::from_utf8(reply.body).unwrap();
+                reply.body = manifest.replace("30000", "3").into_bytes();
+                registry.set(&path, reply);
+            }
+            let client = client(&[&registry], LONG, 1 << 20, 150_000);
+            let found = client.look(&image, &nobody(), Reach::Tags).await;
+            let Err(error) = found else {
+                assert!(fits, "{layers} {is_honest}");
+                continue;
+            };
+            assert!(!fits, "{error}");
+            let found = (error.cause(), error.to_string());
+            expect(found, Cause::Truncated, "more than 112500 bytes in all");
+        }
+    }
 }
 
 #[tokio::test]

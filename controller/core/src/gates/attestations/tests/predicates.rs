@@ -2,12 +2,17 @@
 
 use super::{asked, entries, is, spoiled};
 use crate::evidence::{
-    Bundle, CHANGE, Content, SLSA_VSA, TAGGED_RELEASE, TEST_RESULT, TaggedRelease, TestOutcome,
-    VerificationSummary,
+    Bundle, CHANGE, CHECKS, Content, SLSA_VSA, TAGGED_RELEASE, TEST_RESULT, TaggedRelease,
+    TestOutcome, VerificationSummary, Verified,
 };
-use crate::fixtures::statements::{attestation, change, summary, tagged, tests};
-use crate::fixtures::{at, bundles};
-use crate::policy::{AttestationRule, ChangeRule, SummaryRule, VerifierRule};
+use crate::fixtures::statements::{
+    CUSTOM, attestation, change, checks_rule, summary, tagged, tests,
+};
+use crate::fixtures::{at, bundles, key};
+use crate::gate::Verdict::Pass;
+use crate::policy::{
+    Age, AttestationRule, ChangeRule, EvidenceRules, Policy, SummaryRule, VerifierRule,
+};
 use crate::reason::Reason;
 use crate::release::Digest;
 
@@ -109,6 +114,94 @@ fn a_newer_failed_summary_beats_an_older_passed_one() {
         then(""),
         Reason::AttestationFailed,
         "nobody knows which one came first"
+    );
+}
+
+/// A statement signed at a time of this day by `ci`, by a timestamp that whoever can push may have
+/// made.
+fn stamped(mut bundle: Bundle, time: &str) -> Bundle {
+    let times = vec![at(time)];
+    bundle.verified_by = [Verified {
+        times,
+        ..Verified::by_key(key("ci"))
+    }]
+    .into();
+    bundle
+}
+
+#[test]
+fn an_age_is_by_the_time_that_the_statement_names_itself() {
+    let aged = |stated: Option<&str>, signed: &str| {
+        let rule = AttestationRule {
+            max_age: Some(Age::days(1)),
+            ..vsa_rule()
+        };
+        let bundle = vsa(|summary| summary.time = stated.map(at));
+        asked(rule, Some(stamped(bundle, signed)))
+    };
+    let bare = aged(None, "2026-11-24T09:59:00Z");
+    is(
+        &bare,
+        Reason::EvidenceStale,
+        "does not say when it was made",
+    );
+    let fresh = aged(Some("2026-11-24T09:30:00Z"), "2026-11-24T09:00:00Z");
+    assert_eq!(fresh.verdict, Pass, "{}", fresh.message);
+    let ends = Some(at("2026-11-25T09:00:00Z"));
+    assert_eq!(fresh.next_change, ends, "the older one");
+    let old = aged(Some("2026-11-23T10:00:00Z"), "2026-11-24T09:59:00Z");
+    is(&old, Reason::EvidenceStale, "too old since");
+    let signed_long_ago = aged(Some("2026-11-24T09:30:00Z"), "2026-11-23T10:00:00Z");
+    is(&signed_long_ago, Reason::EvidenceStale, "too old since");
+    let tomorrow = aged(Some("2026-11-24T10:06:00Z"), "2026-11-24T09:00:00Z");
+    is(&tomorrow, Reason::EvidenceStale, "in the future");
+}
+
+#[test]
+fn an_age_of_what_cannot_name_its_time_is_refused_with_the_policy() {
+    let refused = |rule: AttestationRule| {
+        let policy = Policy {
+            evidence: EvidenceRules {
+                attestations: vec![AttestationRule {
+                    max_age: Some(Age::days(1)),
+                    ..rule
+                }],
+                ..EvidenceRules::default()
+            },
+            ..Policy::default()
+        };
+        let found = policy.contradictions();
+        let field = "spec.evidence.attestations[one].maxAge: statements of";
+        found.iter().any(|found| found.starts_with(field))
+    };
+    for kind in [TEST_RESULT, CHANGE, TAGGED_RELEASE, CUSTOM] {
+        assert!(refused(attestation("one", kind)), "{kind}");
+    }
+    for kind in [CHECKS, SLSA_VSA] {
+        assert!(!refused(attestation("one", kind)), "{kind}");
+    }
+}
+
+/// The yes of Monday with a timestamp of Wednesday is still that of Monday.
+#[test]
+fn a_new_timestamp_makes_no_old_yes_the_newest_word() {
+    let of = |outcome, failed| {
+        let mut bundle = tests("1.42.0");
+        if let Content::Tests(tests) = &mut bundle.content {
+            (tests.outcome, tests.failed) = (outcome, failed);
+        }
+        bundle
+    };
+    let report = spoiled(|s| {
+        entries(s, vec![attestation("tests", TEST_RESULT)]);
+        let yes = stamped(of(TestOutcome::Passed, 0), "2026-11-24T09:00:00Z");
+        let no = stamped(of(TestOutcome::Failed, 1), "2026-11-24T08:00:00Z");
+        bundles(s).extend([yes, no]);
+    });
+    is(
+        &report,
+        Reason::AttestationFailed,
+        "let the administrators revoke",
     );
 }
 
@@ -242,5 +335,31 @@ fn ghsa_r2xv_vpr2_42m9_a_release_statement_is_bound_by_name_version_and_digest()
     ];
     for (change, text) in cases {
         is(&with(change), Reason::AttestationInvalid, text);
+    }
+}
+
+/// Whatever is said of its type: what was not read as one of the types that are read is no yes.
+#[test]
+fn what_was_not_read_as_its_type_is_never_a_yes() {
+    let rules = [
+        vsa_rule(),
+        attestation("one", TEST_RESULT),
+        attestation("one", CHANGE),
+        attestation("one", TAGGED_RELEASE),
+        checks_rule(),
+    ];
+    for rule in rules {
+        let kind = rule.predicate_type.clone();
+        let mut bundle = tests("1.42.0");
+        bundle.content = Content::Custom {
+            predicate: kind.clone(),
+            value: Ok(r#"{"result":"FAILED"}"#.into()),
+        };
+        let report = spoiled(|s| {
+            entries(s, vec![rule]);
+            bundles(s).retain(|bundle| bundle.content.predicate_type() != Some(&kind));
+            bundles(s).push(bundle);
+        });
+        is(&report, Reason::AttestationInvalid, "cannot be read");
     }
 }

@@ -96,7 +96,7 @@ fn every_answer_has_its_verdict() {
     is(
         &no,
         Reason::AttestationFailed,
-        "load-test, by ci: too few; too slow; mend that and attest it again",
+        "load-test, by ci: too few; too slow; statements of this type",
     );
     assert_eq!(no.verdict, Deny);
     let bare = report(&denied(&[]));
@@ -119,18 +119,54 @@ fn every_answer_has_its_verdict() {
     assert_eq!(silent.next_change, Some(at("2026-11-24T10:10:00Z")));
 }
 
+/// A statement of this type does not say when it was made, whenever it was signed.
+#[test]
+fn a_no_of_a_type_without_times_stands() {
+    for statements in [
+        [covered(50, 8), covered(90, 9)],
+        [covered(90, 8), covered(50, 9)],
+    ] {
+        is(
+            &answered(with(&statements)),
+            Reason::AttestationFailed,
+            "50 percent are too few; statements of this type do not say when",
+        );
+    }
+}
+
 #[test]
 fn of_several_statements_a_no_stands_until_the_same_authority_says_yes_later() {
-    let better = [covered(50, 8), covered(90, 9)];
-    is(&answered(with(&better)), Reason::EvidenceValid, "load-test");
-    let worse = [covered(90, 8), covered(50, 9)];
+    let report = |first: &str, second: &str| {
+        let mut snapshot = ready();
+        let rule = AttestationRule {
+            rule: Some(REGO.into()),
+            ..checks_rule()
+        };
+        entries(&mut snapshot, vec![rule]);
+        let mut later = bundles(&mut snapshot).last().unwrap().clone();
+        later.digest = Digest::of(b"later");
+        later.payload = None;
+        if let Content::Checks(checks) = &mut later.content {
+            checks.finished_on = at("2026-11-24T09:30:00Z");
+        }
+        bundles(&mut snapshot).push(later);
+        for (question, input) in asked(&snapshot) {
+            let is_later = input["statement"]["bundle"] == json!(Digest::of(b"later"));
+            let outcome = match if is_later { second } else { first } {
+                "yes" => RuleOutcome::Allowed,
+                _ => denied(&["covers too little"]),
+            };
+            snapshot.facts.rules.insert(question.key(), outcome);
+        }
+        ask(&Attestations, &snapshot)
+    };
+    is(&report("no", "yes"), Reason::EvidenceValid, "2 checks are");
     is(
-        &answered(with(&worse)),
+        &report("yes", "no"),
         Reason::AttestationFailed,
-        "50 percent are too few",
+        "too little",
     );
-    let at_once = [covered(50, 8), covered(90, 8)];
-    is(&answered(with(&at_once)), Reason::AttestationFailed, "50");
+    is(&report("no", "no"), Reason::AttestationFailed, "too little");
 }
 
 #[test]

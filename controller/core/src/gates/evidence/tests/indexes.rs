@@ -18,14 +18,14 @@ use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
 use crate::snapshot::Snapshot;
 
-const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
+pub(super) const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
-fn child(platform: &str) -> ImageReference {
+pub(super) fn child(platform: &str) -> ImageReference {
     image("1.42.0").with_digest(Digest::of(platform.as_bytes()))
 }
 
 /// These bundles, about the image for this platform.
-fn about(platform: &str, bundles: &[Bundle]) -> Observed<Evidence> {
+pub(super) fn about(platform: &str, bundles: &[Bundle]) -> Observed<Evidence> {
     let digest = child(platform).digest().clone();
     let bundles = bundles.iter().cloned().map(|bundle| Bundle {
         subjects: vec![digest.clone()],
@@ -35,7 +35,7 @@ fn about(platform: &str, bundles: &[Bundle]) -> Observed<Evidence> {
 }
 
 /// The image is an index of two; `on_index` and `on_each` is what is attached.
-fn index(on_index: &[Bundle], on_each: &[Bundle]) -> Snapshot {
+pub(super) fn index(on_index: &[Bundle], on_each: &[Bundle]) -> Snapshot {
     let mut snapshot = ready();
     without_statements(&mut snapshot);
     let children = PLATFORMS.map(|platform| Child {
@@ -46,7 +46,7 @@ fn index(on_index: &[Bundle], on_each: &[Bundle]) -> Snapshot {
     own.form = Form::Index {
         children: children.to_vec(),
     };
-    own.bundles = on_index.to_vec();
+    own.bundles = on_index.to_vec().into();
     for platform in PLATFORMS {
         let seen = about(platform, on_each);
         snapshot.facts.evidence.insert(child(platform), seen);
@@ -59,12 +59,18 @@ fn all() -> [Bundle; 3] {
 }
 
 /// Puts this in the place of what is known of the image for `linux/arm64`.
-fn arm(snapshot: &mut Snapshot, seen: Observed<Evidence>) {
+pub(super) fn arm(snapshot: &mut Snapshot, seen: Observed<Evidence>) {
     snapshot.facts.evidence.insert(child(PLATFORMS[1]), seen);
 }
 
 #[track_caller]
-fn says(gate: &dyn Gate, snapshot: &Snapshot, verdict: Verdict, reason: Reason, words: &[&str]) {
+pub(super) fn says(
+    gate: &dyn Gate,
+    snapshot: &Snapshot,
+    verdict: Verdict,
+    reason: Reason,
+    words: &[&str],
+) {
     let report = ask(gate, snapshot);
     let found = (report.verdict, report.reason);
     assert_eq!(found, (verdict, reason), "{}", report.message);
@@ -196,7 +202,7 @@ fn the_signature_of_the_index_is_none_of_its_image_and_the_other_way_round() {
     let Observed::Known(of_child) = about(PLATFORMS[0], &all()) else {
         panic!("not known")
     };
-    *bundles(&mut snapshot) = of_child.bundles;
+    *bundles(&mut snapshot) = of_child.bundles.to_vec();
     for platform in PLATFORMS {
         let digest = child(platform).digest().clone();
         let misplaced = Evidence::new(digest, all().to_vec());

@@ -186,17 +186,33 @@ fn of_several_words_the_latest_counts_and_an_objection_beats_an_excuse() {
     });
 }
 
+/// A second authority whose word counts beside that of `security`.
+fn with_lab(snapshot: &mut Snapshot) {
+    with_policy(snapshot, |policy| {
+        let mut lab = policy.authorities[2].clone();
+        lab.name = "lab".into();
+        policy.authorities.push(lab);
+        let rule = policy.evidence.vulnerabilities.as_mut().unwrap();
+        rule.vex.as_mut().unwrap().authorities.push("lab".into());
+    });
+}
+
+/// Lets the scanner sign with the key of this authority too, as two patterns may overlap: it is found
+/// when the policy is read, and here all the same.
+fn scans_too(snapshot: &mut Snapshot, who: &str) {
+    let content = snapshot.facts.policies[0].content.as_mut().unwrap();
+    let mut authorities = content.policy.authorities.iter();
+    let own = authorities.find(|authority| authority.name == who).unwrap();
+    let mut keys = own.keys.clone();
+    content.policy.authorities[1].keys.append(&mut keys);
+    content.keys.get_mut("scanner").unwrap().push(key(who));
+}
+
 #[test]
 fn a_second_authority_may_object() {
     let report = spoiled(|s| {
         critical(s);
-        with_policy(s, |policy| {
-            let mut lab = policy.authorities[2].clone();
-            lab.name = "lab".into();
-            policy.authorities.push(lab);
-            let rule = policy.evidence.vulnerabilities.as_mut().unwrap();
-            rule.vex.as_mut().unwrap().authorities.push("lab".into());
-        });
+        with_lab(s);
         excused_by(s, |_| {});
         excused_by(s, |word| {
             word.status = VexStatus::UnderInvestigation;
@@ -223,18 +239,91 @@ fn an_excuse_is_by_somebody_who_neither_builds_nor_scans() {
     };
     blocked_because("security attest", signed_by("scanner"));
     blocked_because("security attest", signed_by("ci"));
-    // One key under both names: it is found when the policy is read, and here all the same.
     blocked_because("who signs for security also builds or scans", |s| {
         excused_by(s, |_| {});
-        let content = s.facts.policies[0].content.as_mut().unwrap();
-        let mut keys = content.policy.authorities[2].keys.clone();
-        content.policy.authorities[1].keys.append(&mut keys);
-        content
-            .keys
-            .get_mut("scanner")
-            .unwrap()
-            .push(key("security"));
+        scans_too(s, "security");
     });
+}
+
+/// Who builds or scans may not excuse; that what they say against it does not count follows from
+/// nothing.
+#[test]
+fn an_objection_counts_whoever_makes_it() {
+    let by_lab = |s: &mut Snapshot, change: fn(&mut VexStatement)| {
+        excused_by(s, change);
+        bundles(s).last_mut().unwrap().verified_by = [Verified::by_key(key("lab"))].into();
+    };
+    let beside = |change: fn(&mut VexStatement)| {
+        spoiled(|s| {
+            critical(s);
+            with_lab(s);
+            scans_too(s, "lab");
+            excused_by(s, |_| {});
+            by_lab(s, change);
+        })
+    };
+    let affected = beside(|word| word.status = VexStatus::Affected);
+    assert_eq!(affected.reason, Reason::VulnerabilityBlocked);
+    assert!(affected.message.contains("lab says affected"));
+    assert_eq!(beside(|_| {}).verdict, Pass, "security excuses it alone");
+    // Nor does what they say otherwise take an objection of their authority back.
+    for status in [VexStatus::NotAffected, VexStatus::Fixed] {
+        let later = spoiled(|s| {
+            critical(s);
+            with_lab(s);
+            excused_by(s, |_| {});
+            by_lab(s, |word| word.status = VexStatus::Affected);
+            let content = s.facts.policies[0].content.as_mut().unwrap();
+            for (authority, name) in [(1, "scanner"), (3, "lab")] {
+                let keys = &mut content.policy.authorities[authority].keys;
+                keys.extend(keys.clone());
+                content.keys.get_mut(name).unwrap().push(key("shared"));
+            }
+            excused_by(s, |word| {
+                word.status = status;
+                word.time = at("2026-11-20T00:00:00Z");
+            });
+            bundles(s).last_mut().unwrap().verified_by = [Verified::by_key(key("shared"))].into();
+        });
+        assert_eq!(later.reason, Reason::VulnerabilityBlocked, "{status}");
+        let said = "lab says affected";
+        assert!(later.message.contains(said), "{}", later.message);
+    }
+}
+
+/// With one authority or with several: what cannot be read may be the one that objects.
+#[test]
+fn what_a_second_authority_says_and_nobody_can_read_stands_against_an_excuse() {
+    let beside = |signed: Option<&str>| {
+        spoiled(|s| {
+            critical(s);
+            with_lab(s);
+            excused_by(s, |_| {});
+            let mut other = vex("1.42.0", CVE);
+            other.content = Content::Unreadable {
+                predicate: Some(OPENVEX.into()),
+                problem: "cut off".into(),
+            };
+            let times = signed.map(at).into_iter().collect();
+            other.verified_by = [Verified {
+                times,
+                ..Verified::by_key(key("lab"))
+            }]
+            .into();
+            bundles(s).push(other);
+        })
+    };
+    let unread = beside(None);
+    assert_eq!(unread.reason, Reason::VulnerabilityBlocked);
+    let said = "a VEX document by lab cannot be read: cut off";
+    assert!(unread.message.contains(said), "{}", unread.message);
+    let of_today = beside(Some("2026-11-24T00:00:00Z"));
+    assert_eq!(of_today.reason, Reason::VulnerabilityBlocked);
+    assert_eq!(
+        beside(Some("2026-08-01T00:00:00Z")).verdict,
+        Pass,
+        "too old"
+    );
 }
 
 #[test]

@@ -1,0 +1,186 @@
+//! Looks at one image in the background: reads what is attached, and lets it be judged.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockmaster_core::evidence::Anchor;
+use lockmaster_core::facts::{Cause, Unavailable};
+use lockmaster_core::release::{Digest, ImageReference};
+
+use super::entry::{Entry, Seen, Wanted};
+use super::judging::{JudgeError, Judged, judge_all};
+use super::reader::Key;
+use super::{FetchOutcome, Inner, size};
+use crate::registry::{Artifact, Credentials, Listing, Looked, Reach};
+
+/// Why a task runs.
+#[derive(Clone, Copy)]
+pub(super) enum Work {
+    /// To know something at all, or to judge under anchors that were not asked about before.
+    Complete,
+    /// To look again, after this delay.
+    ReadAgain(Duration),
+    /// To look again now, and whether the registry still has the image itself.
+    ReadWhole,
+}
+
+impl Inner {
+    /// Looks on behalf of a namespace, which is the last that wanted it.
+    pub(super) async fn work(self: Arc<Self>, key: Key, namespace: &str, work: Work) {
+        if let Work::ReadAgain(delay) = work {
+            tokio::time::sleep(delay).await;
+        }
+        let Some(wanted) = self.lock().get(&key).map(Entry::wanted) else {
+            return;
+        };
+        let anchors = wanted.anchors.clone();
+        let seen = self.look(&key, namespace, work, wanted).await;
+        let mut entries = self.lock();
+        size::keep(&mut entries, (&key, namespace), seen, &anchors);
+        // Who waits for an image of an index knows only the index.
+        let indexes = entries.iter().filter(|(_, entry)| {
+            let mut children = entry.children().iter();
+            children.any(|child| child.digest == *key.image.digest())
+        });
+        let indexes: BTreeSet<_> = indexes.map(|(index, _)| index.image.clone()).collect();
+        drop(entries);
+        for known in indexes.into_iter().chain([key.image]) {
+            // Nobody listens only when the operator is ending.
+            let _ = self.wake.send(known);
+        }
+    }
+
+    async fn look(
+        &self,
+        key: &Key,
+        namespace: &str,
+        work: Work,
+        wanted: Wanted,
+    ) -> Result<Seen, Unavailable> {
+        let Wanted {
+            known,
+            anchors,
+            reach,
+        } = wanted;
+        let credentials = self.reader.credentials(key, namespace, false).await?;
+        let cached = self.cached(key, &credentials, work, known.as_deref());
+        let is_listed = cached.is_none();
+        let (artifact, reach, listing) = if let Some(cached) = cached {
+            cached
+        } else {
+            let before = known.as_deref().filter(|known| {
+                matches!(work, Work::ReadAgain(_)) && known.is_judged_under(&anchors)
+            });
+            let names = before.and_then(|known| known.listing.names.as_ref());
+            match (self.fetch(key, credentials, reach, names).await?, before) {
+                (Looked::Found(artifact), _) => {
+                    let listing = artifact.listing.clone();
+                    let unlisted = || failed(&key.image, Cause::Untrustworthy, "nothing lists it");
+                    (artifact, reach, listing.ok_or_else(unlisted)?)
+                }
+                (Looked::Unchanged(at), Some(before)) => {
+                    let mut same = before.clone();
+                    (same.reach, same.listing.at) = (reach, at);
+                    return Ok(same);
+                }
+                (Looked::Unchanged(_), None) => {
+                    let text = "nothing is known of it";
+                    return Err(failed(&key.image, Cause::Untrustworthy, text));
+                }
+            }
+        };
+        let (form, places) = (artifact.form.clone(), artifact.places.clone());
+        let mut judged = self
+            .judge((&key.image, namespace), artifact, known, anchors)
+            .await?;
+        for one in judged.iter_mut().filter(|_| is_listed) {
+            one.withdrawn = false;
+        }
+        Ok(Seen {
+            form,
+            judged,
+            places,
+            reach,
+            listing,
+        })
+    }
+
+    /// What is still in memory, where that is enough. It reaches no further than the look that brought
+    /// it, and is as old as that.
+    fn cached(
+        &self,
+        key: &Key,
+        credentials: &Credentials,
+        work: Work,
+        known: Option<&Seen>,
+    ) -> Option<(Arc<Artifact>, Reach, Listing)> {
+        let client = &self.reader.client;
+        match work {
+            Work::Complete => {
+                let known = known.filter(|known| !known.judged.is_empty())?;
+                let cached = client.read_cached(&key.image, credentials, &known.places)?;
+                Some((Arc::new(cached), known.reach, known.listing.clone()))
+            }
+            Work::ReadAgain(_) => None,
+            Work::ReadWhole => {
+                client.forget_manifest(&key.image, credentials);
+                None
+            }
+        }
+    }
+
+    async fn judge(
+        &self,
+        (image, namespace): (&ImageReference, &str),
+        artifact: Arc<Artifact>,
+        known: Option<Arc<Seen>>,
+        anchors: Vec<Anchor>,
+    ) -> Result<Vec<Judged>, Unavailable> {
+        let (digest, limit) = (image.digest().clone(), self.limits.judging);
+        // Never closed, so this is always a permit. It goes where it is used: what is under way
+        // cannot be ended from outside.
+        let turn = self.judging_of.of(namespace).acquire_owned().await;
+        let permit = Arc::clone(&self.judging).acquire_owned().await;
+        // Megabytes of JSON and dozens of signatures: not on a thread that serves others.
+        let judge = move || {
+            let _permits = (turn, permit);
+            let known = known.as_ref().map_or(&[][..], |seen| &seen.judged);
+            judge_all(&digest, &artifact, known, &anchors, limit)
+        };
+        let (cause, text) = match tokio::task::spawn_blocking(judge).await {
+            Ok(Ok(judged)) => return Ok(judged),
+            Ok(Err(error @ JudgeError::Manifest)) => (Cause::Untrustworthy, error.to_string()),
+            Ok(Err(error @ JudgeError::Deadline(_))) => (Cause::Unreachable, error.to_string()),
+            Err(_) => (Cause::Untrustworthy, "the attempt ended early".to_owned()),
+        };
+        Err(failed(image, cause, &text))
+    }
+
+    async fn fetch(
+        &self,
+        key: &Key,
+        credentials: Credentials,
+        reach: Reach,
+        known: Option<&Digest>,
+    ) -> Result<Looked<Arc<Artifact>>, Unavailable> {
+        let start = Instant::now();
+        let fetched = self.reader.fetch(key, credentials, reach, known).await;
+        let outcome = match &fetched {
+            Ok(_) => FetchOutcome::Fetched,
+            Err(unavailable) => FetchOutcome::Failed(unavailable.cause),
+        };
+        (self.observer)(start.elapsed(), outcome);
+        fetched.inspect_err(|unavailable| {
+            let (image, error) = (&key.image, &unavailable.message);
+            tracing::debug!(%image, error, "evidence not read");
+        })
+    }
+}
+
+fn failed(image: &ImageReference, cause: Cause, text: &str) -> Unavailable {
+    Unavailable {
+        cause,
+        message: format!("failed to judge the evidence of {image}: {text}"),
+    }
+}

@@ -1,0 +1,115 @@
+//! How much memory the facts about images take, and how much they may.
+//!
+//! What one look may read is bounded elsewhere, and ends with it. Facts stay for as long as an image
+//! is named, and anybody who may push decides how many they are.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use lockmaster_core::evidence::Anchor;
+use lockmaster_core::facts::{Cause, Unavailable};
+
+use super::entry::{Entry, Seen};
+use super::reader::Key;
+
+/// Bytes of facts about all images. An image with a signature, a provenance, an SBOM and a scan takes
+/// 20 to 60 kB, most of it licences and findings: at least a thousand of them.
+pub(crate) const IN_ALL: usize = 64 << 20;
+
+/// Bytes of facts that one namespace may have: three eighths, and four hundred images or more.
+pub(crate) const PER_NAMESPACE: usize = 24 << 20;
+
+/// What a bundle takes besides its texts.
+const PER_BUNDLE: usize = 512;
+
+/// An anchor that was tried, a place, an image of an index: two digests and what is around them.
+const PER_NAME: usize = 256;
+
+/// What a text takes besides its characters, halved: JSON has two quotation marks around each.
+const PER_QUOTE: usize = 24;
+
+/// Bytes that these facts take, rather too many than too few.
+pub(super) fn of(seen: &Seen) -> usize {
+    let names = seen.places.len() + seen.form.children().len();
+    let bundles = seen.judged.iter().map(|one| {
+        let mut counted = Counted(0);
+        // It can be written, and what counts takes it all.
+        let written = serde_json::to_writer(&mut counted, &one.bundle);
+        let texts = written.map_or(usize::MAX, |()| counted.0);
+        texts.saturating_add(PER_BUNDLE + one.tried.len() * PER_NAME)
+    });
+    bundles.fold(names * PER_NAME, usize::saturating_add)
+}
+
+struct Counted(usize);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let weigh = |byte: &u8| 1 + PER_QUOTE * usize::from(*byte == b'"');
+        self.0 += bytes.iter().map(weigh).sum::<usize>();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Takes in what a look on behalf of a namespace brought, where there is room for it.
+pub(super) fn keep(
+    entries: &mut BTreeMap<Key, Entry>,
+    (key, namespace): (&Key, &str),
+    mut seen: Result<Seen, Unavailable>,
+    anchors: &[Anchor],
+) {
+    let mut bytes = None;
+    if let (Ok(found), Some(entry)) = (&mut seen, entries.get(key)) {
+        entry.keep_withdrawn(found, anchors);
+        let needed = of(found);
+        match room(entries, key, (namespace, needed)) {
+            Ok(()) => bytes = Some(needed),
+            Err(full) => seen = Err(full),
+        }
+    }
+    if let Some(entry) = entries.get_mut(key) {
+        if let Some(bytes) = bytes {
+            entry.hold(namespace, bytes);
+        }
+        entry.finish(seen, anchors);
+    }
+}
+
+/// Whether there is room for so many bytes of facts about an image, on behalf of a namespace. What is
+/// known of it now gives way to them.
+fn room(
+    entries: &BTreeMap<Key, Entry>,
+    key: &Key,
+    (namespace, bytes): (&str, usize),
+) -> Result<(), Unavailable> {
+    let others = entries.iter().filter(|(other, _)| *other != key);
+    let held = others.filter_map(|(_, entry)| entry.held());
+    let (mut all, mut own) = (bytes, bytes);
+    for (holder, held) in held {
+        all = all.saturating_add(held);
+        if holder == namespace {
+            own = own.saturating_add(held);
+        }
+    }
+    let full = |whose: String, limit: usize| Unavailable {
+        cause: Cause::Truncated,
+        message: format!(
+            "failed to keep what is attached to {}: what is known of {whose} would take more than {} \
+             MiB",
+            key.image,
+            limit >> 20
+        ),
+    };
+    if own > PER_NAMESPACE {
+        let whose = format!("the images of namespace {namespace}");
+        return Err(full(whose, PER_NAMESPACE));
+    }
+    if all > IN_ALL {
+        return Err(full("all images".to_owned(), IN_ALL));
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! How much is kept of what anybody may attach, and for whom.
+
+use lockmaster_core::evidence::{Bundle, Carrier, Content, Provenance, SLSA_PROVENANCE_V1};
+
+use super::super::size::{self, IN_ALL, PER_NAMESPACE};
+use super::*;
+
+/// A provenance with texts as long as they may be, which this key signed, or nobody.
+fn provenance(signer: Option<&Anchor>) -> Bundle {
+    let long = || "x".repeat(1024);
+    let statement = Provenance {
+        predicate_type: SLSA_PROVENANCE_V1.into(),
+        builder: long(),
+        build_type: long(),
+        repository: long(),
+        reference: long(),
+        commit: long(),
+        workflow: Some(long()),
+        parameters: [("x".to_owned(), long())].into(),
+        trigger: None,
+        invocation: Some(long()),
+    };
+    Bundle {
+        digest: lockmaster_core::release::Digest::of(b"bundle"),
+        payload: None,
+        carrier: Carrier::Bundle,
+        key_hint: None,
+        verified_by: signer.map(by).into_iter().collect(),
+        failures: [(lockmaster_core::release::Digest::of(b"root"), long())].into(),
+        key_problem: None,
+        subjects: vec![lockmaster_core::release::Digest::of(b"image"); 4],
+        content: Content::Provenance(statement),
+    }
+}
+
+fn size_of(mut bundle: Bundle) -> usize {
+    bundle.forget_unproven();
+    let judged = Judged {
+        id: bundle.digest.clone(),
+        bundle,
+        tried: BTreeSet::new(),
+        withdrawn: false,
+    };
+    size::of(&Seen {
+        judged: vec![judged],
+        ..nothing()
+    })
+}
+
+#[test]
+fn of_what_nobody_signed_little_is_kept() {
+    let anchor = Anchor::of_key(Signer::new().key);
+    let (signed, unsigned) = (
+        size_of(provenance(Some(&anchor))),
+        size_of(provenance(None)),
+    );
+    assert!(signed > 6000, "{signed}");
+    assert!(unsigned < 2000, "{unsigned}");
+    let mut bundle = provenance(None);
+    bundle.forget_unproven();
+    assert_eq!(bundle.content.predicate_type(), Some(SLSA_PROVENANCE_V1));
+}
+
+/// Lets a namespace have so many bytes of facts about another image.
+fn fill(bench: &Bench, namespace: &str, bytes: usize) {
+    let digest = lockmaster_core::release::Digest::of(namespace.as_bytes());
+    let key = Key::new(&bench.image.with_digest(digest), &shop());
+    let mut entries = bench.store.inner.lock();
+    entries.entry(key).or_default().hold(namespace, bytes);
+}
+
+#[tokio::test]
+async fn one_namespace_does_not_fill_the_memory_with_facts() {
+    let mut bench = Bench::new(CACHE).await;
+    fill(&bench, "shop", PER_NAMESPACE);
+    let Observed::Unavailable(full) = bench.read(&[]).await else {
+        panic!("it was kept")
+    };
+    assert_eq!(full.cause, Cause::Truncated);
+    let said = "the images of namespace shop would take more than 4 MiB";
+    assert!(full.message.contains(said), "{}", full.message);
+    // The namespace of somebody else has its own share.
+    let mut bench = Bench::new(CACHE).await;
+    fill(&bench, "other", PER_NAMESPACE);
+    known(bench.read(&[]).await);
+}
+
+#[tokio::test]
+async fn all_namespaces_together_do_not_either_and_what_goes_makes_room() {
+    let mut bench = Bench::new(CACHE).await;
+    for number in 0..IN_ALL / PER_NAMESPACE {
+        fill(&bench, &number.to_string(), PER_NAMESPACE);
+    }
+    let Observed::Unavailable(full) = bench.read(&[]).await else {
+        panic!("it was kept")
+    };
+    assert!(
+        full.message
+            .contains("of all images would take more than 24 MiB")
+    );
+    bench.store.forget(&BTreeSet::from([bench.image.clone()]));
+    bench.store.insufficient(&bench.image, &shop());
+    bench.wait().await;
+    known(bench.store.read(&bench.image, &shop(), &[], NOON));
+}
+
+#[tokio::test]
+async fn passes_share_what_is_known() {
+    let mut bench = Bench::new(CACHE).await;
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
+    let first = known(bench.read(&keys).await);
+    let second = known(bench.read(&keys).await);
+    assert!(std::ptr::eq(
+        &raw const first.bundles[0],
+        &raw const second.bundles[0]
+    ));
+    let third = known(bench.read(&[]).await);
+    assert!(third.bundles[0].verified_by.is_empty(), "another question");
+}
+
+/// Else whoever may push could let what is kept of an image that runs grow for ever.
+#[tokio::test]
+async fn what_nobody_signed_and_is_gone_is_let_go() {
+    let mut bench = Bench::new(CACHE).await;
+    let keys = [Anchor::of_key(bench.signer.key.clone())];
+    let junk = bench.registry.bundle(b"{}", COSIGN_SIGN);
+    bench
+        .registry
+        .referrers(&bench.image, &[bench.signature.clone(), junk]);
+    assert_eq!(known(bench.read(&keys).await).bundles.len(), 2);
+    let _ = bench.store.peek(&bench.image, &shop(), &keys, NOON);
+    bench.registry.referrers(&bench.image, &[]);
+    bench
+        .store
+        .look_again(&bench.image, &shop(), Timestamp::UNIX_EPOCH);
+    bench.wait().await;
+    let evidence = known(bench.read(&keys).await);
+    assert_eq!((evidence.bundles.len(), evidence.withdrawn.len()), (1, 1));
+}
+
+/// However many images of one namespace wait to be judged.
+#[tokio::test]
+async fn the_next_namespace_is_judged_next() {
+    let mut bench = Bench::new(CACHE).await;
+    let other = Arc::clone(&bench.store.inner.judging)
+        .try_acquire_owned()
+        .unwrap();
+    let asker = |namespace: &str| Asker {
+        namespace: namespace.to_owned(),
+        pull_secrets: vec![],
+    };
+    let image = |number: usize| {
+        let manifest = json!({"mediaType": MANIFEST, "config": {}, "layers": [],
+            "annotations": {"number": number.to_string()}});
+        let image = bench.image.with_digest(bench.registry.manifest(&manifest));
+        bench.registry.referrers(&image, &[]);
+        image
+    };
+    let images: Vec<_> = (0..8).map(image).collect();
+    let (quiet, flood) = images.split_last().unwrap();
+    for image in flood {
+        assert_eq!(
+            bench.store.read(image, &asker("flood"), &[], NOON),
+            Observed::Pending
+        );
+    }
+    let asked = |count: usize| {
+        let registry = bench.registry.clone();
+        async move {
+            let mut asked = 0;
+            while asked < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                asked += registry.take_requests().len();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    asked(2 * flood.len()).await;
+    assert_eq!(
+        bench.store.read(quiet, &asker("quiet"), &[], NOON),
+        Observed::Pending
+    );
+    asked(2).await;
+    drop(other);
+    let mut order = Vec::new();
+    for _ in 0..images.len() {
+        let woken = tokio::time::timeout(Duration::from_secs(10), bench.woken.recv()).await;
+        order.push(woken.unwrap().unwrap());
+    }
+    let place = order.iter().position(|image| image == quiet).unwrap();
+    assert!(place <= 1, "it came as number {place}");
+}

@@ -1,0 +1,25 @@
+//! The memory that the chart gives the operator is what its parts may take.
+
+use lockmaster_observe::memory::{PARTS, needed};
+
+use crate::repository::read;
+
+#[test]
+fn the_chart_gives_the_memory_that_is_needed_and_little_more() {
+    let values = read("charts/lockmaster/values.yaml");
+    let (_, limits) = values.split_once("\n  limits:\n").unwrap();
+    let mut lines = limits.lines().map(str::trim);
+    let given = lines
+        .find_map(|line| line.strip_prefix("memory: "))
+        .unwrap();
+    let given: usize = given.strip_suffix("Mi").unwrap().parse().unwrap();
+    let needed = needed().div_ceil(1 << 20);
+    assert!(
+        needed <= given,
+        "{needed} MiB are needed, and {given} given: {PARTS:?}"
+    );
+    assert!(
+        given - needed < 32,
+        "{given} MiB are given, and {needed} needed"
+    );
+}
