@@ -11,6 +11,9 @@ use crate::beds::Beds;
 
 /// Most that memory grows while a registry sends bytes without end.
 const MEMORY_LIMIT: u64 = 32 << 20;
+/// What the sending side may take of that measurement: it is in this process, with up to 400 KiB of
+/// write buffer and a chunk of 64 KiB for each of its connections.
+const SENDER: u64 = 4 << 20;
 
 pub(crate) fn tests(beds: &Beds) -> Vec<Trial> {
     vec![beds.exclusive("benchmark::counts_and_memory", shortened)]
@@ -27,6 +30,6 @@ async fn shortened(bed: &Bed) -> anyhow::Result<()> {
         report.requests_many,
     );
     ensure!(counts == (8, 0, 8), "{report}");
-    ensure!(report.hostile_growth <= MEMORY_LIMIT, "{report}");
+    ensure!(report.hostile_growth <= MEMORY_LIMIT + SENDER, "{report}");
     Ok(())
 }

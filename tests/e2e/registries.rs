@@ -135,7 +135,7 @@ async fn private(bed: &Bed) -> anyhow::Result<()> {
     let name = shop.promote("1.0.0", "staging").await?;
     says(&shop, &name, "name a pull secret in spec.pullSecrets").await?;
     ensure!(
-        asked_for_secrets(bed)?.is_empty(),
+        asked_for_secrets(&shop)?.is_empty(),
         "no Secret is read that nobody names"
     );
     let mut environment = shop.environment("staging");
@@ -160,7 +160,7 @@ async fn private(bed: &Bed) -> anyhow::Result<()> {
     let made = shop.kubectl_as(bed.cluster.admin(), &arguments).await?;
     made.required("create the pull secret")?;
     shop.wait_for(&name, State::Succeeded).await?;
-    let asked = asked_for_secrets(bed)?;
+    let asked = asked_for_secrets(&shop)?;
     let expected = format!("get private/{SECRET}");
     ensure!(
         asked.iter().all(|one| *one == expected) && (2..=4).contains(&asked.len()),
@@ -179,10 +179,12 @@ async fn says(shop: &Shop<'_>, name: &str, words: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The requests of the operator for Secrets: verb, namespace and name.
-fn asked_for_secrets(bed: &Bed) -> anyhow::Result<Vec<String>> {
-    let asked = bed.cluster.audit_log()?.matching(|event| {
-        event.user_agent.starts_with("lockmaster/") && event.resource == "secrets"
+/// The requests of the operator for Secrets of the shop: verb, namespace and name.
+fn asked_for_secrets(shop: &Shop<'_>) -> anyhow::Result<Vec<String>> {
+    let asked = shop.bed.cluster.audit_log()?.matching(|event| {
+        event.user_agent.starts_with("lockmaster/")
+            && event.resource == "secrets"
+            && event.namespace == shop.name
     })?;
     let text = |event: &AuditEvent| format!("{} {}/{}", event.verb, event.namespace, event.name);
     Ok(asked.iter().map(text).collect())

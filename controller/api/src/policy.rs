@@ -113,6 +113,6 @@ pub struct PolicyStatus {
     pub observed_generation: i64,
     /// `Ready`: whether it is readable and in force; the message names the field and the mend.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }

@@ -118,6 +118,8 @@ reasons! {
     EvidenceTruncated,
     /// Evidence on which a promotion rested is gone from the registry; attach it again. An alert: nothing is revoked by that.
     EvidenceWithdrawn,
+    /// What was held against an artifact that runs, or would be gone back to, is held no longer.
+    ConcernCleared,
     /// The same artifacts succeeded in every Environment that comes before.
     SameArtifactsVerified,
     /// The same artifacts have not succeeded in an Environment that must come before: promote them there first.

@@ -105,7 +105,7 @@ pub struct PromotionStatus {
     pub record: Option<RecordReference>,
     /// `Ready` and its parts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
@@ -137,7 +137,7 @@ pub struct EnvironmentStatus {
     /// `Ready`, and how what runs (`ArtifactVerified`) and what would be gone back to
     /// (`RollbackReady`) stand today.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 

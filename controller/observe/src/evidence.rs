@@ -265,7 +265,8 @@ impl EvidenceStore {
         let children: BTreeSet<_> = children.collect();
         entries.retain(|key, entry| {
             let named = keep.contains(&key.image) || children.contains(&key.image);
-            named && !entry.is_abandoned()
+            // What is read for all stays as long as anybody may ask for it.
+            named && !(key.is_of_one() && entry.is_abandoned())
         });
     }
 

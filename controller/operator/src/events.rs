@@ -54,20 +54,22 @@ impl Events {
     /// is held no longer.
     pub(crate) fn concerned(&self, environment: &Environment, before: &[Concern], now: &[Concern]) {
         for (kind, concern) in news(before, now) {
-            tracing::warn!(
-                artifact = ?concern.artifact,
-                record = concern.record,
-                reason = %concern.reason,
-                over = kind == EventType::Normal,
-                why = concern.message,
-                "verified again"
-            );
+            let Concern {
+                artifact,
+                record,
+                reason,
+                message,
+                ..
+            } = concern;
             let (reason, text) = match kind {
-                EventType::Warning => (concern.reason, concern.message.clone()),
+                EventType::Warning => {
+                    tracing::warn!(?artifact, record, %reason, why = message, "verified again");
+                    (*reason, message.clone())
+                }
                 EventType::Normal => {
-                    let Concern { record, reason, .. } = concern;
+                    tracing::info!(?artifact, record, %reason, "held no longer");
                     let text = format!("{reason} is held no longer against what {record} proves");
-                    (Reason::NotRevoked, text)
+                    (Reason::ConcernCleared, text)
                 }
             };
             let event = Event {

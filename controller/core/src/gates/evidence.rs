@@ -1,4 +1,4 @@
-//! What the three evidence gates share: looking at the images, the policies, and the bundles.
+//! What the gates that look at evidence share: looking at the images, the policies, and the bundles.
 
 mod age;
 mod lately;

@@ -112,6 +112,7 @@ mends! {
     EvidenceTruncated: "Developer: remove from the registry what is attached to the image and does not \
         belong there.",
     EvidenceWithdrawn: "Developer: attach it again, or promote what has its evidence.",
+    ConcernCleared: open,
     SameArtifactsVerified: open,
     NotInUpstream: "Requester: promote the same Release there first: `kubectl promote create RELEASE --to \
         STAGE -n NAMESPACE`.",

@@ -63,7 +63,8 @@ pub(super) struct Entry {
     told: Told,
     /// Why the last look failed, if it did.
     failure: Option<Failure>,
-    asked: BTreeMap<AnchorId, Anchor>,
+    /// What is asked about, and when it was last: keys are rotated, and roots have versions.
+    asked: BTreeMap<AnchorId, (Anchor, Instant)>,
     /// How far the next look goes; never less far than the last one.
     reach: Reach,
     asked_at: Option<Instant>,
@@ -102,19 +103,25 @@ impl Drop for Entry {
 
 impl Entry {
     pub(super) fn ask(&mut self, anchors: &[Anchor]) {
-        self.asked_at = Some(Instant::now());
+        let now = Instant::now();
+        self.asked_at = Some(now);
         for anchor in anchors {
-            self.asked
-                .entry(anchor.id())
-                .or_insert_with(|| anchor.clone());
+            let asked = self.asked.entry(anchor.id());
+            asked.or_insert_with(|| (anchor.clone(), now)).1 = now;
         }
+        self.asked
+            .retain(|_, (_, at)| at.elapsed() < KEPT_ABANDONED_AFTER);
     }
 
     /// What the next look needs.
     pub(super) fn wanted(&self) -> Wanted {
         Wanted {
             known: self.facts.clone(),
-            anchors: self.asked.values().cloned().collect(),
+            anchors: self
+                .asked
+                .values()
+                .map(|(anchor, _)| anchor.clone())
+                .collect(),
             reach: self.reach,
         }
     }

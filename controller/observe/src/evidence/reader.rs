@@ -40,6 +40,11 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// Whether it is kept for one who reads with Secrets of his own.
+    pub(super) fn is_of_one(&self) -> bool {
+        self.own.is_some()
+    }
+
     pub(super) fn new(image: &ImageReference, asker: &Asker) -> Self {
         Self {
             image: image.clone(),

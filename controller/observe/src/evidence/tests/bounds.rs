@@ -77,8 +77,9 @@ async fn one_namespace_does_not_fill_the_memory_with_facts() {
         panic!("it was kept")
     };
     assert_eq!(full.cause, Cause::Truncated);
-    let said = "the images of namespace shop would take more than 4 MiB";
-    assert!(full.message.contains(said), "{}", full.message);
+    let limit = PER_NAMESPACE >> 20;
+    let said = format!("the images of namespace shop would take more than {limit} MiB");
+    assert!(full.message.contains(&said), "{}", full.message);
     // The namespace of somebody else has its own share.
     let mut bench = Bench::new(CACHE).await;
     fill(&bench, "other", PER_NAMESPACE);
@@ -88,16 +89,14 @@ async fn one_namespace_does_not_fill_the_memory_with_facts() {
 #[tokio::test]
 async fn all_namespaces_together_do_not_either_and_what_goes_makes_room() {
     let mut bench = Bench::new(CACHE).await;
-    for number in 0..IN_ALL / PER_NAMESPACE {
-        fill(&bench, &number.to_string(), PER_NAMESPACE);
+    for number in 0..4 {
+        fill(&bench, &number.to_string(), IN_ALL / 4);
     }
     let Observed::Unavailable(full) = bench.read(&[]).await else {
         panic!("it was kept")
     };
-    assert!(
-        full.message
-            .contains("of all images would take more than 24 MiB")
-    );
+    let said = format!("of all images would take more than {} MiB", IN_ALL >> 20);
+    assert!(full.message.contains(&said), "{}", full.message);
     bench.store.forget(&BTreeSet::from([bench.image.clone()]));
     bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
@@ -164,23 +163,26 @@ async fn the_next_namespace_is_judged_next() {
             Observed::Pending
         );
     }
-    let asked = |count: usize| {
+    // Until the lists of these were read, and each had time to stand in line.
+    let listed = |images: &[ImageReference]| {
         let registry = bench.registry.clone();
+        let mut missing: BTreeSet<_> = images.iter().map(referrers_path).collect();
         async move {
-            let mut asked = 0;
-            while asked < count {
+            while !missing.is_empty() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
-                asked += registry.take_requests().len();
+                for asked in registry.take_requests() {
+                    missing.retain(|path| !asked.contains(path));
+                }
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    asked(2 * flood.len()).await;
+    listed(flood).await;
     assert_eq!(
         bench.store.read(quiet, &asker("quiet"), &[], NOON),
         Observed::Pending
     );
-    asked(2).await;
+    listed(std::slice::from_ref(quiet)).await;
     drop(other);
     let mut order = Vec::new();
     for _ in 0..images.len() {
@@ -188,5 +190,6 @@ async fn the_next_namespace_is_judged_next() {
         order.push(woken.unwrap().unwrap());
     }
     let place = order.iter().position(|image| image == quiet).unwrap();
-    assert!(place <= 1, "it came as number {place}");
+    // Behind the one that stood in line, and it may be told of after the one that came next.
+    assert!(place <= 2, "it came as number {place} of 7");
 }
