@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lockmaster_core::release::clip;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -135,7 +136,9 @@ impl Parameters {
     fn take<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Result<T, String> {
         let value = self.0.remove(name);
         let value = value.ok_or_else(|| format!("missing field `{name}`"))?;
-        serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))
+        // It repeats the value, which anybody may have written.
+        serde_json::from_value(value)
+            .map_err(|error| format!("{name}: {}", clip(&error.to_string())))
     }
 
     fn take_optional<T: serde::de::DeserializeOwned>(
