@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{RETRY, asked};
 use crate::case::{Case, matching};
 use crate::decide::Input;
-use crate::promotion::Promotion;
+use crate::promotion::{Action, Promotion};
 use crate::release::Digest;
 use crate::rules::{LOOK_LIMIT, PROMOTIONS_LIMIT, RuleQuestion};
 
@@ -39,8 +39,8 @@ pub fn has_rules(input: &Input<'_>) -> bool {
     !input.promotions.is_empty() && ruled.next().is_some()
 }
 
-/// The promotions that are asked about, the most urgent first: what holds the Environment, the oldest
-/// that wait, and as many of the others by turns, so that none waits for ever behind those that no
+/// The promotions that are asked about, the most urgent first: what holds the Environment, ways back
+/// and the oldest that wait, and as many of the others by turns, so that none waits for ever behind those that no
 /// rule will let pass.
 fn in_turn<'a>(input: &Input<'a>) -> Vec<&'a Promotion> {
     let active = input.environment.active.as_ref();
@@ -48,7 +48,9 @@ fn in_turn<'a>(input: &Input<'a>) -> Vec<&'a Promotion> {
     let unfinished = input.promotions.iter().filter(|one| !one.is_finished());
     let (mut first, mut waiting): (Vec<_>, Vec<_>) =
         unfinished.partition(|one| holder == Some(one.uid.as_str()) || one.memory.intent.is_some());
-    waiting.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    // Nobody queues so many that a way back is not asked about.
+    let forward = |one: &Promotion| one.request.action == Action::Promote;
+    waiting.sort_by(|a, b| (forward(a), a.created, &a.name).cmp(&(forward(b), b.created, &b.name)));
     let oldest = waiting.len().min(PROMOTIONS_LIMIT / 2);
     let mut others = waiting.split_off(oldest);
     first.append(&mut waiting);
@@ -128,6 +130,14 @@ mod tests {
             snapshot.now += SignedDuration::from_secs(RETRY);
         }
         assert_eq!(seen.len(), 500);
+    }
+
+    #[test]
+    fn a_way_back_waits_for_none_that_was_queued_before() {
+        let mut snapshot = queue(500);
+        snapshot.promotions[0].request.action = Action::Rollback;
+        let name = snapshot.promotions[0].name.clone();
+        assert_eq!(asked_now(&snapshot)[0], name, "it was the youngest");
     }
 
     #[test]
