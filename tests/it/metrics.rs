@@ -80,7 +80,7 @@ fn family(source: &str, field: &str) -> (&'static str, Vec<String>) {
 const INTRODUCTION: &str = "\
 Served as OpenMetrics text under `/metrics`, at `--metrics-address`. A histogram has the series `_bucket`, `_sum` and `_count`.
 
-Labels are namespaces, products, stages and closed sets of words: never the name of a Promotion, a digest or a person. `environment` is the stage (`prod`), as people call it. A `state` is the metric label in [states.md](states.md), a `gate` its name in [gates.md](gates.md); verdicts and outcomes are written in snake_case (`not_required`, `rolled_back`).
+Labels are namespaces, products, stages, hosts of registries (64 at most) and closed sets of words: never the name of a Promotion, a digest or a person. `environment` is the stage (`prod`), as people call it. A `state` is the metric label in [states.md](states.md), a `gate` its name in [gates.md](gates.md); verdicts and outcomes are written in snake_case (`not_required`, `rolled_back`).
 ";
 
 #[test]

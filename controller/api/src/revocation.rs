@@ -52,7 +52,8 @@ pub struct RevocationSpec {
     #[schemars(length(max = 256))]
     pub digests: Vec<Digest>,
     /// Digests of bundles, which are signatures and attestations, as they stand in the evidence of
-    /// gates and records: they do not count any more.
+    /// gates and records: they do not count any more. Better than `digest` is the `payload` beside it,
+    /// which stays the same however the bundle is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub bundles: Vec<Digest>,

@@ -8,6 +8,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::release::Digest;
 
+/// What is left out where it is stored, so that a field that came later changes no hash.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// What is being hashed. The prefix keeps a value of one meaning from being replayed as another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Domain {

@@ -276,6 +276,14 @@ impl Facts {
         std::iter::once(image.clone()).chain(looked_at).collect()
     }
 
+    /// Whether it is known what a digest is of: one image, or an index with its images.
+    pub fn is_form_known(&self, digest: &Digest) -> bool {
+        let mut known = self.evidence.values().filter_map(Observed::known);
+        known.any(|evidence| {
+            evidence.subject == *digest && !matches!(evidence.form, Form::Unfit { .. })
+        })
+    }
+
     /// A digest and, where it is known to be that of an index, the digests of its images.
     pub fn parts<'a>(&'a self, digest: &'a Digest) -> impl Iterator<Item = &'a Digest> {
         let known = self.evidence.values().filter_map(Observed::known);

@@ -12,6 +12,8 @@ pub(crate) mod revoked;
 pub(crate) mod ruled;
 #[path = "fixtures/statements.rs"]
 pub(crate) mod statements;
+#[path = "fixtures/unseen.rs"]
+pub(crate) mod unseen;
 
 pub(crate) use policies::{policy_fact, with_policy};
 

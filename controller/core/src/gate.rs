@@ -279,6 +279,12 @@ pub trait Gate: Sync {
     /// The answer for one promotion; pure.
     fn find(&self, case: &Case<'_>) -> Finding;
 
+    /// What must be read before it can say more: what its answer wants. Asked several times a pass, so
+    /// that a gate whose answer is costly says it by itself.
+    fn wants(&self, case: &Case<'_>) -> Vec<Want> {
+        self.find(case).wants
+    }
+
     /// Whether a rollback must pass it too, or is only told the answer.
     fn binds_rollbacks(&self) -> bool {
         true

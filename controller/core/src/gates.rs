@@ -66,13 +66,13 @@ pub fn verifying() -> impl Iterator<Item = &'static dyn Gate> {
 /// open, or where all was read and something is missing all the same.
 #[must_use]
 pub fn wants(case: &Case<'_>) -> BTreeSet<Want> {
-    looking().flat_map(|gate| gate.find(case).wants).collect()
+    looking().flat_map(|gate| gate.wants(case)).collect()
 }
 
 /// The same of what runs, which no rule is asked about.
 #[must_use]
 pub fn wants_of_running(case: &Case<'_>) -> BTreeSet<Want> {
-    evidence().flat_map(|gate| gate.find(case).wants).collect()
+    evidence().flat_map(|gate| gate.wants(case)).collect()
 }
 
 pub use approval::latches;

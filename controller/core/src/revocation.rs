@@ -1,6 +1,5 @@
 //! What is no longer good, whatever was proven of it before: digests, bundles, signers and records.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -225,15 +224,15 @@ pub fn of_bundle<'a>(
     evidence: &Evidence,
     bundle: &Bundle,
 ) -> Option<Revoked<'a>> {
-    let by = |bundle: &Bundle| -> BTreeSet<Signer> {
-        let ways = bundle.verified_by.iter();
-        ways.map(|verified| verified.signer.clone()).collect()
+    let signed_by = |signer: &Signer, bundle: &Bundle| {
+        let mut ways = bundle.verified_by.iter();
+        ways.any(|verified| verified.signer == *signer)
     };
-    let signers = by(bundle);
     let same = |other: &&Bundle| {
+        let mut signers = bundle.verified_by.iter().map(|verified| &verified.signer);
         other.payload == bundle.payload
             && other.content == bundle.content
-            && !signers.is_disjoint(&by(other))
+            && signers.any(|signer| signed_by(signer, other))
     };
     let copies = || evidence.bundles.iter().filter(same).chain([bundle]);
     find(all, |content| {

@@ -197,11 +197,28 @@ fn is_lifted(input: &Input<'_>, held: &Concern) -> bool {
     let mut records = input.facts.records.iter();
     let record = records.find(|record| record.object_name() == held.record);
     record.is_some_and(|record| {
+        if !is_seen_through(input, record) {
+            return false;
+        }
         let gates = record.content.gates.iter();
         let mut rested = gates.flat_map(|gate| &gate.evidence);
         of_success(input, record).is_none()
             && !rested.any(|reference| of_reference(all, reference, input.now).is_some())
     })
+}
+
+/// Whether no Revocation can name an image inside of these artifacts unseen: an index has its images
+/// known, or none names any image at all.
+fn is_seen_through(input: &Input<'_>, record: &Record) -> bool {
+    let facts = input.facts;
+    let readable = facts.revocations.iter();
+    let mut readable = readable.filter_map(|fact| fact.content.as_ref().ok());
+    if readable.all(|revocation| revocation.digests.is_empty()) {
+        return true;
+    }
+    let components = record.content.release.iter().flat_map(|r| &r.components);
+    let mut digests = components.map(|component| &component.digest);
+    digests.all(|digest| facts.is_form_known(digest))
 }
 
 fn concern(input: &Input<'_>, artifact: Artifact, record: &Record) -> Option<Concern> {
@@ -230,27 +247,33 @@ fn said(
     let artifact_set = &record.content.release.as_ref()?.artifact_set;
     let mut held = input.environment.concerns.iter();
     let before = held.find(|before| before.artifact_set == *artifact_set);
+    let stands = |before: &Concern| Concern {
+        artifact,
+        ..before.clone()
+    };
+    let held = |(reason, message), eligible| Concern {
+        artifact,
+        record: record.object_name(),
+        artifact_set: artifact_set.clone(),
+        reason,
+        message,
+        eligible,
+        since: before
+            .filter(|before| before.reason == reason)
+            .map_or_else(|| whole_seconds(input.now), |before| before.since),
+    };
     match standing {
         Standing::Good => None,
-        Standing::Unknown => before.map(|before| Concern {
-            artifact,
-            ..before.clone()
-        }),
+        Standing::Unknown => before.map(stands),
+        Standing::Unseen { .. } if before.is_some_and(|before| !before.eligible) => {
+            before.map(stands)
+        }
+        Standing::Unseen { reason, message } => Some(held((reason, message), true)),
         Standing::Held {
             reason,
             message,
             eligible,
-        } => Some(Concern {
-            artifact,
-            record: record.object_name(),
-            artifact_set: artifact_set.clone(),
-            reason,
-            message,
-            eligible,
-            since: before
-                .filter(|before| before.reason == reason)
-                .map_or_else(|| whole_seconds(input.now), |before| before.since),
-        }),
+        } => Some(held((reason, message), eligible)),
     }
 }
 

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::Approval;
+use crate::canonical::is_default;
 use crate::decision::{Decision, Progress};
 use crate::environment::{Running, Tier};
 use crate::gate::{Gate, GateReport, Verdict};
@@ -139,10 +140,6 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// A condition as it is said in one pass, before it is known when it changed.

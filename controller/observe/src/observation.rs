@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 pub use crate::rules::{
     RulesAsked, policy_content, policy_fact, revocation_fact, trusted_root_content,
-    trusted_root_fact, unreadable_rules, window_fact,
+    trusted_root_fact, window_fact,
 };
 
 use crate::evidence::EvidenceStore;

@@ -359,13 +359,7 @@ impl Inner {
     ) -> Result<Artifact, FetchError> {
         let lane = self.lane(image);
         let _turn = self.turn(&lane, credentials, image).await;
-        let visit = Visit {
-            inner: self,
-            image,
-            credentials,
-            reach,
-            budget: self.shares.budget(&lane, credentials.namespace()),
-        };
+        let visit = self.visit(&lane, credentials, image, reach);
         // Boxed: it is large, and part of every future around it.
         let discovery = Box::pin(visit.discover());
         let found = self.in_time(&visit, discovery).await?;
@@ -375,6 +369,23 @@ impl Inner {
     fn limits(&self, image: &ImageReference) -> Limits {
         let site = self.source.site(image);
         site.map_or_else(Limits::default, |site| site.origin.limits)
+    }
+
+    /// A look at an image, on the account of who asks.
+    fn visit<'a>(
+        &'a self,
+        lane: &Lane,
+        credentials: &'a Credentials,
+        image: &'a ImageReference,
+        reach: Reach,
+    ) -> Visit<'a> {
+        Visit {
+            inner: self,
+            image,
+            credentials,
+            reach,
+            budget: self.shares.budget(lane, credentials.namespace()),
+        }
     }
 
     fn lane(&self, image: &ImageReference) -> Arc<Lane> {

@@ -25,7 +25,11 @@ pub fn policy_fact(object: &Guarded<ClusterPromotionPolicy>, sandbox: &Sandbox) 
         .0
         .as_ref()
         .map_err(|invalid| invalid.error.clone())
-        .and_then(|object| policy_content(object.spec.clone().into(), sandbox));
+        .and_then(|object| {
+            let content = policy_content(object.spec.clone().into(), sandbox);
+            // One at a time is what a condition has room for.
+            content.map_err(|problems| problems.into_iter().next().unwrap_or_default())
+        });
     PolicyFact {
         name: object.name_any(),
         uid: object.uid().unwrap_or_default(),
@@ -34,29 +38,34 @@ pub fn policy_fact(object: &Guarded<ClusterPromotionPolicy>, sandbox: &Sandbox) 
     }
 }
 
-/// A policy's rules with the names of its keys, or the first thing that is wrong with them.
-pub fn policy_content(policy: Policy, sandbox: &Sandbox) -> Result<PolicyContent, String> {
-    if let Some(first) = policy.contradictions().into_iter().next() {
-        return Err(first);
-    }
-    let mut keys = BTreeMap::new();
+/// A policy's rules with the names of its keys, or all that is wrong with them: with the keys only
+/// where the rest is in order, and with its rules in Rego only where the keys are too.
+pub fn policy_content(policy: Policy, sandbox: &Sandbox) -> Result<PolicyContent, Vec<String>> {
+    let found = |problems: Vec<String>| {
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
+    };
+    found(policy.contradictions())?;
+    let (mut keys, mut problems) = (BTreeMap::new(), Vec::new());
     for authority in &policy.authorities {
         let mut ids = Vec::new();
         for (position, key) in authority.keys.iter().enumerate() {
-            let parsed = lockmaster_verify::parse_key(&key.pem).map_err(|error| {
-                format!(
+            match lockmaster_verify::parse_key(&key.pem) {
+                Ok(parsed) => ids.push(parsed.id),
+                Err(error) => problems.push(format!(
                     "spec.authorities[{}].keys[{position}].pem: {error}",
                     authority.name
-                )
-            })?;
-            ids.push(parsed.id);
+                )),
+            }
         }
         keys.insert(authority.name.clone(), ids);
     }
-    if let Some(first) = unreadable_rules(&policy, sandbox).into_iter().next() {
-        return Err(first);
-    }
-    let digest = policy.digest().map_err(|error| error.to_string())?;
+    found(problems)?;
+    found(unreadable_rules(&policy, sandbox))?;
+    let digest = policy.digest().map_err(|error| vec![error.to_string()])?;
     Ok(PolicyContent {
         policy,
         digest,
@@ -65,8 +74,7 @@ pub fn policy_content(policy: Policy, sandbox: &Sandbox) -> Result<PolicyContent
 }
 
 /// The rules in Rego that cannot be read, each with the place and what is wrong there.
-#[must_use]
-pub fn unreadable_rules(policy: &Policy, sandbox: &Sandbox) -> Vec<String> {
+fn unreadable_rules(policy: &Policy, sandbox: &Sandbox) -> Vec<String> {
     let rules = policy.rules.iter();
     let rules = rules.map(|rule| (format!("spec.rules[{}].rego", rule.name), &rule.rego));
     let entries = policy.evidence.attestations.iter();

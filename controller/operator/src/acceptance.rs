@@ -99,6 +99,10 @@ impl Acceptance {
                 .await
             {
                 self.remember(object, before.is_none(), problem.as_deref());
+                if let Some(problem) = problem {
+                    let kind = K::kind(&());
+                    tracing::warn!(%kind, name = object.name_any(), problem, "not in force");
+                }
                 return;
             }
             tokio::time::sleep(pause).await;

@@ -193,7 +193,7 @@ fn ready(key: &Key, images: &[Image]) -> anyhow::Result<Snapshot> {
             source.image_repositories.dedup();
         }
         *content = policy_content(policy, &Sandbox::without_protection())
-            .map_err(|why| anyhow::anyhow!("{why}"))?;
+            .map_err(|why| anyhow::anyhow!("{}", why.join("; ")))?;
     }
     Ok(snapshot)
 }

@@ -145,7 +145,7 @@ fn pose(
     let policy: Policy = serde_json::from_value(policy).context("failed to make a policy")?;
     let content = match policy_content(policy, &Sandbox::without_protection()) {
         Ok(content) => content,
-        Err(problem) => return Ok(Err(problem)),
+        Err(problems) => return Ok(Err(problems.join("; "))),
     };
     for fact in &mut snapshot.facts.policies {
         fact.content = Ok(content.clone());

@@ -10,7 +10,7 @@ mod words;
 use self::opinions::{Opinion, opinion, stated};
 pub(crate) use self::ruled::questions;
 use self::words::{Says, Sum, Word, sum};
-use super::evidence::{Freshness, Question, Signature, ask_both_levels, earlier};
+use super::evidence::{Called, Freshness, Question, Refusal, Signature, ask_both_levels, earlier};
 use crate::case::Case;
 use crate::evidence::{Bundle, Content, NOT_APPLICABLE, names_its_time};
 use crate::gate::{EvidenceReference, Finding, Gate, Subject, Verdict};
@@ -92,12 +92,12 @@ struct Statement<'a> {
     signature: Signature<'a>,
 }
 
-/// How far a bundle came, and why it does not count.
-struct Refusal {
-    progress: u8,
-    reason: Reason,
-    text: String,
-}
+/// How it is called, after the entry's name.
+const STATEMENT: Called = Called {
+    one: "one",
+    found: "the one",
+    strange: Reason::SignerNotTrusted,
+};
 
 impl<'a> Entry<'_, 'a> {
     fn find(&self) -> Finding {
@@ -123,7 +123,7 @@ impl<'a> Entry<'_, 'a> {
                 Opinion::No(why) => Says::No(why),
                 Opinion::Unreadable(why) => Says::Unreadable(why),
                 Opinion::Other(why) => {
-                    refusals.push(Refusal::other(why));
+                    refusals.push(answers_another(why));
                     continue;
                 }
             };
@@ -147,7 +147,7 @@ impl<'a> Entry<'_, 'a> {
                 asked.push((check, words));
             }
         }
-        refusals.extend(others.into_iter().map(Refusal::other));
+        refusals.extend(others.into_iter().map(answers_another));
         let findings: Vec<_> = asked
             .iter()
             .map(|(check, words)| self.answer(words, check, &refusals))
@@ -188,45 +188,17 @@ impl<'a> Entry<'_, 'a> {
         };
         let mut speakers = rule.authorities.iter().filter(speaks).peekable();
         if speakers.peek().is_none() {
-            return Some(Err(Refusal::other(
+            return Some(Err(answers_another(
                 "it is by a verifier that the entry does not list",
             )));
         }
-        let signed = speakers.find_map(|authority| {
-            let signature = question.signer(authority, kind, bundle)?;
-            Some((authority.as_str(), signature))
-        });
-        let Some((authority, signature)) = signed else {
-            return Some(Err(self.strange(bundle)));
-        };
-        if !question.is_about_subject(bundle) {
-            let other = Question::other_subjects(bundle);
-            return Some(Err(Refusal {
-                progress: 1,
-                reason: Reason::SignatureInvalid,
-                text: format!("the one found is about {other}, not about this digest"),
-            }));
-        }
-        Some(Ok(Statement {
+        let speakers = (speakers, &rule.authorities[..]);
+        let signed = question.signed_by(&STATEMENT, speakers, (kind, bundle));
+        Some(signed.map(|(authority, signature)| Statement {
             bundle,
             authority,
             signature,
         }))
-    }
-
-    fn strange(&self, bundle: &Bundle) -> Refusal {
-        let Self { question, rule } = self;
-        let (bad, text) = question.not_theirs("one", &rule.authorities, bundle);
-        let reason = if bad {
-            Reason::SignatureInvalid
-        } else {
-            Reason::SignerNotTrusted
-        };
-        Refusal {
-            progress: 0,
-            reason,
-            text,
-        }
     }
 
     /// A yes, unless its age is wrong.
@@ -358,15 +330,10 @@ impl<'a> Entry<'_, 'a> {
     }
 }
 
-impl Refusal {
-    /// It answers another question.
-    fn other(why: impl AsRef<str>) -> Self {
-        Self {
-            progress: 2,
-            reason: Reason::AttestationInvalid,
-            text: format!("one was found that does not count: {}", why.as_ref()),
-        }
-    }
+/// A statement that answers another question.
+fn answers_another(why: impl AsRef<str>) -> Refusal {
+    let text = format!("one was found that does not count: {}", why.as_ref());
+    Refusal::new(2, Reason::AttestationInvalid, text)
 }
 
 /// The worst of several answers or, where all are good, one that says so with `met` of their messages.

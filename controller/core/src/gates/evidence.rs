@@ -5,6 +5,7 @@ mod lately;
 #[cfg(test)]
 mod past_bugs;
 mod platforms;
+mod refusal;
 mod signer;
 mod tagged;
 
@@ -18,6 +19,7 @@ use crate::release::{Digest, ImageReference};
 
 pub(super) use age::{Freshness, earlier, is_future};
 use platforms::{Levels, Rule};
+pub(super) use refusal::{Called, Refusal};
 pub(super) use signer::{Diagnosis, STRANGERS_TRIGGER, Signature};
 
 /// One policy's question about one image.

@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use super::evidence::{Question, seen};
 use crate::case::Case;
 use crate::evidence::Evidence;
-use crate::gate::{Finding, Gate, Subject, Verdict};
+use crate::gate::{Finding, Gate, Subject, Verdict, Want};
 use crate::policy::{PolicyContent, PolicyFact};
 use crate::reason::Reason;
-use crate::release::{Component, Release};
+use crate::release::{Component, ImageReference, Release};
 use crate::rules::{RuleOutcome, RuleQuestion};
 
 /// What only the clock can change in an answer is looked at again every full hour: rarely enough
@@ -54,6 +54,18 @@ impl Gate for Rules {
 
     fn subject(&self) -> Subject {
         Subject::Rules
+    }
+
+    /// Without what the rules are asked: that holds all that is known of each image.
+    fn wants(&self, case: &Case<'_>) -> Vec<Want> {
+        let components = case.release.iter().flat_map(|release| &release.components);
+        let unread = components.flat_map(|component| {
+            let ruling = ruling(case);
+            ruling.filter_map(|(fact, content)| {
+                readable(case, (&fact.name, content), &component.image).err()
+            })
+        });
+        unread.flat_map(|finding| finding.wants).collect()
     }
 
     fn find(&self, case: &Case<'_>) -> Finding {
@@ -125,6 +137,36 @@ fn asked<'a>(case: &'a Case<'a>) -> impl Iterator<Item = Result<Asked, Finding>>
     })
 }
 
+/// What is attached to an image that is asked about, once all of it may be judged; nothing where the
+/// policy has nothing looked up.
+fn readable<'a>(
+    case: &Case<'a>,
+    (policy, content): (&str, &PolicyContent),
+    image: &ImageReference,
+) -> Result<Option<&'a Evidence>, Finding> {
+    let looked_up = content.policy.asks();
+    let known = looked_up.then(|| seen(case, image)).transpose()?;
+    let nothing = nothing(image);
+    let question = Question {
+        case,
+        policy,
+        content,
+        image,
+        evidence: known.unwrap_or(&nothing),
+    };
+    question.usable()?;
+    if looked_up {
+        question.all_read()?;
+        question.listed_lately()?;
+    }
+    Ok(known)
+}
+
+/// A policy without authorities has nothing looked up: no signature could count for it.
+fn nothing(image: &ImageReference) -> Evidence {
+    Evidence::new(image.digest().clone(), Vec::new())
+}
+
 fn about(
     case: &Case<'_>,
     (policy, content, texts): (&str, &PolicyContent, &[Arc<str>]),
@@ -132,26 +174,15 @@ fn about(
     component: &Component,
 ) -> Result<Vec<Asked>, Finding> {
     let image = &component.image;
-    // A policy without authorities has nothing looked up: no signature could count for it.
-    let nothing = Evidence::new(image.digest().clone(), Vec::new());
-    let known = if content.policy.asks() {
-        Some(seen(case, image)?)
-    } else {
-        None
-    };
-    let evidence = known.unwrap_or(&nothing);
+    let known = readable(case, (policy, content), image)?;
+    let nothing = nothing(image);
     let question = Question {
         case,
         policy,
         content,
         image,
-        evidence,
+        evidence: known.unwrap_or(&nothing),
     };
-    question.usable()?;
-    if known.is_some() {
-        question.all_read()?;
-        question.listed_lately()?;
-    }
     let input: Option<Arc<str>> = input::of(&question, release, component).map(Arc::from);
     let rules = content.policy.rules.iter().zip(texts);
     let rules = rules.map(|(rule, rego)| Asked {
@@ -232,15 +263,15 @@ fn next(now: Timestamp, seconds: i64) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Cause, Observed, Unavailable};
+    use crate::facts::{Cause, Observed};
     use crate::fixtures::keyless::rest_on_root;
     use crate::fixtures::policies::without_statements;
     use crate::fixtures::ruled::{answer, ruled};
+    use crate::fixtures::unseen;
     use crate::fixtures::{
         ask, at, authority, check, image, policy_fact, ready, roll_back, with_policy,
     };
     use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
-    use crate::gate::Want;
     use crate::gates;
     use crate::policy::{Policy, RegoRule};
     use crate::snapshot::Snapshot;
@@ -258,9 +289,7 @@ mod tests {
 
     fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
         ruled(snapshot);
-        let message = "GET https://registry.example: 503".into();
-        let why = Observed::Unavailable(Unavailable { cause, message });
-        snapshot.facts.evidence.insert(image("1.42.0"), why);
+        unseen::unavailable(snapshot, cause);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Is there a bill of materials for exactly this digest, by somebody who may say so? (M14, M15)
 
-use super::evidence::{Diagnosis, Question, ask_each_image};
+use super::evidence::{Called, Question, Refusal, ask_each_image};
 use crate::case::Case;
 use crate::evidence::{Bundle, Content, Sbom as Bill, SbomFormat, denied_by};
 use crate::gate::{Finding, Gate, Subject};
@@ -58,7 +58,7 @@ impl Gate for Sbom {
 }
 
 fn attached(question: &Question<'_>, rule: &SbomRule) -> Finding {
-    let mut refusals: Vec<(u8, Reason, String)> = Vec::new();
+    let mut refusals = Vec::new();
     for bundle in &question.evidence.bundles {
         let Some((predicate, bill)) = bill(bundle) else {
             continue;
@@ -68,26 +68,27 @@ fn attached(question: &Question<'_>, rule: &SbomRule) -> Finding {
             Err(refusal) => refusals.push(refusal),
         }
     }
-    refusals
-        .into_iter()
-        .max_by_key(|(progress, _, _)| *progress)
-        .map_or_else(
-            || {
-                Finding::hold(
-                    Reason::SbomMissing,
-                    format!(
-                        "policy {} needs an SBOM signed by {}; none is attached; it is looked for \
-                         again by itself; attach it: cosign attest --key KEY --type cyclonedx \
-                         --predicate FILE {} (or --type spdxjson)",
-                        question.policy,
-                        rule.authorities.join(" or "),
-                        question.image
-                    ),
-                )
-            },
-            |(_, reason, message)| Finding::deny(reason, message),
+    Refusal::nearest(refusals).unwrap_or_else(|| {
+        Finding::hold(
+            Reason::SbomMissing,
+            format!(
+                "policy {} needs an SBOM signed by {}; none is attached; it is looked for again by \
+                 itself; attach it: cosign attest --key KEY --type cyclonedx --predicate FILE {} (or \
+                 --type spdxjson)",
+                question.policy,
+                rule.authorities.join(" or "),
+                question.image
+            ),
         )
+    })
 }
+
+/// How it is called.
+const BILL: Called = Called {
+    one: "an SBOM",
+    found: "the SBOM",
+    strange: Reason::SbomSignerNotTrusted,
+};
 
 /// The bill that a bundle holds, and its exact predicate type.
 fn bill(bundle: &Bundle) -> Option<(&str, Result<&Bill, &str>)> {
@@ -105,46 +106,19 @@ fn judge(
     bundle: &Bundle,
     predicate: &str,
     bill: Result<&Bill, &str>,
-) -> Result<Finding, (u8, Reason, String)> {
-    let found = rule
-        .authorities
-        .iter()
-        .find_map(|authority| Some((authority, question.signer(authority, predicate, bundle)?)));
-    let Some((authority, signer)) = found else {
-        let authorities = rule.authorities.join(" or ");
-        return Err(match question.diagnose(&rule.authorities, bundle) {
-            Diagnosis::Bad(why) => {
-                let text = format!("an SBOM was found whose signature does not verify{why}");
-                (0, Reason::SignatureInvalid, text)
-            }
-            Diagnosis::Nearly(why) => {
-                let text = format!("an SBOM was found, but {why}; {authorities} must sign it");
-                (0, Reason::SbomSignerNotTrusted, text)
-            }
-            Diagnosis::Stranger(_) => {
-                let text = format!("an SBOM was found, but {authorities} must sign it");
-                (0, Reason::SbomSignerNotTrusted, text)
-            }
-        });
-    };
-    if !question.is_about_subject(bundle) {
-        let other = Question::other_subjects(bundle);
-        let text = format!("the SBOM found is about {other}, not about this digest");
-        return Err((1, Reason::SignatureInvalid, text));
-    }
+) -> Result<Finding, Refusal> {
+    let speakers = (rule.authorities.iter(), &rule.authorities[..]);
+    let (authority, signer) = question.signed_by(&BILL, speakers, (predicate, bundle))?;
     let bill = bill.map_err(|problem| {
-        (
-            2,
-            Reason::SbomInvalid,
-            format!("the SBOM cannot be read: {problem}"),
-        )
+        let text = format!("the SBOM cannot be read: {problem}");
+        Refusal::new(2, Reason::SbomInvalid, text)
     })?;
     if !rule.formats.is_empty() && !rule.formats.contains(&bill.format) {
         let text = format!(
             "the SBOM is {}, which the policy does not accept",
             bill.format
         );
-        return Err((3, Reason::SbomInvalid, text));
+        return Err(Refusal::new(3, Reason::SbomInvalid, text));
     }
     let least = rule.min_components.unwrap_or(1).max(1);
     if bill.components < least {
@@ -152,10 +126,10 @@ fn judge(
             "the SBOM lists {} components, at least {least} are needed",
             bill.components
         );
-        return Err((4, Reason::SbomInvalid, text));
+        return Err(Refusal::new(4, Reason::SbomInvalid, text));
     }
     if let Some(text) = denied(rule, bill) {
-        return Err((5, Reason::SbomInvalid, text));
+        return Err(Refusal::new(5, Reason::SbomInvalid, text));
     }
     let text = format!(
         "{} {}, {} components",
@@ -193,11 +167,12 @@ fn denied(rule: &SbomRule, bill: &Bill) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{CYCLONEDX, Form, SPDX};
-    use crate::facts::{Cause, Observed, Unavailable};
-    use crate::fixtures::keyless::rest_on_root;
-    use crate::fixtures::{ask, bundles, check, image, key, ready, roll_back, sbom, with_policy};
-    use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+    use crate::evidence::{CYCLONEDX, SPDX};
+
+    use crate::fixtures::unseen::check_judging;
+
+    use crate::fixtures::{ask, bundles, key, ready, roll_back, sbom, with_policy};
+    use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass};
     use crate::snapshot::Snapshot;
 
     fn rule(snapshot: &mut Snapshot, change: impl FnOnce(&mut SbomRule)) {
@@ -213,15 +188,9 @@ mod tests {
         }
     }
 
-    fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
-        let message = "GET https://registry.example: 503".into();
-        let why = Observed::Unavailable(Unavailable { cause, message });
-        snapshot.facts.evidence.insert(image("1.42.0"), why);
-    }
-
     #[test]
     fn every_reason() {
-        check(
+        check_judging(
             &Sbom,
             &[
                 (
@@ -244,12 +213,6 @@ mod tests {
                     NotRequired,
                     Reason::NotRequired,
                     "a rollback",
-                ),
-                (
-                    |s| drop(s.facts.evidence.insert(image("1.42.0"), Observed::Pending)),
-                    Unknown,
-                    Reason::EvidencePending,
-                    "asking registry.example",
                 ),
                 (
                     |s| bundles(s).truncate(2),
@@ -311,66 +274,6 @@ mod tests {
                     Deny,
                     Reason::SignatureInvalid,
                     "not about this digest",
-                ),
-                (
-                    |s| unavailable(s, Cause::Missing),
-                    Hold,
-                    Reason::ArtifactMissing,
-                    "push",
-                ),
-                (
-                    |s| unavailable(s, Cause::Unreachable),
-                    Unknown,
-                    Reason::RegistryUnavailable,
-                    "503",
-                ),
-                (
-                    |s| unavailable(s, Cause::Truncated),
-                    Unknown,
-                    Reason::EvidenceTruncated,
-                    "remove",
-                ),
-                (
-                    |s| match s.facts.evidence.get_mut(&image("1.42.0")) {
-                        Some(Observed::Known(evidence)) => {
-                            let problem = "it lists another index".into();
-                            evidence.form = Form::Unfit { problem };
-                        }
-                        other => panic!("{other:?}"),
-                    },
-                    Deny,
-                    Reason::IndexInvalid,
-                    "publish an index of plain images",
-                ),
-                (
-                    |s| {
-                        rest_on_root(s);
-                        s.facts.trusted_roots.clear();
-                    },
-                    Deny,
-                    Reason::TrustedRootInvalid,
-                    "TrustedRoot public-good does not exist",
-                ),
-                (
-                    |s| s.facts.evidence.clear(),
-                    Deny,
-                    Reason::SourceNotAllowed,
-                    "is not asked for evidence",
-                ),
-                (
-                    |s| s.facts.releases.clear(),
-                    Hold,
-                    Reason::ReleaseNotFound,
-                    "Release",
-                ),
-                (
-                    |s| match s.facts.releases.get_mut("checkout-1.42.0") {
-                        Some(Observed::Known(release)) => release.components.clear(),
-                        other => panic!("{other:?}"),
-                    },
-                    Deny,
-                    Reason::ReleaseInvalid,
-                    "no component",
                 ),
             ],
         );

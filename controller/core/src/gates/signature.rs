@@ -229,26 +229,20 @@ fn nothing_signed(question: &Question<'_>, needs: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Evidence, Form, Verified};
-    use crate::facts::{Cause, Observed, Unavailable};
-    use crate::fixtures::keyless::rest_on_root;
+    use crate::evidence::{Evidence, Verified};
+    use crate::facts::Observed;
+    use crate::fixtures::unseen::check_judging;
+
     use crate::fixtures::{
-        ask, authority, bundles, check, digest, image, key, ready, roll_back, signature,
-        with_policy,
+        ask, authority, bundles, digest, image, key, ready, roll_back, signature, with_policy,
     };
-    use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+    use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass};
     use crate::release::Digest;
     use crate::snapshot::Snapshot;
 
-    fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
-        let message = "GET https://registry.example: 503".into();
-        let why = Observed::Unavailable(Unavailable { cause, message });
-        snapshot.facts.evidence.insert(image("1.42.0"), why);
-    }
-
     #[test]
     fn every_reason() {
-        check(
+        check_judging(
             &Signature,
             &[
                 (
@@ -262,12 +256,6 @@ mod tests {
                     NotRequired,
                     Reason::NotRequired,
                     "no matching policy",
-                ),
-                (
-                    |s| drop(s.facts.evidence.insert(image("1.42.0"), Observed::Pending)),
-                    Unknown,
-                    Reason::EvidencePending,
-                    "asking registry.example",
                 ),
                 (
                     |s| bundles(s).clear(),
@@ -301,78 +289,6 @@ mod tests {
                     Deny,
                     Reason::SignatureInvalid,
                     "not for this digest",
-                ),
-                (
-                    |s| unavailable(s, Cause::Missing),
-                    Hold,
-                    Reason::ArtifactMissing,
-                    "push the image",
-                ),
-                (
-                    |s| unavailable(s, Cause::Unreachable),
-                    Unknown,
-                    Reason::RegistryUnavailable,
-                    "asked again by itself",
-                ),
-                (
-                    |s| unavailable(s, Cause::Forbidden),
-                    Unknown,
-                    Reason::RegistryUnavailable,
-                    "503",
-                ),
-                (
-                    |s| unavailable(s, Cause::Untrustworthy),
-                    Unknown,
-                    Reason::RegistryUnavailable,
-                    "503",
-                ),
-                (
-                    |s| unavailable(s, Cause::Truncated),
-                    Unknown,
-                    Reason::EvidenceTruncated,
-                    "remove what does not belong there",
-                ),
-                (
-                    |s| match s.facts.evidence.get_mut(&image("1.42.0")) {
-                        Some(Observed::Known(evidence)) => {
-                            let problem = "it lists another index".into();
-                            evidence.form = Form::Unfit { problem };
-                        }
-                        other => panic!("{other:?}"),
-                    },
-                    Deny,
-                    Reason::IndexInvalid,
-                    "publish an index of plain images",
-                ),
-                (
-                    |s| {
-                        rest_on_root(s);
-                        s.facts.trusted_roots.clear();
-                    },
-                    Deny,
-                    Reason::TrustedRootInvalid,
-                    "TrustedRoot public-good does not exist",
-                ),
-                (
-                    |s| s.facts.evidence.clear(),
-                    Deny,
-                    Reason::SourceNotAllowed,
-                    "is not asked for evidence",
-                ),
-                (
-                    |s| s.facts.releases.clear(),
-                    Hold,
-                    Reason::ReleaseNotFound,
-                    "once the Release is there",
-                ),
-                (
-                    |s| match s.facts.releases.get_mut("checkout-1.42.0") {
-                        Some(Observed::Known(release)) => release.components.clear(),
-                        other => panic!("{other:?}"),
-                    },
-                    Deny,
-                    Reason::ReleaseInvalid,
-                    "no component",
                 ),
             ],
         );

@@ -7,7 +7,9 @@ mod tests;
 use jiff::Timestamp;
 
 use self::excuses::Excuses;
-use super::evidence::{Freshness, Question, Signature, ask_both_levels_of_each_image, earlier};
+use super::evidence::{
+    Called, Freshness, Question, Refusal, Signature, ask_both_levels_of_each_image, earlier,
+};
 use crate::case::Case;
 use crate::evidence::{Bundle, COSIGN_VULN, Content, Finding as Found, Scan, Severity};
 use crate::gate::{EvidenceReference, Finding, Gate, Subject};
@@ -127,13 +129,7 @@ fn scanned(question: &Question<'_>, rule: &VulnerabilityRule) -> Finding {
             ),
         );
     }
-    let worst = refusals
-        .into_iter()
-        .max_by_key(|(progress, _, _)| *progress);
-    worst.map_or_else(
-        || missing(question, rule),
-        |(_, reason, text)| Finding::deny(reason, text),
-    )
+    Refusal::nearest(refusals).unwrap_or_else(|| missing(question, rule))
 }
 
 fn missing(question: &Question<'_>, rule: &VulnerabilityRule) -> Finding {
@@ -150,8 +146,12 @@ fn missing(question: &Question<'_>, rule: &VulnerabilityRule) -> Finding {
     )
 }
 
-/// How far a bundle came, and why it does not count.
-type Refusal = (u8, Reason, String);
+/// How it is called.
+const SCAN: Called = Called {
+    one: "a scan",
+    found: "the scan",
+    strange: Reason::SignerNotTrusted,
+};
 
 /// What a bundle is to this question; nothing, where it is no scan.
 fn report<'a>(
@@ -162,26 +162,9 @@ fn report<'a>(
     if bundle.content.predicate_type() != Some(COSIGN_VULN) {
         return None;
     }
-    let mut authorities = rule.authorities.iter();
-    let signed = authorities.find_map(|authority| {
-        let signature = question.signer(authority, COSIGN_VULN, bundle)?;
-        Some((authority.as_str(), signature))
-    });
-    let Some(signed) = signed else {
-        let (bad, text) = question.not_theirs("a scan", &rule.authorities, bundle);
-        let reason = if bad {
-            Reason::SignatureInvalid
-        } else {
-            Reason::SignerNotTrusted
-        };
-        return Some(Err((0, reason, text)));
-    };
-    if !question.is_about_subject(bundle) {
-        let other = Question::other_subjects(bundle);
-        let text = format!("the scan found is about {other}, not about this digest");
-        return Some(Err((1, Reason::SignatureInvalid, text)));
-    }
-    Some(Ok(of_authority(question, rule, bundle, signed)))
+    let speakers = (rule.authorities.iter(), &rule.authorities[..]);
+    let signed = question.signed_by(&SCAN, speakers, (COSIGN_VULN, bundle));
+    Some(signed.map(|signed| of_authority(question, rule, bundle, signed)))
 }
 
 /// Age is by the oldest of the scan's end, the database's update and the signature.

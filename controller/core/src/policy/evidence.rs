@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Age, ProvenanceRule, SignatureRule};
+use crate::canonical::is_default;
 use crate::evidence::{SbomFormat, Severity};
 
 /// Which bill of materials is accepted.
@@ -68,11 +69,6 @@ pub enum IndexEvidence {
     Refuse,
     /// One for the index is enough.
     Accept,
-}
-
-/// What is left out of a stored policy, so that a field that came later changes no digest.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 impl EvidenceRules {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::case::{Case, matching};
 use crate::decide::Input;
 use crate::evidence::Evidence;
-use crate::facts::{Cause, Observed, Ran};
+use crate::facts::{Cause, Observed, Ran, Unavailable};
 use crate::gate::{EvidenceReference, GateReport, Verdict, Want, evaluate};
 use crate::gates;
 use crate::promotion::{Action, Memory, Promotion, Request};
@@ -32,6 +32,9 @@ pub(super) enum Standing {
     Good,
     /// Nobody can tell right now.
     Unknown,
+    /// The registry answers, and what it says lets nothing be judged: an alert, which takes back
+    /// nothing that was held before.
+    Unseen { reason: Reason, message: String },
     /// Something is held against it.
     Held {
         reason: Reason,
@@ -47,7 +50,7 @@ impl Standing {
         match self {
             Self::Good => 0,
             Self::Unknown => 1,
-            Self::Held { eligible: true, .. } => 2,
+            Self::Unseen { .. } | Self::Held { eligible: true, .. } => 2,
             Self::Held {
                 eligible: false, ..
             } => 3,
@@ -75,7 +78,7 @@ pub(super) fn judge(input: &Input<'_>, artifact: Artifact, record: &Record) -> S
     let asked = gates::evidence().map(|gate| evaluate(gate, &case));
     let found = asked.map(|report| today.of_gate(&report));
     today
-        .missing()
+        .unseen()
         .into_iter()
         .chain(found)
         // The first of the worst speaks.
@@ -175,20 +178,42 @@ impl Today<'_> {
         }
     }
 
-    /// The registry says that it does not have an image any more (M96).
-    fn missing(&self) -> Option<Standing> {
+    /// The registry does not have an image any more (M96), or lets it not be verified again.
+    fn unseen(&self) -> Option<Standing> {
         self.ran.looks.iter().find_map(|(image, look)| {
-            let why = look.problem.as_ref()?;
-            (why.cause == Cause::Missing).then(|| Standing::Held {
-                reason: Reason::ArtifactMissing,
-                message: format!(
-                    "the registry does not have {image} any more ({}), so {} cannot be pulled \
-                     again; push it again",
-                    why.message,
-                    self.artifact.words()
+            let Unavailable { cause, message } = look.problem.as_ref()?;
+            let words = self.artifact.words();
+            let unverified = |reason, mend| {
+                let text = format!(
+                    "{image} cannot be verified again ({message}), so nobody sees what was attached \
+                     to {words} since, or withdrawn; {mend}"
+                );
+                (reason, text)
+            };
+            let (reason, message) = match cause {
+                Cause::Missing => (
+                    Reason::ArtifactMissing,
+                    format!(
+                        "the registry does not have {image} any more ({message}), so {words} cannot \
+                         be pulled again; push it again"
+                    ),
                 ),
-                eligible: true,
-            })
+                Cause::Truncated => unverified(
+                    Reason::EvidenceTruncated,
+                    "remove what does not belong there from the registry, old scans first",
+                ),
+                Cause::Forbidden => unverified(
+                    Reason::RegistryUnavailable,
+                    "mend the login that it is read with",
+                ),
+                Cause::Untrustworthy => unverified(
+                    Reason::RegistryUnavailable,
+                    "ask whoever runs the registry why it answers so",
+                ),
+                // It is asked again by itself, and most often answers then.
+                Cause::Unreachable => return None,
+            };
+            Some(Standing::Unseen { reason, message })
         })
     }
 

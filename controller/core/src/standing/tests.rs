@@ -504,20 +504,23 @@ fn images_of_an_index_that_runs_have_turns_of_their_own() {
     assert_eq!(found[0].reason, Reason::ArtifactMissing, "{found:?}");
 }
 
-/// Two promotions later nobody asks about it any more, which takes nothing back.
-#[test]
-fn what_was_found_to_prove_nothing_stays_so_until_it_is_judged_good() {
-    let mut snapshot = ran();
-    let bad = release("1.42.0").artifact_set().unwrap();
-    let held_before = |snapshot: &Snapshot, artifact, eligible| Concern {
+/// What was held against the artifacts of the last record.
+fn held_before(snapshot: &Snapshot, artifact: Artifact, eligible: bool) -> Concern {
+    Concern {
         artifact,
         record: "checkout-prod-000002".into(),
-        artifact_set: bad.clone(),
+        artifact_set: release("1.42.0").artifact_set().unwrap(),
         reason: Reason::VulnerabilityBlocked,
         message: "gate vulnerabilities would not pass now".into(),
         eligible,
         since: snapshot.now,
-    };
+    }
+}
+
+/// Two promotions later nobody asks about it any more, which takes nothing back.
+#[test]
+fn what_was_found_to_prove_nothing_stays_so_until_it_is_judged_good() {
+    let mut snapshot = ran();
     let gone = |snapshot: &mut Snapshot, eligible| {
         let held = held_before(snapshot, Artifact::Running, eligible);
         snapshot.environment.concerns = vec![held];
@@ -540,6 +543,56 @@ fn what_was_found_to_prove_nothing_stays_so_until_it_is_judged_good() {
     evidence(&mut again).tags = Observed::Pending;
     let expected = held_before(&again, Artifact::Running, false);
     assert_eq!(concerns(&again.input()), [expected]);
+}
+
+/// Whoever may push can let every look fail, and a restart forgets what was known.
+#[test]
+fn a_registry_that_lets_nothing_be_judged_alerts_and_takes_nothing_back() {
+    let looked = |snapshot: &mut Snapshot, cause| {
+        let ran = snapshot.facts.ran.get_mut("checkout-prod-000002").unwrap();
+        ran.looks.get_mut(&image("1.42.0")).unwrap().problem = Some(Unavailable {
+            cause,
+            message: "there are more than 128 referrers".into(),
+        });
+    };
+    for (cause, expect) in [
+        (Cause::Truncated, Some(Reason::EvidenceTruncated)),
+        (Cause::Forbidden, Some(Reason::RegistryUnavailable)),
+        (Cause::Untrustworthy, Some(Reason::RegistryUnavailable)),
+        (Cause::Unreachable, None),
+    ] {
+        let mut snapshot = ran();
+        looked(&mut snapshot, cause);
+        let found = concerns(&snapshot.input());
+        assert_eq!(found.first().map(|held| held.reason), expect, "{cause:?}");
+        assert!(found.iter().all(|held| held.eligible), "an alert");
+        let known = &mut snapshot.facts.evidence;
+        known.insert(image("1.42.0"), Observed::Pending);
+        snapshot.environment.concerns = vec![held_before(&snapshot, Artifact::Running, false)];
+        let expected = snapshot.environment.concerns.clone();
+        assert_eq!(concerns(&snapshot.input()), expected, "{cause:?}");
+    }
+}
+
+/// What is in an index that ran is not known any more, so that the Revocation of one of its images may
+/// still be about it.
+#[test]
+fn what_cannot_be_seen_through_is_not_lifted() {
+    let mut snapshot = ran();
+    let mut held = held_before(&snapshot, Artifact::Earlier, false);
+    held.reason = Reason::Revoked;
+    held.artifact_set = Digest::of(b"others ran since");
+    snapshot.environment.concerns = vec![held.clone()];
+    let inside = revocation("inside", |content| {
+        content.digests = vec![Digest::of(b"an image of the index")];
+    });
+    snapshot.facts.revocations.push(inside);
+    assert_eq!(concerns(&snapshot.input()), [], "its form is known");
+    let known = &mut snapshot.facts.evidence;
+    known.insert(image("1.42.0"), Observed::Pending);
+    let mut found = concerns(&snapshot.input());
+    found.retain(|held| held.artifact == Artifact::Earlier);
+    assert_eq!(found, [held]);
 }
 
 #[test]

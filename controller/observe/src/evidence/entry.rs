@@ -145,6 +145,16 @@ impl Entry {
         self.running.is_none() && !self.asked_at.is_some_and(lately)
     }
 
+    /// Since when nobody asks for it, where that is long enough to let it go for something else.
+    pub(super) fn unused_since(&self) -> Option<Instant> {
+        self.asked_at.filter(|_| self.is_abandoned())
+    }
+
+    /// Whether this is what is known already.
+    pub(super) fn holds(&self, seen: &Seen) -> bool {
+        self.held.is_some() && self.facts.as_deref().map(digests) == Some(digests(seen))
+    }
+
     /// Lets facts stay when the registry lists them no longer.
     pub(super) fn keep(&mut self) {
         self.kept = true;
@@ -178,6 +188,12 @@ impl Entry {
         if let Some(failure) = &mut self.failure {
             older(&mut failure.at);
         }
+    }
+
+    /// Lets it have been asked for so much longer ago.
+    #[cfg(test)]
+    pub(super) fn forget_asking(&mut self, by: Duration) {
+        self.asked_at = self.asked_at.and_then(|at| at.checked_sub(by));
     }
 
     /// The images of this index, as far as it was looked at.

@@ -65,10 +65,13 @@ pub(super) fn keep(
     let mut bytes = None;
     if let (Ok(found), Some(entry)) = (&mut seen, entries.get(key)) {
         entry.keep_withdrawn(found, anchors);
-        let needed = of(found);
-        match room(entries, key, (namespace, needed)) {
-            Ok(()) => bytes = Some(needed),
-            Err(full) => seen = Err(full),
+        // What is held already is refused to nobody, and stays on the account that it is on.
+        if !entry.holds(found) {
+            let needed = of(found);
+            match make_room(entries, key, (namespace, needed)) {
+                Ok(()) => bytes = Some(needed),
+                Err(full) => seen = Err(full),
+            }
         }
     }
     if let Some(entry) = entries.get_mut(key) {
@@ -79,13 +82,68 @@ pub(super) fn keep(
     }
 }
 
-/// Whether there is room for so many bytes of facts about an image, on behalf of a namespace. What is
-/// known of it now gives way to them.
-fn room(
-    entries: &BTreeMap<Key, Entry>,
+/// Lets go of what nobody has asked about for long, the longest first, until there is room for so many
+/// bytes of facts about an image, on behalf of a namespace.
+fn make_room(
+    entries: &mut BTreeMap<Key, Entry>,
     key: &Key,
     (namespace, bytes): (&str, usize),
 ) -> Result<(), Unavailable> {
+    while let Some(full) = full(entries, key, (namespace, bytes)) {
+        let counts = |holder: &str| match full {
+            Full::Namespace => holder == namespace,
+            Full::All => true,
+        };
+        let unused = entries.iter().filter_map(|(other, entry)| {
+            let (holder, _) = entry.held().filter(|_| other != key)?;
+            let since = entry.unused_since()?;
+            counts(holder).then_some((since, other))
+        });
+        let Some((_, oldest)) = unused.min_by_key(|(since, _)| *since) else {
+            return Err(full.unavailable(key));
+        };
+        let oldest = oldest.clone();
+        entries.remove(&oldest);
+    }
+    Ok(())
+}
+
+/// What has no room.
+#[derive(Clone, Copy)]
+enum Full {
+    /// The part of one namespace.
+    Namespace,
+    /// All there is.
+    All,
+}
+
+impl Full {
+    fn unavailable(self, key: &Key) -> Unavailable {
+        // Many namespaces may read this, and none is told of another by name.
+        let (whose, limit) = match self {
+            Self::Namespace => ("the images of the namespace that asked", PER_NAMESPACE),
+            Self::All => ("all images", IN_ALL),
+        };
+        let message = format!(
+            "failed to keep what is attached to {}: what is known of {whose} would take more than {} \
+             MiB; end Promotions that are not needed, and attach less",
+            key.image,
+            limit >> 20
+        );
+        tracing::warn!(image = %key.image, limit, "no room for what is attached");
+        Unavailable {
+            cause: Cause::Truncated,
+            message,
+        }
+    }
+}
+
+/// What is full with so many bytes more. What is known of the image now gives way to them.
+fn full(
+    entries: &BTreeMap<Key, Entry>,
+    key: &Key,
+    (namespace, bytes): (&str, usize),
+) -> Option<Full> {
     let others = entries.iter().filter(|(other, _)| *other != key);
     let held = others.filter_map(|(_, entry)| entry.held());
     let (mut all, mut own) = (bytes, bytes);
@@ -95,21 +153,11 @@ fn room(
             own = own.saturating_add(held);
         }
     }
-    let full = |whose: String, limit: usize| Unavailable {
-        cause: Cause::Truncated,
-        message: format!(
-            "failed to keep what is attached to {}: what is known of {whose} would take more than {} \
-             MiB",
-            key.image,
-            limit >> 20
-        ),
-    };
     if own > PER_NAMESPACE {
-        let whose = format!("the images of namespace {namespace}");
-        return Err(full(whose, PER_NAMESPACE));
+        Some(Full::Namespace)
+    } else if all > IN_ALL {
+        Some(Full::All)
+    } else {
+        None
     }
-    if all > IN_ALL {
-        return Err(full("all images".to_owned(), IN_ALL));
-    }
-    Ok(())
 }

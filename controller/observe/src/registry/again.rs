@@ -105,13 +105,7 @@ impl Inner {
     ) -> Result<Looked<Arc<Artifact>>, FetchError> {
         let lane = self.lane(image);
         let _turn = self.turn(&lane, credentials, image).await;
-        let visit = Visit {
-            inner: self,
-            image,
-            credentials,
-            reach,
-            budget: self.shares.budget(&lane, credentials.namespace()),
-        };
+        let visit = self.visit(&lane, credentials, image, reach);
         let discovery = Box::pin(visit.discover_changes(known));
         Ok(match self.in_time(&visit, discovery).await? {
             Looked::Unchanged(at) => Looked::Unchanged(at),

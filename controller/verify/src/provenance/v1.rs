@@ -151,6 +151,7 @@ impl Parameters {
     fn take<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Result<T, String> {
         let value = self.0.remove(name);
         let value = value.ok_or_else(|| format!("missing field `{name}`"))?;
+        // It repeats the value, which anybody may have written.
         serde_json::from_value(value)
             .map_err(|error| format!("{name}: {}", clip(&error.to_string())))
     }

@@ -1,16 +1,14 @@
 //! Reading policy and Release files strictly: a field that nobody reads would be a rule that nobody
 //! enforces.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use lockmaster_api::{ClusterPromotionPolicySpec, ReleaseSpec, TrustedRootSpec};
 use lockmaster_core::facts::{TrustedRootFact, TrustedRoots};
-use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
+use lockmaster_core::policy::{Policy, PolicyFact};
 use lockmaster_core::release::Release;
-use lockmaster_observe::observation::{trusted_root_content, unreadable_rules};
+use lockmaster_observe::observation::{policy_content, trusted_root_content};
 use lockmaster_rego::Sandbox;
-use lockmaster_verify::parse_key;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -170,36 +168,14 @@ fn fact(
         spec,
         ..
     } = manifest;
-    let at = |text: &str| Failure::usage(format!("{}: policy {name}: {text}", file.display()));
-    let policy = Policy::from(spec);
-    let mut problems = policy.contradictions();
-    if problems.is_empty() {
-        problems = unreadable_rules(&policy, sandbox);
-    }
-    if !problems.is_empty() {
-        return Err(at(&problems.join("; ")));
-    }
-    let mut keys = BTreeMap::new();
-    for authority in &policy.authorities {
-        let mut ids = Vec::new();
-        for (position, key) in authority.keys.iter().enumerate() {
-            let key = parse_key(&key.pem).map_err(|error| {
-                let field = format!("authority {}, keys[{position}].pem", authority.name);
-                at(&format!("{field}: {error}"))
-            })?;
-            ids.push(key.id);
-        }
-        keys.insert(authority.name.clone(), ids);
-    }
-    let digest = policy.digest().map_err(|error| at(&error.to_string()))?;
+    let content = policy_content(Policy::from(spec), sandbox).map_err(|problems| {
+        let text = problems.join("; ");
+        Failure::usage(format!("{}: policy {name}: {text}", file.display()))
+    })?;
     Ok(PolicyFact {
         uid: String::new(),
         generation: 1,
-        content: Ok(PolicyContent {
-            policy,
-            digest,
-            keys,
-        }),
+        content: Ok(content),
         name,
     })
 }

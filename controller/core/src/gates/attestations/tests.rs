@@ -5,17 +5,16 @@ mod ruled;
 
 use super::*;
 use crate::evidence::{
-    CHECKS, Check, Checks, Conclusion, Form, Quarantine, TEST_RESULT, TestOutcome, Verified,
+    CHECKS, Check, Checks, Conclusion, Quarantine, TEST_RESULT, TestOutcome, Verified,
 };
-use crate::facts::{Cause, Observed, TrustedRootFact, Unavailable};
+use crate::facts::TrustedRootFact;
 use crate::fixtures::statements::{
     CUSTOM, attestation, checks, checks_rule, custom, not_applicable, tests,
 };
-use crate::fixtures::{
-    ask, at, bundles, check, evidence, image, key, ready, roll_back, with_policy,
-};
+use crate::fixtures::unseen::check_judging;
+use crate::fixtures::{ask, at, bundles, key, ready, roll_back, with_policy};
 use crate::gate::GateReport;
-use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass};
 use crate::policy::{Age, NotApplicableRule};
 use crate::release::Digest;
 use crate::snapshot::Snapshot;
@@ -42,15 +41,9 @@ fn entries(snapshot: &mut Snapshot, rules: Vec<AttestationRule>) {
     with_policy(snapshot, |policy| policy.evidence.attestations = rules);
 }
 
-fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
-    let message = "GET https://registry.example: 503".into();
-    let why = Observed::Unavailable(Unavailable { cause, message });
-    snapshot.facts.evidence.insert(image("1.42.0"), why);
-}
-
 #[test]
 fn every_reason() {
-    check(
+    check_judging(
         &Attestations,
         &[
             (
@@ -76,12 +69,6 @@ fn every_reason() {
                 NotRequired,
                 Reason::NotRequired,
                 "no matching policy",
-            ),
-            (
-                |s| drop(s.facts.evidence.insert(image("1.42.0"), Observed::Pending)),
-                Unknown,
-                Reason::EvidencePending,
-                "asking registry.example",
             ),
             (
                 without,
@@ -160,54 +147,6 @@ fn every_reason() {
                 Deny,
                 Reason::TrustedRootInvalid,
                 "no JSON",
-            ),
-            (
-                |s| unavailable(s, Cause::Missing),
-                Hold,
-                Reason::ArtifactMissing,
-                "push",
-            ),
-            (
-                |s| unavailable(s, Cause::Unreachable),
-                Unknown,
-                Reason::RegistryUnavailable,
-                "503",
-            ),
-            (
-                |s| unavailable(s, Cause::Truncated),
-                Unknown,
-                Reason::EvidenceTruncated,
-                "remove",
-            ),
-            (
-                |s| {
-                    let problem = "it lists another index".into();
-                    evidence(s).form = Form::Unfit { problem };
-                },
-                Deny,
-                Reason::IndexInvalid,
-                "publish an index of plain images",
-            ),
-            (
-                |s| s.facts.evidence.clear(),
-                Deny,
-                Reason::SourceNotAllowed,
-                "is not asked for evidence",
-            ),
-            (
-                |s| s.facts.releases.clear(),
-                Hold,
-                Reason::ReleaseNotFound,
-                "Release",
-            ),
-            (
-                |s| match s.facts.releases.get_mut("checkout-1.42.0") {
-                    Some(Observed::Known(release)) => release.components.clear(),
-                    other => panic!("{other:?}"),
-                },
-                Deny,
-                Reason::ReleaseInvalid,
-                "no component",
             ),
         ],
     );

@@ -1,17 +1,16 @@
 //! What provenance must say, spoiled in one place each.
 
 use super::*;
+use crate::evidence::Verified;
 use crate::evidence::{Bundle, TAGGED_RELEASE};
-use crate::evidence::{Form, Verified};
-use crate::facts::{Cause, Observed, Unavailable};
-use crate::fixtures::keyless::rest_on_root;
+use crate::facts::Observed;
 use crate::fixtures::statements::tagged;
+use crate::fixtures::unseen::check_judging;
 use crate::fixtures::{
-    REPOSITORY, ask, authority, bundles, check, evidence, image, key, provenance, ready, roll_back,
-    with_policy,
+    REPOSITORY, ask, authority, bundles, key, provenance, ready, roll_back, with_policy,
 };
 use crate::gate::GateReport;
-use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass};
 use crate::policy::{ReleaseRule, UnpinnedWorkflows};
 use crate::release;
 use crate::snapshot::Snapshot;
@@ -36,15 +35,9 @@ fn release_tagged(snapshot: &mut Snapshot, tag: &str) {
     });
 }
 
-fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
-    let message = "GET https://registry.example: 503".into();
-    let why = Observed::Unavailable(Unavailable { cause, message });
-    snapshot.facts.evidence.insert(image("1.42.0"), why);
-}
-
 #[test]
 fn every_reason() {
-    check(
+    check_judging(
         &Provenance,
         &[
             (|_| {}, Pass, Reason::EvidenceValid, "refs/tags/v1.42.0"),
@@ -53,12 +46,6 @@ fn every_reason() {
                 NotRequired,
                 Reason::NotRequired,
                 "no matching policy",
-            ),
-            (
-                |s| drop(s.facts.evidence.insert(image("1.42.0"), Observed::Pending)),
-                Unknown,
-                Reason::EvidencePending,
-                "asking registry.example",
             ),
             (
                 |s| bundles(s).truncate(1),
@@ -147,54 +134,6 @@ fn every_reason() {
                 Deny,
                 Reason::SignatureInvalid,
                 "not about this digest",
-            ),
-            (
-                |s| unavailable(s, Cause::Missing),
-                Hold,
-                Reason::ArtifactMissing,
-                "push",
-            ),
-            (
-                |s| unavailable(s, Cause::Unreachable),
-                Unknown,
-                Reason::RegistryUnavailable,
-                "503",
-            ),
-            (
-                |s| unavailable(s, Cause::Truncated),
-                Unknown,
-                Reason::EvidenceTruncated,
-                "remove",
-            ),
-            (
-                |s| {
-                    let problem = "it lists another index".into();
-                    evidence(s).form = Form::Unfit { problem };
-                },
-                Deny,
-                Reason::IndexInvalid,
-                "publish an index of plain images",
-            ),
-            (
-                |s| {
-                    rest_on_root(s);
-                    s.facts.trusted_roots.clear();
-                },
-                Deny,
-                Reason::TrustedRootInvalid,
-                "TrustedRoot public-good does not exist",
-            ),
-            (
-                |s| s.facts.releases.clear(),
-                Hold,
-                Reason::ReleaseNotFound,
-                "Release",
-            ),
-            (
-                |s| released(s, |release| release.components.clear()),
-                Deny,
-                Reason::ReleaseInvalid,
-                "no component",
             ),
         ],
     );

@@ -10,7 +10,7 @@ use crate::case::{Case, matching};
 use crate::decide::Input;
 use crate::gates::attestations;
 use crate::policy::PolicyContent;
-use crate::promotion::Promotion;
+use crate::promotion::{Action, Promotion};
 use crate::release::Digest;
 use crate::rules::{LOOK_LIMIT, PROMOTIONS_LIMIT, RuleQuestion};
 use crate::standing;
@@ -58,16 +58,18 @@ pub fn has_rules(input: &Input<'_>) -> bool {
         || (by_entries && standing::artifacts(input).next().is_some())
 }
 
-/// The promotions that are asked about, the most urgent first: what holds the Environment, the oldest
-/// that wait, and as many of the others by turns, so that none waits for ever behind those that no
-/// rule will let pass.
+/// The promotions that are asked about, the most urgent first: what holds the Environment, ways back
+/// and the oldest that wait, and as many of the others by turns, so that none waits for ever behind
+/// those that no rule will let pass.
 fn in_turn<'a>(input: &Input<'a>) -> Vec<&'a Promotion> {
     let active = input.environment.active.as_ref();
     let holder = active.map(|claim| claim.account.promotion.uid.as_str());
     let unfinished = input.promotions.iter().filter(|one| !one.is_finished());
     let (mut first, mut waiting): (Vec<_>, Vec<_>) =
         unfinished.partition(|one| holder == Some(one.uid.as_str()) || one.memory.intent.is_some());
-    waiting.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    // Nobody queues so many that a way back is not asked about.
+    let forward = |one: &Promotion| one.request.action == Action::Promote;
+    waiting.sort_by(|a, b| (forward(a), a.created, &a.name).cmp(&(forward(b), b.created, &b.name)));
     let oldest = waiting.len().min(PROMOTIONS_LIMIT / 2);
     let mut others = waiting.split_off(oldest);
     first.append(&mut waiting);
@@ -147,6 +149,14 @@ mod tests {
             snapshot.now += SignedDuration::from_secs(RETRY);
         }
         assert_eq!(seen.len(), 500);
+    }
+
+    #[test]
+    fn a_way_back_waits_for_none_that_was_queued_before() {
+        let mut snapshot = queue(500);
+        snapshot.promotions[0].request.action = Action::Rollback;
+        let name = snapshot.promotions[0].name.clone();
+        assert_eq!(asked_now(&snapshot)[0], name, "it was the youngest");
     }
 
     #[test]

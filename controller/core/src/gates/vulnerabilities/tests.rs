@@ -3,14 +3,13 @@
 mod excuses;
 
 use super::*;
-use crate::evidence::{Form, Verified};
-use crate::facts::{Cause, Observed, TrustedRootFact, Unavailable};
+use crate::evidence::Verified;
+use crate::facts::TrustedRootFact;
 use crate::fixtures::statements::{finding, scan, vex};
-use crate::fixtures::{
-    ask, at, bundles, check, evidence, image, key, ready, roll_back, with_policy,
-};
+use crate::fixtures::unseen::check_judging;
+use crate::fixtures::{ask, at, bundles, key, ready, roll_back, with_policy};
 use crate::gate::GateReport;
-use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
+use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass};
 use crate::release::Digest;
 use crate::snapshot::Snapshot;
 
@@ -55,19 +54,13 @@ fn unreadable(snapshot: &mut Snapshot, problem: &str) {
     };
 }
 
-fn unavailable(snapshot: &mut Snapshot, cause: Cause) {
-    let message = "GET https://registry.example: 503".into();
-    let why = Observed::Unavailable(Unavailable { cause, message });
-    snapshot.facts.evidence.insert(image("1.42.0"), why);
-}
-
 fn without_scan(snapshot: &mut Snapshot) {
     bundles(snapshot).retain(|bundle| !matches!(bundle.content, Content::Scan(_)));
 }
 
 #[test]
 fn every_reason() {
-    check(
+    check_judging(
         &Vulnerabilities,
         &[
             (
@@ -81,12 +74,6 @@ fn every_reason() {
                 NotRequired,
                 Reason::NotRequired,
                 "no matching policy",
-            ),
-            (
-                |s| drop(s.facts.evidence.insert(image("1.42.0"), Observed::Pending)),
-                Unknown,
-                Reason::EvidencePending,
-                "asking registry.example",
             ),
             (
                 critical,
@@ -158,54 +145,6 @@ fn every_reason() {
                 Deny,
                 Reason::TrustedRootInvalid,
                 "no JSON",
-            ),
-            (
-                |s| unavailable(s, Cause::Missing),
-                Hold,
-                Reason::ArtifactMissing,
-                "push",
-            ),
-            (
-                |s| unavailable(s, Cause::Unreachable),
-                Unknown,
-                Reason::RegistryUnavailable,
-                "503",
-            ),
-            (
-                |s| unavailable(s, Cause::Truncated),
-                Unknown,
-                Reason::EvidenceTruncated,
-                "remove",
-            ),
-            (
-                |s| {
-                    let problem = "it lists another index".into();
-                    evidence(s).form = Form::Unfit { problem };
-                },
-                Deny,
-                Reason::IndexInvalid,
-                "publish an index of plain images",
-            ),
-            (
-                |s| s.facts.evidence.clear(),
-                Deny,
-                Reason::SourceNotAllowed,
-                "is not asked for evidence",
-            ),
-            (
-                |s| s.facts.releases.clear(),
-                Hold,
-                Reason::ReleaseNotFound,
-                "Release",
-            ),
-            (
-                |s| match s.facts.releases.get_mut("checkout-1.42.0") {
-                    Some(Observed::Known(release)) => release.components.clear(),
-                    other => panic!("{other:?}"),
-                },
-                Deny,
-                Reason::ReleaseInvalid,
-                "no component",
             ),
         ],
     );

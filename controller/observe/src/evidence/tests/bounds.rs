@@ -78,7 +78,7 @@ async fn one_namespace_does_not_fill_the_memory_with_facts() {
     };
     assert_eq!(full.cause, Cause::Truncated);
     let limit = PER_NAMESPACE >> 20;
-    let said = format!("the images of namespace shop would take more than {limit} MiB");
+    let said = format!("the images of the namespace that asked would take more than {limit} MiB");
     assert!(full.message.contains(&said), "{}", full.message);
     // The namespace of somebody else has its own share.
     let mut bench = Bench::new(CACHE).await;
@@ -101,6 +101,31 @@ async fn all_namespaces_together_do_not_either_and_what_goes_makes_room() {
     bench.store.insufficient(&bench.image, &shop());
     bench.wait().await;
     known(bench.store.read(&bench.image, &shop(), &[], NOON));
+}
+
+/// Releases are never deleted by themselves, so that what they name grows for ever.
+#[tokio::test]
+async fn what_nobody_asks_about_makes_room() {
+    let mut bench = Bench::new(CACHE).await;
+    fill(&bench, "shop", PER_NAMESPACE);
+    for entry in bench.store.inner.lock().values_mut() {
+        entry.ask(&[]);
+        entry.forget_asking(Duration::from_hours(2));
+    }
+    known(bench.read(&[]).await);
+    assert_eq!(bench.store.inner.lock().len(), 1, "the other one went");
+}
+
+/// A namespace without room takes nothing from those that know the image already.
+#[tokio::test]
+async fn what_is_known_already_needs_no_room() {
+    let mut bench = Bench::new(CACHE).await;
+    known(bench.read(&[]).await);
+    fill(&bench, "shop", PER_NAMESPACE);
+    bench.store.look_again(&bench.image, &shop(), NOON);
+    bench.wait().await;
+    let (_, look) = bench.store.peek(&bench.image, &shop(), &[], NOON);
+    assert_eq!(look.problem, None);
 }
 
 #[tokio::test]
