@@ -7,7 +7,7 @@ mod judge;
 mod schedule;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -132,12 +132,12 @@ pub fn wants(input: &Input<'_>) -> BTreeSet<Want> {
         .collect()
 }
 
-/// What the rules of entries are asked about these. What is answered goes where the answers to all
-/// rules go.
-pub(crate) fn rule_questions(input: &Input<'_>) -> BTreeMap<Digest, RuleQuestion> {
-    artifacts(input)
-        .flat_map(|(artifact, record)| judge::rule_questions(input, artifact, record))
-        .collect()
+/// Gives away what the rules of entries are asked about these. What is answered goes where the answers
+/// to all rules go.
+pub(crate) fn rule_questions(input: &Input<'_>, take: &mut dyn FnMut(RuleQuestion)) {
+    for (artifact, record) in artifacts(input) {
+        judge::rule_questions(input, artifact, record, take);
+    }
 }
 
 /// What is held against what runs and what would be gone back to. What cannot be judged right now

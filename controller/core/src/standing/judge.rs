@@ -1,6 +1,6 @@
 //! What is known today of one record of success: the evidence gates, asked once more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::case::{Case, matching};
 use crate::decide::Input;
@@ -106,22 +106,22 @@ pub(super) fn wants(input: &Input<'_>, artifact: Artifact, record: &Record) -> B
     })
 }
 
-/// What the rules of entries are asked about a record of success.
+/// Gives away what the rules of entries are asked about a record of success.
 pub(super) fn rule_questions(
     input: &Input<'_>,
     artifact: Artifact,
     record: &Record,
-) -> BTreeMap<Digest, RuleQuestion> {
-    let ran = input.facts.ran.get(&record.object_name());
-    ran.map_or_else(BTreeMap::new, |ran| {
+    take: &mut dyn FnMut(RuleQuestion),
+) {
+    if let Some(ran) = input.facts.ran.get(&record.object_name()) {
         let today = Today {
             input,
             artifact,
             record,
             ran,
         };
-        gates::statement_questions(&today.case(&today.promotion()))
-    })
+        gates::statement_questions(&today.case(&today.promotion()), take);
+    }
 }
 
 struct Today<'a> {

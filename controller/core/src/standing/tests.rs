@@ -100,6 +100,10 @@ fn what_ran_is_asked_of_the_rules_of_entries_again() {
     // Without an answer nobody knows, and it stands as it did.
     snapshot.facts.rules.clear();
     assert_eq!(concerns(&snapshot.input()), []);
+    // It is asked also while nothing waits to be promoted.
+    snapshot.promotions.clear();
+    assert!(crate::gates::has_rules(&snapshot.input()));
+    assert_eq!(crate::gates::rule_questions(&snapshot.input()).len(), 2);
 }
 
 fn disclosed(snapshot: &mut Snapshot) {

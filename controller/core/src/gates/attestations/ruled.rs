@@ -4,7 +4,6 @@
 //! be is said by `maxAge`, and what was promoted is asked the same again later.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use super::opinions::{Opinion, is_of_commit, opinion};
 use super::words::{Says, Word};
@@ -16,28 +15,26 @@ use crate::gates::evidence::{Question, ask_all};
 use crate::gates::rules::{self, Signed};
 use crate::policy::PolicyContent;
 use crate::reason::Reason;
-use crate::release::Digest;
 use crate::rules::{RuleOutcome, RuleQuestion};
 
-/// Everything that the rules of entries are asked, by its key.
-pub(crate) fn questions(case: &Case<'_>) -> BTreeMap<Digest, RuleQuestion> {
-    let found = RefCell::new(BTreeMap::new());
+/// Gives away everything that the rules of entries are asked, one question after the other: all of
+/// them at once hold all that is known of the images.
+pub(crate) fn questions(case: &Case<'_>, take: &mut dyn FnMut(RuleQuestion)) {
+    let take = RefCell::new(take);
     let has_rule = |content: &PolicyContent| {
         let mut entries = content.policy.evidence.attestations.iter();
         entries.any(|entry| entry.rule.is_some())
     };
     // Nothing is answered here, so that images of an index are asked about too.
     let _ = ask_all(case, has_rule, |question| {
-        found.borrow_mut().extend(of_image(question));
+        of_image(question, &mut **take.borrow_mut());
         Finding::unknown(Reason::RuleUnanswered, "")
     });
-    found.into_inner()
 }
 
-fn of_image(question: &Question<'_>) -> BTreeMap<Digest, RuleQuestion> {
-    let mut found = BTreeMap::new();
+fn of_image(question: &Question<'_>, take: &mut dyn FnMut(RuleQuestion)) {
     if question.all_read().is_err() {
-        return found;
+        return;
     }
     for rule in &question.content.policy.evidence.attestations {
         let entry = Entry { question, rule };
@@ -45,11 +42,10 @@ fn of_image(question: &Question<'_>) -> BTreeMap<Digest, RuleQuestion> {
         let statements = bundles.filter_map(|bundle| entry.statement(bundle)?.ok());
         for statement in statements.filter(|statement| entry.would_count(statement.bundle)) {
             if let Some(asked) = entry.rule_question(&statement) {
-                found.insert(asked.key(), asked);
+                take(asked);
             }
         }
     }
-    found
 }
 
 impl Entry<'_, '_> {

@@ -3,7 +3,8 @@
 //! Anybody who may promote may queue any number of promotions. All of their questions at once would
 //! fill the memory, and the time that there is for answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{RETRY, asked};
 use crate::case::{Case, matching};
@@ -23,17 +24,13 @@ pub fn questions(input: &Input<'_>) -> BTreeMap<Digest, RuleQuestion> {
     let mut collected = Collected::default();
     for promotion in in_turn(input) {
         let case = Case::new(promotion, input);
-        for question in attestations::questions(&case).into_values() {
-            collected.take(question);
-        }
+        attestations::questions(&case, &mut |question| collected.take(question));
         let asked = asked(&case).filter_map(Result::ok);
         for question in asked.filter_map(|asked| asked.question) {
             collected.take(question);
         }
     }
-    for question in standing::rule_questions(input).into_values() {
-        collected.take(question);
-    }
+    standing::rule_questions(input, &mut |question| collected.take(question));
     collected.questions
 }
 
@@ -84,27 +81,33 @@ fn in_turn<'a>(input: &Input<'a>) -> Vec<&'a Promotion> {
 #[derive(Default)]
 struct Collected {
     questions: BTreeMap<Digest, RuleQuestion>,
-    texts: BTreeSet<Digest>,
+    /// Whoever asks may have copied them; held is one of each.
+    texts: BTreeMap<Digest, Arc<str>>,
     size: usize,
 }
 
 impl Collected {
     /// Leaves out what there is no room for; what is smaller may still find some.
-    fn take(&mut self, question: RuleQuestion) {
-        let texts = [&question.rego, &question.input];
-        let texts = texts.map(|text| (Digest::of(text.as_bytes()), text.len()));
-        let new = texts.iter().filter(|(text, _)| !self.texts.contains(text));
-        let size = self.size + new.map(|(_, length)| length).sum::<usize>();
-        if size <= LOOK_LIMIT {
-            self.size = size;
-            self.texts.extend(texts.map(|(text, _)| text));
-            self.questions.insert(question.key(), question);
+    fn take(&mut self, RuleQuestion { rego, input }: RuleQuestion) {
+        let texts = [rego, input].map(|text| (Digest::of(text.as_bytes()), text));
+        let known = |text| self.texts.contains_key(text);
+        let new = texts.iter().filter(|(digest, _)| !known(digest));
+        let size = self.size + new.map(|(_, text)| text.len()).sum::<usize>();
+        if size > LOOK_LIMIT {
+            return;
         }
+        self.size = size;
+        let [rego, input] =
+            texts.map(|(digest, text)| Arc::clone(self.texts.entry(digest).or_insert(text)));
+        let question = RuleQuestion { rego, input };
+        self.questions.insert(question.key(), question);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use jiff::SignedDuration;
 
     use super::*;

@@ -1,5 +1,7 @@
 //! Entries with a rule in Rego: what its answer makes of a statement.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{entries, is};
@@ -12,10 +14,11 @@ use crate::fixtures::{ask, at, bundles, digest, image, key, ready, with_policy};
 use crate::gate::GateReport;
 use crate::gate::Verdict::{Deny, Pass, Unknown};
 use crate::gates::attestations::Attestations;
+use crate::gates::has_rules;
 use crate::policy::AttestationRule;
 use crate::reason::Reason;
 use crate::release::Digest;
-use crate::rules::{RuleOutcome, RuleQuestion};
+use crate::rules::{LOOK_LIMIT, RuleOutcome, RuleQuestion};
 use crate::snapshot::Snapshot;
 
 const REGO: &str = "package lockmaster\nallow if input.statement.predicate.coverage > 80\n";
@@ -228,6 +231,40 @@ fn only_what_may_count_is_asked_about() {
         Reason::AttestationFailed,
         "FAILED",
     );
+}
+
+/// Anybody who may sign may attach many, and a rule is long beside each of them.
+#[test]
+fn statements_are_asked_about_as_far_as_there_is_room_and_share_the_rule() {
+    let two = asked(&with(&[covered(90, 8), covered(50, 9)]));
+    assert!(Arc::ptr_eq(&two[0].0.rego, &two[1].0.rego));
+    let long = |number: u8| {
+        let mut bundle = covered(90, 8);
+        bundle.digest = Digest::of(&[number]);
+        bundle.content = Content::Custom {
+            predicate: CUSTOM.into(),
+            value: Ok(format!(r#"{{"log":"{}"}}"#, "x".repeat(60_000))),
+        };
+        bundle
+    };
+    let many: Vec<_> = (0..100).map(long).collect();
+    let found = asked(&with(&many));
+    let size: usize = found.iter().map(|(one, _)| one.input.len()).sum();
+    assert!(size <= LOOK_LIMIT && size > LOOK_LIMIT - 70_000, "{size}");
+    assert!(found.len() < many.len());
+}
+
+#[test]
+fn there_is_something_to_ask_where_an_entry_has_a_rule() {
+    let mut snapshot = with(&[]);
+    assert!(has_rules(&snapshot.input()));
+    snapshot.promotions.clear();
+    assert!(has_rules(&snapshot.input()), "something runs");
+    snapshot.facts.records.clear();
+    assert!(!has_rules(&snapshot.input()), "nothing is there");
+    let mut plain = ready();
+    entries(&mut plain, vec![attestation("load-test", CUSTOM)]);
+    assert!(!has_rules(&plain.input()));
 }
 
 #[test]
