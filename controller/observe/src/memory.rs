@@ -5,10 +5,9 @@
 
 use lockmaster_core::rules::LOOK_LIMIT;
 
-use crate::evidence::size;
-use crate::registry::{CACHE_BYTES, READING_BYTES};
+use crate::evidence::{self, size};
+use crate::registry::{BUNDLE_BYTES, CACHE_BYTES, Limits, READING_BYTES};
 use crate::rules::ASKING;
-use crate::{evidence, registry};
 
 /// What takes memory, and how many bytes at most. The operator and the child that asks rules have one
 /// limit between them.
@@ -20,7 +19,7 @@ pub const PARTS: [(&str, usize); 8] = [
     // What it holds, decoded, and once more as its signature is over it.
     (
         "two copies of each bundle that is being judged",
-        2 * evidence::JUDGED_AT_A_TIME * registry::BUNDLE_BYTES,
+        2 * evidence::JUDGED_AT_A_TIME * BUNDLE_BYTES,
     ),
     ("facts about images", size::IN_ALL),
     // Passes with the same policies share them.
@@ -30,8 +29,17 @@ pub const PARTS: [(&str, usize); 8] = [
     ("the child that asks rules", lockmaster_rego::MEMORY),
 ];
 
-/// The sum, in bytes.
+/// The sum, in bytes, for registries with the usual limits.
 #[must_use]
 pub fn needed() -> usize {
     PARTS.iter().map(|(_, bytes)| bytes).sum()
+}
+
+/// What is needed besides where the registry that allows the longest bills of materials has these
+/// limits, in bytes: more is read at a time, and two copies are longer.
+#[must_use]
+pub fn needed_besides(limits: &Limits) -> usize {
+    let longer = limits.sbom_bytes().saturating_sub(BUNDLE_BYTES);
+    let more = limits.reading_bytes().saturating_sub(READING_BYTES);
+    more + 2 * evidence::JUDGED_AT_A_TIME * longer
 }

@@ -58,7 +58,6 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 use layout::Layout;
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
-use lockmaster_verify::BUNDLE_LIMIT;
 pub use problem::{FetchError, Problem};
 pub(crate) use shares::PerNamespace;
 use shares::{Held, Lane, Shares};
@@ -79,10 +78,6 @@ pub(crate) const READING_BYTES: usize = 32 << 20;
 
 /// The largest bundle.
 pub(crate) const BUNDLE_BYTES: usize = lockmaster_verify::BUNDLE_LIMIT;
-
-/// What one image may hold besides its largest bundle, where a registry may have larger ones than
-/// usual.
-const BESIDES: usize = 8 << 20;
 
 /// The bounds of a client.
 struct Bounds {
@@ -337,17 +332,11 @@ impl RegistryClient {
     }
 }
 
-/// What one image of a registry may hold, where its largest bundle is larger than usual.
-fn image_bytes(limits: &Limits) -> Option<usize> {
-    let largest = limits.sbom_bytes();
-    (largest > BUNDLE_LIMIT).then_some(largest + BESIDES)
-}
-
-/// What is read and judged at a time: enough that no registry alone has more than three quarters.
+/// What is read and judged at a time: enough for whichever registry needs most.
 fn reading(config: &Config, bounds: &Bounds) -> usize {
     let registries = config.registries.iter();
-    let images = registries.filter_map(|registry| image_bytes(&registry.limits));
-    images.fold(bounds.reading, |most, image| most.max(image / 3 * 4))
+    let each = registries.map(|registry| registry.limits.reading_bytes());
+    each.fold(bounds.reading, usize::max)
 }
 
 impl Inner {
@@ -392,7 +381,7 @@ impl Inner {
         let limits = self.limits(image);
         let turns = limits.images_at_a_time;
         self.shares
-            .lane(image.registry(), turns, image_bytes(&limits))
+            .lane(image.registry(), turns, limits.image_bytes())
     }
 
     fn read_cache(&self, key: &CacheKey) -> Option<Cached> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use lockmaster_core::release::{Digest, ImageReference, clip};
-use lockmaster_verify::SBOM_CEILING;
+use lockmaster_verify::{BUNDLE_LIMIT, SBOM_CEILING};
 use reqwest::{Certificate, Url};
 use serde::Deserialize;
 
@@ -99,10 +99,26 @@ pub struct Limits {
     pub sbom_mebibytes: u8,
 }
 
+/// What one image may hold besides its largest bundle, where a registry may have larger ones than
+/// usual.
+const BESIDES: usize = 8 << 20;
+
 impl Limits {
     /// Longest bundle that is annotated as a bill of materials, in bytes.
-    pub(super) fn sbom_bytes(&self) -> usize {
+    pub(crate) fn sbom_bytes(&self) -> usize {
         usize::from(self.sbom_mebibytes) << 20
+    }
+
+    /// What one image may hold, where its largest bundle is larger than usual.
+    pub(super) fn image_bytes(&self) -> Option<usize> {
+        let largest = self.sbom_bytes();
+        (largest > BUNDLE_LIMIT).then_some(largest + BESIDES)
+    }
+
+    /// What must be read and judged at a time so that one registry has no more than three quarters of
+    /// it; nothing in particular with the usual limits.
+    pub(crate) fn reading_bytes(&self) -> usize {
+        self.image_bytes().map_or(0, |image| image / 3 * 4)
     }
 }
 
