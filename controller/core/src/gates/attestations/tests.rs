@@ -14,7 +14,7 @@ use crate::fixtures::statements::{
 use crate::fixtures::unseen::check_judging;
 use crate::fixtures::{ask, at, bundles, key, ready, roll_back, with_policy};
 use crate::gate::GateReport;
-use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass};
+use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
 use crate::policy::{Age, NotApplicableRule};
 use crate::release::Digest;
 use crate::snapshot::Snapshot;
