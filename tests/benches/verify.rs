@@ -1,5 +1,5 @@
 //! `cargo bench -p lockmaster-tests --bench verify`: evidence of 200 digests, cold and warm, beside
-//! three cosign processes for each; takes about ten minutes after the build.
+//! three cosign processes for each; takes about six minutes after the build.
 
 use std::process::ExitCode;
 

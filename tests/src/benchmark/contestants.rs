@@ -50,10 +50,7 @@ pub(super) struct Lockmaster {
 
 impl Lockmaster {
     pub(super) fn new(key: &Key, images: &[Image]) -> anyhow::Result<Self> {
-        let hosts = images
-            .iter()
-            .filter_map(|image| image.repository.split('/').next());
-        let hosts: BTreeSet<&str> = hosts.collect();
+        let hosts: BTreeSet<&str> = images.iter().filter_map(host).collect();
         let client = RegistryClient::new(&Config {
             registries: hosts.into_iter().map(Registry::plain_http).collect(),
             user_agent: "lockmaster-benchmark".to_owned(),
@@ -188,14 +185,19 @@ fn ready(key: &Key, images: &[Image]) -> anyhow::Result<Snapshot> {
         policy.evidence.vulnerabilities = None;
         policy.evidence.attestations.clear();
         for source in &mut policy.sources {
-            let named = images.iter().map(|image| image.repository.clone());
-            source.image_repositories = named.collect();
+            let hosts = images.iter().filter_map(host);
+            source.image_repositories = hosts.map(|host| format!("{host}/shop/*")).collect();
             source.image_repositories.dedup();
         }
         *content = policy_content(policy, &Sandbox::without_protection())
             .map_err(|why| anyhow::anyhow!("{}", why.join("; ")))?;
     }
     Ok(snapshot)
+}
+
+/// The registry that an image is in.
+fn host(image: &Image) -> Option<&str> {
+    image.repository.split('/').next()
 }
 
 /// Lets the Release be of this image.

@@ -18,6 +18,7 @@ use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
 
 pub(super) use age::{Freshness, earlier, is_future};
+pub(super) use platforms::unfit;
 use platforms::{Levels, Rule};
 pub(super) use refusal::{Called, Refusal};
 pub(super) use signer::{Diagnosis, STRANGERS_TRIGGER, Signature};

@@ -1,11 +1,13 @@
 //! Is what it brings still good, or does a Revocation name it? (M03, M105; CVE-2024-23332)
 
+use super::evidence::{seen, unfit};
 use crate::case::Case;
+use crate::evidence::Form;
 use crate::gate::{Finding, Gate, Subject};
 use crate::promotion::Action;
 use crate::reason::Reason;
 use crate::record::Record;
-use crate::revocation::{Revoked, of_artifact, of_record, unreadable};
+use crate::revocation::{Revocation as Revoking, Revoked, of_artifact, of_record, unreadable};
 
 /// See the module.
 #[derive(Debug)]
@@ -22,6 +24,11 @@ impl Gate for Revocation {
             Reason::Revoked,
             Reason::RevocationInvalid,
             Reason::ReleaseNotFound,
+            Reason::IndexInvalid,
+            Reason::ArtifactMissing,
+            Reason::EvidencePending,
+            Reason::EvidenceTruncated,
+            Reason::RegistryUnavailable,
         ]
     }
 
@@ -57,12 +64,40 @@ impl Gate for Revocation {
             }
             return refused(&what, revoked, "promote another version");
         }
-        match case.promotion.request.action {
+        let without_record = match case.promotion.request.action {
             Action::Promote => None,
             Action::Rollback => no_record_left(case),
-        }
-        .unwrap_or_else(|| Finding::pass(Reason::NotRevoked, "no Revocation names it"))
+        };
+        without_record
+            .or_else(|| not_seen_through(case))
+            .unwrap_or_else(|| Finding::pass(Reason::NotRevoked, "no Revocation names it"))
     }
+}
+
+/// While a digest is revoked: what an image that is looked up is made of must be known, since it may
+/// be an index around that digest. After a restart, or while the registry fails, nobody knows.
+fn not_seen_through(case: &Case<'_>) -> Option<Finding> {
+    let mut revocations = case.facts.revocations.iter();
+    let names_digests = |content: &Revoking| !content.digests.is_empty();
+    if !revocations.any(|fact| fact.content.as_ref().is_ok_and(names_digests)) {
+        return None;
+    }
+    let looked_up = case
+        .images()
+        .filter(|image| case.facts.evidence.contains_key(image));
+    let unseen = looked_up.filter_map(|image| match seen(case, image) {
+        Err(finding) => Some(finding),
+        Ok(evidence) => match &evidence.form {
+            Form::Image { .. } | Form::Index { .. } => None,
+            Form::Unfit { problem } => Some(unfit(image, problem)),
+        },
+    });
+    let unseen = unseen.map(|mut finding| {
+        let text = "; until then nobody knows whether an image that is revoked is in it";
+        finding.message.push_str(text);
+        finding
+    });
+    Finding::worst(unseen.collect())
 }
 
 /// A rollback goes to what succeeded here, and no record may say so any more.
@@ -97,10 +132,11 @@ fn refused(what: &str, revoked: Revoked<'_>, next: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Child, Form};
+    use crate::evidence::{Child, Evidence};
+    use crate::facts::{Cause, Observed, Unavailable};
     use crate::fixtures::revoked::{revocation, revoke_digest};
-    use crate::fixtures::{ask, check, evidence, ready, record, roll_back};
-    use crate::gate::Verdict::{Deny, Hold, Pass};
+    use crate::fixtures::{ask, check, evidence, image, ready, record, roll_back};
+    use crate::gate::Verdict::{Deny, Hold, Pass, Unknown};
     use crate::record::Outcome;
     use crate::release::Digest;
     use crate::revocation::RevokedRecord;
@@ -126,6 +162,35 @@ mod tests {
         assert!(report.message.contains(&text), "{}", report.message);
         roll_back(&mut snapshot);
         assert_eq!(ask(&Revocation, &snapshot).verdict, Deny);
+    }
+
+    /// Another image is revoked, and of what is promoted nobody knows what is in it.
+    fn unseen(snapshot: &mut Snapshot, seen: Observed<Evidence>) {
+        revoke_digest(snapshot, "1.41.3");
+        snapshot.facts.evidence.insert(image("1.42.0"), seen);
+    }
+
+    fn failing(snapshot: &mut Snapshot, cause: Cause) {
+        let message = "GET https://registry.example: 503".into();
+        unseen(
+            snapshot,
+            Observed::Unavailable(Unavailable { cause, message }),
+        );
+    }
+
+    /// Where no policy asks a registry for anything, nobody is asked for this either, and where no
+    /// image is revoked, nobody needs to know.
+    #[test]
+    fn what_an_image_is_made_of_is_asked_only_where_a_revocation_may_name_it() {
+        let mut snapshot = ready();
+        failing(&mut snapshot, Cause::Unreachable);
+        assert_eq!(ask(&Revocation, &snapshot).verdict, Unknown);
+        snapshot.facts.evidence.clear();
+        assert_eq!(ask(&Revocation, &snapshot).verdict, Pass);
+        failing(&mut snapshot, Cause::Unreachable);
+        snapshot.facts.revocations.clear();
+        revoke_record(&mut snapshot, "checkout-prod-000002");
+        assert_eq!(ask(&Revocation, &snapshot).verdict, Pass);
     }
 
     fn revoke_record(snapshot: &mut Snapshot, name: &str) {
@@ -170,6 +235,40 @@ mod tests {
                     Hold,
                     Reason::ReleaseNotFound,
                     "once the Release is there",
+                ),
+                (
+                    |s| unseen(s, Observed::Pending),
+                    Unknown,
+                    Reason::EvidencePending,
+                    "nobody knows whether an image that is revoked is in it",
+                ),
+                (
+                    |s| failing(s, Cause::Unreachable),
+                    Unknown,
+                    Reason::RegistryUnavailable,
+                    "nobody knows whether an image that is revoked is in it",
+                ),
+                (
+                    |s| failing(s, Cause::Truncated),
+                    Unknown,
+                    Reason::EvidenceTruncated,
+                    "nobody knows whether an image that is revoked is in it",
+                ),
+                (
+                    |s| failing(s, Cause::Missing),
+                    Hold,
+                    Reason::ArtifactMissing,
+                    "nobody knows whether an image that is revoked is in it",
+                ),
+                (
+                    |s| {
+                        revoke_digest(s, "1.41.3");
+                        let problem = "it lists another index".into();
+                        evidence(s).form = Form::Unfit { problem };
+                    },
+                    Deny,
+                    Reason::IndexInvalid,
+                    "nobody knows whether an image that is revoked is in it",
                 ),
             ],
         );

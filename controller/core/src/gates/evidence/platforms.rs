@@ -236,7 +236,8 @@ fn adding(finding: Finding, hint: &str) -> Finding {
     Finding { message, ..finding }
 }
 
-fn unfit(image: &ImageReference, problem: &str) -> Finding {
+/// An index that nobody can judge.
+pub(in crate::gates) fn unfit(image: &ImageReference, problem: &str) -> Finding {
     Finding::deny(
         Reason::IndexInvalid,
         format!(
