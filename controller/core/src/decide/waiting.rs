@@ -16,7 +16,7 @@ use crate::plan::{PublishedPlan, bound_hash};
 use crate::promotion::{Claim, Intent, Promotion, RecordReference, ReleaseReference};
 use crate::reason::Reason;
 use crate::record::{Ending, Outcome, Record, Times};
-use crate::release::{Digest, ImageReference};
+use crate::release::ImageReference;
 use crate::status::State;
 use crate::time::whole_seconds;
 
@@ -213,23 +213,10 @@ fn published(case: &Case<'_>, gates: &[GateReport]) -> Option<PublishedPlan> {
             preimage: minted.preimage.clone(),
             minted_at: whole_seconds(case.now),
             guard_epoch: guard.epoch.clone(),
-            changed: changed(case, &minted.content, &minted.preimage),
+            changed: gates::changed_since(case, minted),
         }),
         (_, same) => same.cloned(),
     }
-}
-
-/// What is told of what changed, to those who agreed to the plan before.
-fn changed(case: &Case<'_>, content: &Digest, preimage: &str) -> Vec<String> {
-    let memory = &case.promotion.memory;
-    let before = memory.plan.as_ref();
-    before.map_or_else(Vec::new, |before| {
-        if before.content == *content {
-            // Only the guards are others.
-            return before.changed.clone();
-        }
-        gates::changed_since(before, preimage, &memory.approvals)
-    })
 }
 
 /// A promotion whose intent is open although nothing holds the Environment: the Environment was read

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Missing;
-use crate::approval::{self, Approval as Latched, Vote};
+use crate::approval::{self, Vote};
 use crate::case::Case;
-use crate::plan::PublishedPlan;
-use crate::release::Digest;
+use crate::plan::Minted;
 
 /// Says of whom an approval for one of the missing roles does not count any more, because it was for
 /// another plan, and why; the beginning of what to do about it follows in the same sentence.
@@ -34,7 +33,7 @@ pub(super) fn voided(case: &Case<'_>, missing: &[Missing]) -> String {
         .iter()
         .map(|(by, role)| format!("{by} ({role})"))
         .collect();
-    let since = since(case, &plan.content);
+    let since = changed_since(case, plan);
     let what = if since.is_empty() {
         "kubectl promote explain shows the new one".to_owned()
     } else {
@@ -61,33 +60,22 @@ fn overtaken<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (String, String)> +
         .map(|one| (one.by, one.role))
 }
 
-/// What changed since a plan was approved last, as far as that is known.
-fn since(case: &Case<'_>, now: &Digest) -> Vec<String> {
-    let (Some(published), Some(plan)) = (&case.promotion.memory.plan, &case.plan) else {
+/// What differs in this plan from the last one that somebody agreed to, as far as that is known. It is
+/// remembered beside the new plan, because the one before is gone by then.
+pub(crate) fn changed_since(case: &Case<'_>, plan: &Minted) -> Vec<String> {
+    let memory = &case.promotion.memory;
+    let Some(before) = &memory.plan else {
         return Vec::new();
     };
-    if published.content == *now {
-        return published.changed.clone();
+    if before.content == plan.content {
+        return before.changed.clone();
     }
-    let approvals = &case.promotion.memory.approvals;
-    changed_since(published, &plan.preimage, approvals)
-}
-
-/// What is remembered beside a new plan of what differs from the one before it: since the last plan
-/// that somebody agreed to.
-pub(crate) fn changed_since(
-    before: &PublishedPlan,
-    preimage: &str,
-    approvals: &[Latched],
-) -> Vec<String> {
-    let mut changed = crate::plan::changes(&before.preimage, preimage);
-    let was_approved = approvals.iter().any(|one| one.content == before.content);
-    if !was_approved {
+    let mut changed = crate::plan::changes(&before.preimage, &plan.preimage);
+    let mut approvals = memory.approvals.iter();
+    if !approvals.any(|one| one.content == before.content) {
         let earlier = before.changed.iter();
-        let earlier: Vec<_> = earlier
-            .filter(|text| !changed.contains(text))
-            .cloned()
-            .collect();
+        let earlier = earlier.filter(|text| !changed.contains(text)).cloned();
+        let earlier: Vec<_> = earlier.collect();
         changed.splice(0..0, earlier);
         changed.truncate(crate::plan::CHANGES_LIMIT);
     }
