@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::case::running_record;
 use crate::decide::Input;
 use crate::gate::Want;
+use crate::gates;
 use crate::reason::Reason;
 use crate::record::{Outcome, Record};
 use crate::release::{ComponentDigest, Digest};
@@ -229,7 +230,10 @@ fn is_lifted(input: &Input<'_>, held: &Concern) -> bool {
         if !is_seen_through(input, record) {
             return false;
         }
+        // Of the others nothing is held for what they rested on.
+        let asked_again = |name: &str| gates::evidence().any(|gate| gate.name() == name);
         let gates = record.content.gates.iter();
+        let gates = gates.filter(|gate| asked_again(&gate.name));
         let mut rested = gates.flat_map(|gate| &gate.evidence);
         of_success(input, record).is_none()
             && !rested.any(|reference| of_reference(all, reference, input.now).is_some())

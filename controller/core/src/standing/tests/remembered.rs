@@ -158,3 +158,25 @@ fn what_ran_before_is_not_called_what_runs() {
         "checkout-prod-000002 is revoked by Revocation bad-build; promote another version"
     );
 }
+
+/// Rules are not asked again, so that nothing is held for what they were shown; nor does that keep what
+/// is held for something else.
+#[test]
+fn what_a_rule_was_shown_keeps_nothing_that_is_lifted() {
+    let mut snapshot = ran();
+    let record = snapshot.facts.records.last_mut().unwrap();
+    let gates = &mut record.content.gates;
+    let signed = gates.iter().find(|gate| gate.name == "signature").unwrap();
+    let mut rules = signed.clone();
+    rules.name = "rules".into();
+    gates.retain(|gate| gate.evidence.is_empty());
+    gates.push(rules);
+    let mut held = held_before(&snapshot, Artifact::Earlier, false);
+    held.reason = Reason::Revoked;
+    held.artifact_set = Digest::of(b"others ran since");
+    snapshot.environment.concerns = vec![held];
+    disclosed(&mut snapshot);
+    let found = concerns(&snapshot.input());
+    let mut artifacts = found.iter().map(|held| held.artifact);
+    assert!(artifacts.all(|one| one != Artifact::Earlier), "{found:?}");
+}
