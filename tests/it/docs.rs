@@ -24,7 +24,8 @@ fn reasons_are_documented() {
          `promote` on the Environment; an *Approver* may decide in the role that is asked for; a \
          *Workload owner* may edit the Deployment; a *Policy admin* has `lockmaster-policy-admin`; \
          a *Cluster admin* installs Lockmaster ([rbac.md](rbac.md)). Where it says *Nobody*, it goes \
-         on by itself.\n\n| Reason | Meaning | Gates | What to do |\n|---|---|---|---|\n"
+         on by itself. Who signs keyless leaves `--key KEY` out of a command, and runs it as the \
+         identity that the policy names.\n\n| Reason | Meaning | Gates | What to do |\n|---|---|---|---|\n"
     );
     for reason in Reason::ALL {
         let gates: Vec<_> = gates::ALL

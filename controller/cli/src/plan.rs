@@ -23,6 +23,7 @@ pub(crate) fn read(published: &PublishedPlan, promotion_uid: &str) -> Result<Pla
         preimage,
         minted_at: _,
         guard_epoch,
+        changed: _,
     } = published;
     if hash_text(Domain::Plan, preimage) != *content {
         return Err(refuse("its content is not that of status.plan.content"));
@@ -116,6 +117,7 @@ pub(crate) mod tests {
             preimage: minted.preimage,
             minted_at: "2026-12-02T10:14:00Z".parse().unwrap(),
             guard_epoch,
+            changed: vec![],
         }
     }
 

@@ -75,6 +75,7 @@ pub fn wants_of_running(case: &Case<'_>) -> BTreeSet<Want> {
     evidence().flat_map(|gate| gate.wants(case)).collect()
 }
 
+pub(crate) use approval::changed_since;
 pub use approval::latches;
 pub(crate) use attestations::questions as statement_questions;
 pub use rules::{has_rules, questions as rule_questions};

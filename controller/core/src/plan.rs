@@ -1,5 +1,7 @@
 //! Exactly what an approver agrees to, and its hashes.
 
+mod changes;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,11 @@ use crate::release::Digest;
 
 /// Largest preimage that is published, in bytes: it stands in the Promotion's status.
 pub const PREIMAGE_LIMIT: usize = 8192;
+
+/// Most that is said of what changed since a plan that somebody agreed to.
+pub const CHANGES_LIMIT: usize = 16;
+
+pub(crate) use self::changes::changes;
 
 /// The plan: everything an approval binds to. No clock state and no scan times, so that a nightly
 /// re-scan does not void an approval.
@@ -111,6 +118,11 @@ pub struct PublishedPlan {
     pub minted_at: Timestamp,
     /// Fingerprint of the guard policies and bindings in force then.
     pub guard_epoch: Digest,
+    /// What differs from the plan before it, for whoever agreed to that: their word counts no longer.
+    /// Only told; no hash covers it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = CHANGES_LIMIT), inner(length(max = 1024)))]
+    pub changed: Vec<String>,
 }
 
 impl Plan {

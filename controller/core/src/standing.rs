@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::case::running_record;
 use crate::decide::Input;
 use crate::gate::Want;
+use crate::gates;
 use crate::reason::Reason;
 use crate::record::{Outcome, Record};
 use crate::release::{ComponentDigest, Digest};
@@ -54,6 +55,11 @@ impl Artifact {
     }
 }
 
+/// How what is revoked ends that runs, or would be gone back to.
+const NOT_UNDONE: &str = "nothing is rolled back by itself: promote another version, or go back";
+/// How it ends where it is the last that could be gone back to.
+const NOTHING_LEFT: &str = "nothing else is left to go back to";
+
 /// What is held against artifacts that ran here with success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -73,6 +79,35 @@ pub struct Concern {
     /// Since when.
     #[schemars(with = "crate::time::Schema")]
     pub since: Timestamp,
+}
+
+impl Concern {
+    /// The same of what these artifacts are by now: others ran since, or they run again. Of what is
+    /// neither any more, nothing is to be undone.
+    fn of(&self, artifact: Artifact) -> Self {
+        let words =
+            [Artifact::Running, Artifact::KnownGood, Artifact::Earlier].map(Artifact::words);
+        let mut rests = words
+            .iter()
+            .filter_map(|words| self.message.strip_prefix(words));
+        let message = rests.next().map_or_else(
+            || self.message.clone(),
+            |rest| format!("{}{rest}", artifact.words()),
+        );
+        let ends = [format!("; {NOT_UNDONE}"), format!(", and {NOTHING_LEFT}")];
+        let mut starts = ends
+            .iter()
+            .filter_map(|end| message.strip_suffix(end.as_str()));
+        let message = match (artifact, starts.next()) {
+            (Artifact::Earlier, Some(start)) => format!("{start}; promote another version"),
+            (Artifact::Earlier, None) | (Artifact::Running | Artifact::KnownGood, _) => message,
+        };
+        Self {
+            artifact,
+            message,
+            ..self.clone()
+        }
+    }
 }
 
 /// The record of success of what runs, where the newest record left something known to be good. What
@@ -151,7 +186,7 @@ pub(crate) fn concerns(input: &Input<'_>) -> Vec<Concern> {
             others(input).find_map(|record| Some((record, of_success(input, record)?)))
     {
         let message = format!(
-            "{} is revoked by {revoked}, and nothing else is left to go back to",
+            "{} is revoked by {revoked}, and {NOTHING_LEFT}",
             record.object_name()
         );
         let standing = Standing::Held {
@@ -177,12 +212,7 @@ fn earlier(input: &Input<'_>, found: &[Concern]) -> Vec<Concern> {
     let kept = before.filter(|held| {
         !held.eligible && !judged.contains(&held.artifact_set) && !is_lifted(input, held)
     });
-    let mut kept: Vec<Concern> = kept
-        .map(|held| Concern {
-            artifact: Artifact::Earlier,
-            ..held.clone()
-        })
-        .collect();
+    let mut kept: Vec<Concern> = kept.map(|held| held.of(Artifact::Earlier)).collect();
     kept.sort_by_key(|held| Reverse(held.since));
     kept.truncate(EARLIER_LIMIT);
     kept
@@ -200,7 +230,10 @@ fn is_lifted(input: &Input<'_>, held: &Concern) -> bool {
         if !is_seen_through(input, record) {
             return false;
         }
+        // Of the others nothing is held for what they rested on.
+        let asked_again = |name: &str| gates::evidence().any(|gate| gate.name() == name);
         let gates = record.content.gates.iter();
+        let gates = gates.filter(|gate| asked_again(&gate.name));
         let mut rested = gates.flat_map(|gate| &gate.evidence);
         of_success(input, record).is_none()
             && !rested.any(|reference| of_reference(all, reference, input.now).is_some())
@@ -225,11 +258,7 @@ fn concern(input: &Input<'_>, artifact: Artifact, record: &Record) -> Option<Con
     let standing = match of_success(input, record) {
         Some(revoked) => Standing::Held {
             reason: Reason::Revoked,
-            message: format!(
-                "{} is revoked by {revoked}; nothing is rolled back by itself: promote another \
-                 version, or go back",
-                artifact.words()
-            ),
+            message: format!("{} is revoked by {revoked}; {NOT_UNDONE}", artifact.words()),
             eligible: false,
         },
         None => judge(input, artifact, record),
@@ -247,10 +276,7 @@ fn said(
     let artifact_set = &record.content.release.as_ref()?.artifact_set;
     let mut held = input.environment.concerns.iter();
     let before = held.find(|before| before.artifact_set == *artifact_set);
-    let stands = |before: &Concern| Concern {
-        artifact,
-        ..before.clone()
-    };
+    let stands = |before: &Concern| before.of(artifact);
     let held = |(reason, message), eligible| Concern {
         artifact,
         record: record.object_name(),

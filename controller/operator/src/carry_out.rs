@@ -6,7 +6,8 @@ use lockmaster_api::{Environment, Promotion};
 use lockmaster_core::decision::{Decision, Mutation};
 use lockmaster_core::environment::WorkloadReference;
 use lockmaster_core::promotion::{Claim, Intent, IntentTarget, attempt_key};
-use lockmaster_core::record::Record;
+use lockmaster_core::reason::Reason;
+use lockmaster_core::record::{Outcome, Record};
 use lockmaster_core::status::{self, Concluded, EnvironmentStatus, PromotionStatus};
 use lockmaster_observe::observation::Observation;
 
@@ -70,7 +71,7 @@ pub(crate) async fn carry_out(
             promotion: _,
             uid,
             record,
-            reason: _,
+            reason,
             message,
             artifact,
             gates,
@@ -81,7 +82,7 @@ pub(crate) async fn carry_out(
                 artifact: artifact.clone(),
                 gates: gates.clone(),
             };
-            conclude(context, seen, uid, end).await
+            conclude(context, seen, uid, end, *reason).await
         }
     }?;
     tracing::info!(step, raced = acted == Acted::Raced, "acted");
@@ -288,6 +289,7 @@ async fn conclude(
     seen: &Observation,
     uid: &str,
     end: Concluded,
+    reason: Reason,
 ) -> Result<Acted, Error> {
     let Some(object) = seen.promotion_object(uid) else {
         return Ok(Acted::Raced);
@@ -301,8 +303,32 @@ async fn conclude(
         .await?;
     context.first_seen.forget(uid);
     Ok(settle(written, |stored| {
+        tell_end(object, &after, reason);
         remember_promotion(context, object, stored, &before, &after);
     }))
+}
+
+/// Logs how a promotion ended, once: with its own names, because the span of a pass names what holds
+/// the Environment.
+fn tell_end(object: &Promotion, after: &PromotionStatus, reason: Reason) {
+    let Some(record) = &after.record else {
+        return;
+    };
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let environment = object.spec.environment.as_str();
+    let (release, artifact) = (object.spec.release.as_str(), after.artifact.as_deref());
+    let (outcome, record, why) = (record.outcome, record.name.as_str(), after.summary.as_str());
+    match outcome {
+        Outcome::Succeeded | Outcome::Superseded | Outcome::Aborted => tracing::info!(
+            namespace, name, environment, release, artifact, %outcome, %reason, record, why,
+            "promotion ended"
+        ),
+        Outcome::Failed | Outcome::RolledBack | Outcome::Rejected => tracing::warn!(
+            namespace, name, environment, release, artifact, %outcome, %reason, record, why,
+            "promotion ended"
+        ),
+    }
 }
 
 fn remember_promotion(
@@ -322,8 +348,81 @@ fn remember_promotion(
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use lockmaster_core::promotion::RecordReference;
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::fixtures;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that are logged when Promotion `p` ends so.
+    async fn logged(outcome: Outcome, reason: Reason) -> Vec<Value> {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(move || writer.clone())
+            .finish();
+        let (client, writes) = fixtures::agreeing();
+        let context = fixtures::context(&client, fixtures::stores());
+        let seen = fixtures::observation();
+        let record = fixtures::record();
+        let end = Concluded {
+            record: RecordReference {
+                name: record.object_name(),
+                hash: record.hash.clone(),
+                outcome,
+            },
+            message: "the pods were not ready in time".into(),
+            artifact: Some("1.0.0@9f2c41d07a11".into()),
+            gates: vec![],
+        };
+        let told = tracing::subscriber::set_default(subscriber);
+        let acted = conclude(&context, &seen, "p-uid", end, reason).await;
+        drop(told);
+        assert_eq!(acted.unwrap(), Acted::Changed);
+        assert_eq!(writes.lock().unwrap().len(), 1);
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    }
+
+    #[tokio::test]
+    async fn how_a_promotion_ended_is_logged_once() {
+        let lines = logged(Outcome::RolledBack, Reason::Timeout).await;
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let mut line = lines[0].clone();
+        let fields = line.as_object_mut().unwrap();
+        fields.retain(|field, _| field != "timestamp" && field != "target");
+        assert_eq!(
+            line,
+            json!({
+                "level": "WARN", "message": "promotion ended", "namespace": "shop", "name": "p",
+                "environment": "prod", "release": "checkout-1.0.0",
+                "artifact": "1.0.0@9f2c41d07a11", "outcome": "RolledBack", "reason": "Timeout",
+                "record": "prod-000001", "why": "the pods were not ready in time",
+            })
+        );
+        let lines = logged(Outcome::Succeeded, Reason::Succeeded).await;
+        assert_eq!((lines.len(), &lines[0]["level"]), (1, &json!("INFO")));
+    }
 
     #[tokio::test]
     async fn a_fence_holds_only_for_the_workload_that_was_decided_on() {

@@ -1,5 +1,7 @@
 //! `status`: what runs where, and what is on its way.
 
+mod concerns;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -8,6 +10,7 @@ use lockmaster_api::{Environment, Promotion};
 use lockmaster_core::environment::{Running, Tier};
 use lockmaster_core::gate::{GateReport, Verdict};
 use lockmaster_core::report::Report;
+use lockmaster_core::standing::Concern;
 use lockmaster_core::status::State;
 use serde::Serialize;
 
@@ -93,6 +96,10 @@ struct Place {
     after: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     running: Option<Running>,
+    /// What verifying again holds against what runs and what would be gone back to, as the
+    /// Environment's status has it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    concerns: Vec<Concern>,
     /// Promotions that are not over; the one that holds the Environment first.
     promotions: Vec<Moving>,
 }
@@ -173,6 +180,7 @@ impl View {
         for (place, line) in self.environments.iter().zip(lines) {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{line}");
+            concerns::push(&mut text, (&self.namespace, place), style);
             push_promotions(&mut text, &place.promotions, style);
         }
         if !self.unplaced.is_empty() {
@@ -212,6 +220,7 @@ impl Place {
             tier: status.effective_tier.unwrap_or(environment.spec.tier),
             after: after.map(|after| after.environment.clone()).collect(),
             running: status.current,
+            concerns: status.concerns,
             promotions: moving,
             name,
         }

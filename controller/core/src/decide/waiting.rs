@@ -213,6 +213,7 @@ fn published(case: &Case<'_>, gates: &[GateReport]) -> Option<PublishedPlan> {
             preimage: minted.preimage.clone(),
             minted_at: whole_seconds(case.now),
             guard_epoch: guard.epoch.clone(),
+            changed: gates::changed_since(case, minted),
         }),
         (_, same) => same.cloned(),
     }

@@ -1,5 +1,7 @@
 //! Have the people agreed who must agree? (M29 to M36)
 
+mod voided;
+
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +15,8 @@ use crate::reason::Reason;
 use crate::record::Outcome;
 use crate::release::Digest;
 use crate::time::whole_seconds;
+
+pub(crate) use self::voided::changed_since;
 
 /// See the module.
 #[derive(Debug)]
@@ -204,7 +208,7 @@ fn waiting(case: &Case<'_>, missing: &[Missing]) -> Finding {
             format!("{role} needs {min}, has {have} (policy {policy})")
         })
         .collect();
-    let expired = expired(case);
+    let (expired, voided) = (expired(case), voided::voided(case, missing));
     let role = missing.first().map_or("", |need| need.role.as_str());
     let requester = case.promotion.requester();
     let who = match requester.kind {
@@ -217,7 +221,7 @@ fn waiting(case: &Case<'_>, missing: &[Missing]) -> Finding {
     Finding::hold(
         Reason::AwaitingApproval,
         format!(
-            "{}{expired}; somebody with that role{who}, runs: kubectl promote approve {} -n {} --role \
+            "{}{expired}{voided}; somebody with that role{who}, runs: kubectl promote approve {} -n {} --role \
              {role} --reason \"...\"",
             lines.join("; "),
             case.promotion.name,

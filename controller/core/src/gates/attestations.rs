@@ -10,7 +10,9 @@ mod words;
 use self::opinions::{Opinion, opinion, stated};
 pub(crate) use self::ruled::questions;
 use self::words::{Says, Sum, Word, sum};
-use super::evidence::{Called, Freshness, Question, Refusal, Signature, ask_both_levels, earlier};
+use super::evidence::{
+    Called, Freshness, Question, Refusal, Signature, Signing, ask_both_levels, earlier,
+};
 use crate::case::Case;
 use crate::evidence::{Bundle, Content, NOT_APPLICABLE, names_its_time};
 use crate::gate::{EvidenceReference, Finding, Gate, Subject, Verdict};
@@ -319,11 +321,12 @@ impl<'a> Entry<'_, 'a> {
                 format!(" or, where it does not apply, {NOT_APPLICABLE} of \"{what}\" by {by}")
             }
         };
+        let Signing { who, key } = question.signing(&rule.authorities);
         Finding::hold(
             Reason::AttestationMissing,
             format!(
                 "policy {policy} needs {wanted}{or}; none is attached; it is looked for again by \
-                 itself; attach it: cosign attest --key KEY --type {kind} --predicate FILE {}",
+                 itself; attach it{who}: cosign attest{key} --type {kind} --predicate FILE {}",
                 question.image
             ),
         )

@@ -7,6 +7,7 @@ mod past_bugs;
 mod platforms;
 mod refusal;
 mod signer;
+mod signing;
 mod tagged;
 
 use crate::case::Case;
@@ -22,6 +23,7 @@ pub(super) use platforms::unfit;
 use platforms::{Levels, Rule};
 pub(super) use refusal::{Called, Refusal};
 pub(super) use signer::{Diagnosis, STRANGERS_TRIGGER, Signature};
+pub(super) use signing::Signing;
 
 /// One policy's question about one image.
 pub(super) struct Question<'a> {

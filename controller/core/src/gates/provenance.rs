@@ -5,7 +5,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use super::evidence::{Diagnosis, Question, Signature, ask_all};
+use super::evidence::{Diagnosis, Question, Signature, Signing, ask_all};
 use crate::case::Case;
 use crate::evidence::{
     Bundle, Content, Provenance as Statement, SLSA_PROVENANCE_V0_2, SLSA_PROVENANCE_V1,
@@ -78,14 +78,11 @@ fn attested(question: &Question<'_>, rules: &[ProvenanceRule]) -> Finding {
     }
     // The refusal that came furthest tells most: a wrong commit by the right builder says more
     // than the statement of a stranger.
-    let authorities: Vec<_> = rules.iter().map(|rule| rule.authority.as_str()).collect();
+    let authorities: Vec<_> = rules.iter().map(|rule| rule.authority.clone()).collect();
     refusals
         .into_iter()
         .max_by_key(|refusal| refusal.progress)
-        .map_or_else(
-            || nothing(question, &authorities.join(", ")),
-            Refusal::finding,
-        )
+        .map_or_else(|| nothing(question, &authorities), Refusal::finding)
 }
 
 /// The provenance that a bundle holds, whatever its version, and its exact predicate type.
@@ -232,13 +229,14 @@ fn signer_about_subject<'a>(
     Ok(signer)
 }
 
-fn nothing(question: &Question<'_>, authorities: &str) -> Finding {
+fn nothing(question: &Question<'_>, authorities: &[String]) -> Finding {
+    let Signing { who, key } = question.signing(authorities);
+    let by = authorities.join(", ");
     Finding::hold(
         Reason::ProvenanceMissing,
         format!(
-            "policy {} needs SLSA provenance signed by {authorities}; none is attached; it is looked \
-             for again by itself; attach it: cosign attest --key KEY --type slsaprovenance1 \
-             --predicate FILE {}",
+            "policy {} needs SLSA provenance signed by {by}; none is attached; it is looked for again by \
+             itself; attach it{who}: cosign attest{key} --type slsaprovenance1 --predicate FILE {}",
             question.policy, question.image
         ),
     )

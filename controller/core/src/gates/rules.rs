@@ -2,9 +2,12 @@
 
 mod input;
 mod questions;
+mod shown;
 
-pub(super) use input::{Signed, about_statement};
+pub(super) use input::about_statement;
+pub(super) use shown::Signed;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,7 +15,7 @@ use jiff::Timestamp;
 use super::evidence::{Question, seen};
 use crate::case::Case;
 use crate::evidence::Evidence;
-use crate::gate::{Finding, Gate, Subject, Verdict, Want};
+use crate::gate::{EvidenceReference, Finding, Gate, Subject, Verdict, Want};
 use crate::policy::{PolicyContent, PolicyFact};
 use crate::reason::Reason;
 use crate::release::{Component, ImageReference, Release};
@@ -77,11 +80,13 @@ impl Gate for Rules {
             return Finding::hold(Reason::ReleaseNotFound, text);
         }
         let mut allowing = Vec::new();
+        let mut shown = Vec::new();
         let mut findings = Vec::new();
         for asked in asked(case) {
             findings.push(match asked {
                 Ok(asked) => {
                     allowing.push(asked.rule.clone());
+                    shown.push(Rc::clone(&asked.shown));
                     asked.finding(case)
                 }
                 Err(finding) => finding,
@@ -90,10 +95,7 @@ impl Gate for Rules {
         allowing.dedup();
         match Finding::worst(findings) {
             None => Finding::deny(Reason::ReleaseInvalid, "the Release has no component"),
-            Some(worst) if worst.verdict == Verdict::Pass => Finding::pass(
-                Reason::RulesAllow,
-                format!("allowed by {}", allowing.join(", ")),
-            ),
+            Some(worst) if worst.verdict == Verdict::Pass => shown::allowed(&allowing, &shown),
             Some(worst) => worst,
         }
     }
@@ -110,6 +112,8 @@ struct Asked {
     rule: String,
     component: String,
     question: Option<RuleQuestion>,
+    /// What it is shown of what was signed.
+    shown: Rc<[EvidenceReference]>,
 }
 
 /// Every rule about every component, or why it cannot be asked; made one component after the other,
@@ -183,7 +187,9 @@ fn about(
         image,
         evidence: known.unwrap_or(&nothing),
     };
-    let input: Option<Arc<str>> = input::of(&question, release, component).map(Arc::from);
+    let signed = shown::shown(&question);
+    let input = input::of(&question, &signed, release, component).map(Arc::<str>::from);
+    let shown = shown::references(&question, &signed);
     let rules = content.policy.rules.iter().zip(texts);
     let rules = rules.map(|(rule, rego)| Asked {
         rule: format!("{} of policy {policy}", rule.name),
@@ -192,6 +198,7 @@ fn about(
             rego: Arc::clone(rego),
             input,
         }),
+        shown: Rc::clone(&shown),
     });
     Ok(rules.collect())
 }
@@ -203,6 +210,7 @@ impl Asked {
             rule,
             component,
             question,
+            shown: _,
         } = self;
         let key = question.as_ref().map(RuleQuestion::key);
         let answer = key.and_then(|key| case.facts.rules.get(&key));

@@ -1,6 +1,6 @@
 //! Is there a bill of materials for exactly this digest, by somebody who may say so? (M14, M15)
 
-use super::evidence::{Called, Question, Refusal, ask_each_image};
+use super::evidence::{Called, Question, Refusal, Signing, ask_each_image};
 use crate::case::Case;
 use crate::evidence::{Bundle, Content, Sbom as Bill, SbomFormat, denied_by};
 use crate::gate::{Finding, Gate, Subject};
@@ -69,11 +69,12 @@ fn attached(question: &Question<'_>, rule: &SbomRule) -> Finding {
         }
     }
     Refusal::nearest(refusals).unwrap_or_else(|| {
+        let Signing { who, key } = question.signing(&rule.authorities);
         Finding::hold(
             Reason::SbomMissing,
             format!(
                 "policy {} needs an SBOM signed by {}; none is attached; it is looked for again by \
-                 itself; attach it: cosign attest --key KEY --type cyclonedx --predicate FILE {} (or \
+                 itself; attach it{who}: cosign attest{key} --type cyclonedx --predicate FILE {} (or \
                  --type spdxjson)",
                 question.policy,
                 rule.authorities.join(" or "),

@@ -1,6 +1,6 @@
 //! Is the image signed by those who must sign it? (M11 to M13; CVE-2022-35929, CVE-2023-33959)
 
-use super::evidence::{Diagnosis, Question, Signature as SignatureOf, ask_all};
+use super::evidence::{Diagnosis, Question, Signature as SignatureOf, Signing, ask_all};
 use crate::case::Case;
 use crate::evidence::{Bundle, COSIGN_SIGN, Content};
 use crate::gate::{Finding, Gate, Subject};
@@ -158,7 +158,7 @@ fn refusal(question: &Question<'_>, rule: &SignatureRule, met: usize) -> Finding
         );
     }
     if signatures(question).next().is_none() {
-        return nothing_signed(question, &needs);
+        return nothing_signed(question, rule, &needs);
     }
     let trusted_elsewhere = signatures(question).find(|bundle| {
         !question.is_about_subject(bundle)
@@ -201,7 +201,7 @@ fn refusal(question: &Question<'_>, rule: &SignatureRule, met: usize) -> Finding
     )
 }
 
-fn nothing_signed(question: &Question<'_>, needs: &str) -> Finding {
+fn nothing_signed(question: &Question<'_>, rule: &SignatureRule, needs: &str) -> Finding {
     let bundles = &question.evidence.bundles;
     let problem = bundles.iter().find_map(|bundle| bundle.content.problem());
     if let Some(problem) = problem {
@@ -211,11 +211,12 @@ fn nothing_signed(question: &Question<'_>, needs: &str) -> Finding {
         );
     }
     if bundles.is_empty() {
+        let Signing { who, key } = question.signing(&rule.authorities);
         return Finding::hold(
             Reason::SignatureMissing,
             format!(
-                "{needs}; nothing is attached to it; it is looked for again by itself; sign it: cosign \
-                 sign --key KEY {}",
+                "{needs}; nothing is attached to it; it is looked for again by itself; sign it{who}: \
+                 cosign sign{key} {}",
                 question.image
             ),
         );

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use self::excuses::Excuses;
 use super::evidence::{
-    Called, Freshness, Question, Refusal, Signature, ask_both_levels_of_each_image, earlier,
+    Called, Freshness, Question, Refusal, Signature, Signing, ask_both_levels_of_each_image,
+    earlier,
 };
 use crate::case::Case;
 use crate::evidence::{Bundle, COSIGN_VULN, Content, Finding as Found, Scan, Severity};
@@ -133,11 +134,12 @@ fn scanned(question: &Question<'_>, rule: &VulnerabilityRule) -> Finding {
 }
 
 fn missing(question: &Question<'_>, rule: &VulnerabilityRule) -> Finding {
+    let Signing { who, key } = question.signing(&rule.authorities);
     Finding::hold(
         Reason::AttestationMissing,
         format!(
             "policy {} needs a vulnerability scan signed by {}; none is attached; it is looked for \
-             again by itself; attach one: cosign attest --key KEY --type {COSIGN_VULN} --predicate \
+             again by itself; attach one{who}: cosign attest{key} --type {COSIGN_VULN} --predicate \
              FILE {}",
             question.policy,
             rule.authorities.join(" or "),

@@ -147,6 +147,65 @@ fn json_is_versioned() {
     assert_eq!(at("/unplaced/0/name"), "checkout-1.42.0-moon");
 }
 
+/// The dev Environment with what is held against artifacts there.
+fn concerned() -> Vec<Environment> {
+    let held = |artifact: &str, reason: &str, eligible: bool| {
+        serde_json::json!({
+            "artifact": artifact, "record": "checkout-dev-000007",
+            "artifactSet": format!("sha256:{}", "9f2c41d07a11".repeat(6).get(..64).unwrap()),
+            "reason": reason, "message": format!("{reason}; mend it"), "eligible": eligible,
+            "since": "2026-12-03T02:30:00Z",
+        })
+    };
+    let mut environments = places();
+    for environment in &mut environments {
+        let concerns = match environment.name_any().as_str() {
+            "checkout-dev" => vec![
+                held("Running", "Revoked", false),
+                held("KnownGood", "ArtifactMissing", true),
+            ],
+            "checkout-staging" => vec![
+                held("Running", "EvidenceWithdrawn", true),
+                held("Earlier", "SignatureInvalid", false),
+                held("Earlier", "Revoked", false),
+            ],
+            _ => continue,
+        };
+        let mut status = environment.status.take().unwrap_or_default();
+        status.concerns = serde_json::from_value(concerns.into()).unwrap();
+        environment.status = Some(status);
+    }
+    environments
+}
+
+#[test]
+fn what_is_held_against_what_runs_stands_below_it() {
+    let view = View::of("shop", None, &listed(concerned()), &listed(promotions()));
+    let text = view.render(style(&[]));
+    let expect = "\
+checkout  dev      checkout-dev      Development  1.42.0@9f2c41d07a11  2026-12-02T10:14:00Z
+├─ ✘ what runs (checkout-dev-000007)  Revoked since 2026-12-03T02:30:00Z, proves nothing to what comes after
+│  Revoked; mend it
+└─ ◷ what would be gone back to (checkout-dev-000007)  ArtifactMissing since 2026-12-03T02:30:00Z
+   ArtifactMissing; mend it
+checkout  staging  checkout-staging  Staging      -
+├─ ◷ what runs (checkout-dev-000007)  EvidenceWithdrawn since 2026-12-03T02:30:00Z
+│  EvidenceWithdrawn; mend it
+├─ · 2 that succeeded before and prove nothing any more: kubectl get environments.lockmaster.dev checkout-staging -n shop -o yaml
+└─ ▶ checkout-1.42.0-staging  -  RollingOut
+   1 of 3 pods ready
+";
+    assert!(text.contains(expect), "{text}");
+    let ascii = view.render(style(&["--ascii"]));
+    assert!(ascii.is_ascii(), "{ascii}");
+    let value = serde_json::to_value(view).unwrap();
+    let at = |pointer: &str| value.pointer(pointer).unwrap().clone();
+    assert_eq!(at("/environments/0/concerns/0/reason"), "Revoked");
+    assert_eq!(at("/environments/0/concerns/0/eligible"), false);
+    assert_eq!(at("/environments/1/concerns/2/artifact"), "Earlier");
+    assert_eq!(value.pointer("/environments/2/concerns"), None);
+}
+
 #[test]
 fn a_circle_of_environments_is_shown_all_the_same() {
     let mut environments = places();

@@ -2,12 +2,16 @@
 
 use super::{FIRST, after, broken, ended, finish};
 use crate::decide::decide;
+use crate::fixtures::policies::with_policy;
 use crate::fixtures::revoked::{revocation, revoke_digest};
-use crate::fixtures::{at, bare, key, ready};
+use crate::fixtures::ruled::{answer, ruled};
+use crate::fixtures::{approve, at, bare, key, ready};
+use crate::policy::EvidenceRules;
 use crate::reason::Reason;
 use crate::record::Outcome;
 use crate::release::Digest;
-use crate::revocation::{RevokedRecord, RevokedSigner};
+use crate::revocation::{Revocation, RevokedRecord, RevokedSigner};
+use crate::rules::RuleOutcome;
 use crate::snapshot::Snapshot;
 use crate::status::State;
 use crate::world::World;
@@ -103,6 +107,74 @@ fn what_the_gates_rested_on_counts_after_the_intent_too() {
         let fact = revocation("key", |content| content.signers = vec![signer]);
         snapshot.facts.revocations.push(fact);
     });
+}
+
+/// Of all that the policy asks for, only a rule looks at what was signed.
+fn only_ruled() -> Snapshot {
+    let mut snapshot = ready();
+    ruled(&mut snapshot);
+    with_policy(&mut snapshot, |policy| {
+        policy.evidence = EvidenceRules::default();
+        policy.approvals.clear();
+    });
+    answer(&mut snapshot, &RuleOutcome::Allowed);
+    snapshot
+}
+
+#[test]
+fn what_a_rule_alone_was_shown_counts_after_the_intent_too() {
+    let check = |change: fn(&mut Revocation)| {
+        let mut world = after(only_ruled(), &["claim", "intent"]);
+        let fact = revocation("shown", change);
+        world.now.facts.revocations.push(fact);
+        assert_eq!(finish(&mut world), (Outcome::Failed, Reason::Revoked));
+        assert!(world.effects.is_empty());
+        assert!(
+            message(&world).contains("gate rules rested on"),
+            "{}",
+            message(&world)
+        );
+        // The record says what that was.
+        let gates = &world.records().last().unwrap().content.gates;
+        let gate = gates.iter().find(|gate| gate.name == "rules").unwrap();
+        let ci = key("ci").to_string();
+        assert!(gate.evidence.iter().any(|one| one.signer == ci));
+    };
+    check(|content| content.bundles = vec![Digest::of(b"provenance of 1.42.0")]);
+    check(|content| {
+        content.signers = vec![RevokedSigner {
+            key: Some(key("ci").to_string()),
+            identity: None,
+            from: at("2026-11-24T00:00:00Z"),
+        }];
+    });
+    // What nobody showed to the rule is nothing to it.
+    let mut world = after(only_ruled(), &["claim", "intent"]);
+    let other = revocation("other", |content| {
+        content.bundles = vec![Digest::of(b"provenance of 1.41.3")];
+    });
+    world.now.facts.revocations.push(other);
+    assert_eq!(world.pass(), "apply");
+}
+
+#[test]
+fn the_one_statement_that_the_rule_of_an_entry_allowed_counts_too() {
+    let mut start = ready();
+    with_policy(&mut start, |policy| {
+        policy.evidence.attestations[0].rule = Some("package lockmaster".into());
+    });
+    // Another policy is another plan.
+    start.promotions[0].memory.approvals.clear();
+    approve(&mut start, "release-manager", "alice@corp");
+    answer(&mut start, &RuleOutcome::Allowed);
+    let mut world = after(start, &["claim", "intent"]);
+    let fact = revocation("shown", |content| {
+        content.bundles = vec![Digest::of(b"checks of 1.42.0")];
+    });
+    world.now.facts.revocations.push(fact);
+    assert_eq!(finish(&mut world), (Outcome::Failed, Reason::Revoked));
+    let text = "gate attestations rested on";
+    assert!(message(&world).contains(text), "{}", message(&world));
 }
 
 #[test]

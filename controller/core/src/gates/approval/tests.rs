@@ -349,6 +349,79 @@ fn an_approval_is_for_one_plan_and_one_day() {
     assert!(expired.message.contains(text), "{}", expired.message);
 }
 
+/// What the gate says after a change to what was approved, before and after that plan is published.
+fn voided(change: impl FnOnce(&mut Snapshot)) -> [String; 2] {
+    let mut snapshot = ready();
+    publish(&mut snapshot);
+    change(&mut snapshot);
+    let first = ask(&Approval, &snapshot);
+    publish(&mut snapshot);
+    let then = ask(&Approval, &snapshot);
+    for report in [&first, &then] {
+        assert_eq!((report.verdict, report.reason), AWAITED);
+    }
+    [first.message, then.message]
+}
+
+#[test]
+fn whose_approval_the_change_of_the_plan_voided_is_told_with_what_changed() {
+    let said = voided(|s| {
+        s.environment.automatic_rollback = false;
+        s.facts.policies.push(s.facts.policies[0].clone());
+        s.facts.policies[1].name = "second".into();
+    });
+    let text = "release-manager needs 1, has 0 (policy production); release-manager needs 1, has 0 \
+                (policy second); the approval of alice@corp (release-manager) counts no longer, \
+                because the plan changed since (spec.health.automaticRollback of the Environment \
+                changed, policy second is new), and may be given again; somebody with that role, \
+                not bob@corp, who requested it, runs: kubectl promote approve checkout-1.42.0-prod \
+                -n shop --role release-manager --reason";
+    for message in said {
+        assert!(message.contains(text), "{message}");
+    }
+    // What changes after that counts too, until somebody agrees to the newer plan.
+    let mut snapshot = ready();
+    publish(&mut snapshot);
+    snapshot.environment.automatic_rollback = false;
+    publish(&mut snapshot);
+    snapshot.environment.after.clear();
+    publish(&mut snapshot);
+    let both = "(spec.health.automaticRollback of the Environment changed, spec.after of the \
+                Environment changed)";
+    let message = ask(&Approval, &snapshot).message;
+    assert!(message.contains(both), "{message}");
+    // Once another one agreed, nothing is void that anybody waits for.
+    approve(&mut snapshot, "release-manager", "carol@corp");
+    assert_eq!(ask(&Approval, &snapshot).verdict, Pass);
+    snapshot.environment.deadline = crate::environment::Span::seconds(1200);
+    publish(&mut snapshot);
+    let message = ask(&Approval, &snapshot).message;
+    let last = "the plan changed since (spec.health.deadline of the Environment changed)";
+    assert!(message.contains(last), "{message}");
+}
+
+#[test]
+fn an_approval_that_was_overtaken_before_it_was_latched_is_told_too() {
+    let mut snapshot = ready();
+    unapproved(&mut snapshot);
+    let old = publish(&mut snapshot).hash;
+    snapshot.environment.automatic_rollback = false;
+    publish(&mut snapshot);
+    let slot = "release-manager";
+    annotate(&mut snapshot, Vote::Approve, slot, "alice@corp", &old);
+    let message = ask(&Approval, &snapshot).message;
+    let text = "the approval of alice@corp (release-manager) counts no longer";
+    assert!(message.contains(text), "{message}");
+    // A role that nobody asks for, and who asked, are none of that.
+    for (slot, by) in [("security", "alice@corp"), (slot, "bob@corp")] {
+        snapshot.promotions[0].annotations.clear();
+        requested_by(&mut snapshot, Some("bob@corp"));
+        annotate(&mut snapshot, Vote::Approve, slot, by, &old);
+        let message = ask(&Approval, &snapshot).message;
+        assert!(!message.contains("counts no longer"), "{message}");
+    }
+}
+
 #[test]
 fn a_rejection_is_remembered_for_the_same_requester_until_it_expires() {
     let day_before = at("2026-11-23T10:00:00Z");

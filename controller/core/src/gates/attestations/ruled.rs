@@ -65,6 +65,7 @@ impl Entry<'_, '_> {
             signature,
         } = statement;
         let signed = Signed {
+            predicate_type: bundle.content.predicate_type()?,
             bundle,
             authority,
             signature: *signature,

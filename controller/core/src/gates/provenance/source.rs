@@ -3,7 +3,7 @@
 use super::{Refusal, held, refused};
 use crate::evidence::{Content, Provenance as Statement, TAGGED_RELEASE};
 use crate::gate::EvidenceReference;
-use crate::gates::evidence::{Question, Signature};
+use crate::gates::evidence::{Question, Signature, Signing};
 use crate::pattern;
 use crate::policy::{ProvenanceRule, ReleaseRule};
 use crate::reason::Reason;
@@ -193,6 +193,7 @@ fn tag_statement(
          provenance for that tag",
         question.policy
     );
+    let Signing { who, key } = question.signing(&rule.authorities);
     match nearest {
         Some(why) => refused(11, Reason::ProvenanceMismatch, format!("{needs}; {why}")),
         None => held(
@@ -200,7 +201,7 @@ fn tag_statement(
             Reason::AttestationMissing,
             format!(
                 "{needs}; none is attached; it is looked for again by itself; attach it when the \
-                 release is tagged: cosign attest --key KEY --type {TAGGED_RELEASE} --predicate \
+                 release is tagged{who}: cosign attest{key} --type {TAGGED_RELEASE} --predicate \
                  FILE {}",
                 question.image
             ),

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::evidence::{Question, Signature};
+use super::super::evidence::Question;
+use super::shown::Signed;
 use crate::canonical;
 use crate::case::Case;
 use crate::environment::Tier;
-use crate::evidence::{BuildClaims, Bundle, Content, Identity, KeyId, Signer};
+use crate::evidence::{BuildClaims, Content, Identity, KeyId, Signer};
 use crate::facts::Observed;
 use crate::promotion::Action;
 use crate::release::{Component, Digest, ImageReference, Release, Source, Version};
@@ -107,10 +108,11 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// The canonical JSON of what a rule of the question's policy may look at; nothing where it cannot
-/// be written.
+/// The canonical JSON of what a rule of the question's policy may look at, with what it is `shown`;
+/// nothing where it cannot be written.
 pub(super) fn of(
     question: &Question<'_>,
+    shown: &[Signed<'_>],
     release: &Release,
     component: &Component,
 ) -> Option<String> {
@@ -123,16 +125,9 @@ pub(super) fn of(
         environment: place(case),
         release: released(release),
         component: part(release, component),
-        evidence: evidence(question),
+        evidence: shown.iter().map(piece).collect(),
     };
     canonical::canonical(&input).ok()
-}
-
-/// A statement, and the authority whose word it is.
-pub(in crate::gates) struct Signed<'a> {
-    pub(in crate::gates) bundle: &'a Bundle,
-    pub(in crate::gates) authority: &'a str,
-    pub(in crate::gates) signature: Signature<'a>,
 }
 
 /// Version of what the rule of an entry may look at.
@@ -158,11 +153,6 @@ pub(in crate::gates) fn about_statement(
 ) -> Option<String> {
     let case = question.case;
     let release = case.release?;
-    let Signed {
-        bundle,
-        authority,
-        signature,
-    } = signed;
     let holds = |component: &&Component| {
         let evidence = case.facts.evidence.get(&component.image);
         let index = match evidence {
@@ -186,14 +176,7 @@ pub(in crate::gates) fn about_statement(
             digest: question.image.digest(),
             ..part(release, component)
         },
-        statement: Piece {
-            predicate_type: bundle.content.predicate_type()?,
-            authority,
-            signer: Maker::of(signature.by()),
-            signed_at: signature.at(),
-            bundle: &bundle.digest,
-            predicate: predicate(&bundle.content),
-        },
+        statement: piece(signed),
     };
     canonical::canonical(&input).ok()
 }
@@ -238,41 +221,21 @@ fn part<'a>(release: &'a Release, component: &'a Component) -> Part<'a> {
     }
 }
 
-/// What verifies under a key of an authority that may sign it, and is about this very digest. What
-/// the registry holds besides is never shown to a rule: it could only mislead it.
-fn evidence<'a>(question: &'a Question<'_>) -> Vec<Piece<'a>> {
-    let mut pieces = Vec::new();
-    let bundles = question.evidence.bundles.iter();
-    for bundle in bundles.filter(|bundle| question.is_about_subject(bundle)) {
-        let Some(predicate_type) = predicate_type(bundle) else {
-            continue;
-        };
-        for authority in &question.content.policy.authorities {
-            if let Some(signature) = question.signer(&authority.name, predicate_type, bundle) {
-                pieces.push(Piece {
-                    predicate_type,
-                    authority: &authority.name,
-                    signer: Maker::of(signature.by()),
-                    signed_at: signature.at(),
-                    bundle: &bundle.digest,
-                    predicate: predicate(&bundle.content),
-                });
-            }
-        }
+fn piece<'a>(signed: &Signed<'a>) -> Piece<'a> {
+    let Signed {
+        predicate_type,
+        bundle,
+        authority,
+        signature,
+    } = *signed;
+    Piece {
+        predicate_type,
+        authority,
+        signer: Maker::of(signature.by()),
+        signed_at: signature.at(),
+        bundle: &bundle.digest,
+        predicate: predicate(&bundle.content),
     }
-    // The registry chooses the order in which it lists; a rule must not depend on that.
-    pieces.sort_by(|a, b| order(a).cmp(&order(b)));
-    pieces
-}
-
-fn order<'a>(piece: &'a Piece<'_>) -> (&'a str, &'a str, &'a Digest) {
-    (piece.predicate_type, piece.authority, piece.bundle)
-}
-
-/// The exact type of a statement that could be read.
-fn predicate_type(bundle: &Bundle) -> Option<&str> {
-    let readable = bundle.content.problem().is_none();
-    bundle.content.predicate_type().filter(|_| readable)
 }
 
 /// What the statement says, as far as it is read; of a type that is not read here all of it, where it

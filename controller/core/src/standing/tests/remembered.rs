@@ -124,3 +124,59 @@ fn what_is_remembered_is_bounded_and_lifted_with_its_revocation() {
     disclosed(&mut snapshot);
     assert_eq!(earlier(&snapshot), [held(0, Reason::Revoked)]);
 }
+
+/// "What runs" is another one by then, and nothing of these is left to be rolled back.
+#[test]
+fn what_ran_before_is_not_called_what_runs() {
+    let mut snapshot = ran();
+    revoke_digest(&mut snapshot, "1.42.0");
+    let held = concerns(&snapshot.input());
+    assert!(held[0].message.starts_with("what runs is revoked"));
+    snapshot.environment.concerns = held;
+    // Others ran since, and who deleted the record cannot be asked what was in it.
+    let records = &mut snapshot.facts.records;
+    records.retain(|record| record.object_name() != "checkout-prod-000002");
+    let said = |snapshot: &mut Snapshot| {
+        let mut found = concerns(&snapshot.input());
+        found.retain(|held| held.artifact == Artifact::Earlier);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let message = found[0].message.clone();
+        snapshot.environment.concerns = found;
+        message
+    };
+    let expected = "what succeeded before is revoked by Revocation bad-build (built on a compromised \
+                    runner); promote another version";
+    assert_eq!(said(&mut snapshot), expected);
+    assert_eq!(said(&mut snapshot), expected, "for good");
+    // The last that could be gone back to is none any more.
+    let last = "checkout-prod-000002 is revoked by Revocation bad-build, and nothing else is left to go \
+                back to";
+    snapshot.environment.concerns[0].artifact = Artifact::KnownGood;
+    snapshot.environment.concerns[0].message = last.into();
+    assert_eq!(
+        said(&mut snapshot),
+        "checkout-prod-000002 is revoked by Revocation bad-build; promote another version"
+    );
+}
+
+/// Rules are not asked again, so that nothing is held for what they were shown; nor does that keep what
+/// is held for something else.
+#[test]
+fn what_a_rule_was_shown_keeps_nothing_that_is_lifted() {
+    let mut snapshot = ran();
+    let record = snapshot.facts.records.last_mut().unwrap();
+    let gates = &mut record.content.gates;
+    let signed = gates.iter().find(|gate| gate.name == "signature").unwrap();
+    let mut rules = signed.clone();
+    rules.name = "rules".into();
+    gates.retain(|gate| gate.evidence.is_empty());
+    gates.push(rules);
+    let mut held = held_before(&snapshot, Artifact::Earlier, false);
+    held.reason = Reason::Revoked;
+    held.artifact_set = Digest::of(b"others ran since");
+    snapshot.environment.concerns = vec![held];
+    disclosed(&mut snapshot);
+    let found = concerns(&snapshot.input());
+    let mut artifacts = found.iter().map(|held| held.artifact);
+    assert!(artifacts.all(|one| one != Artifact::Earlier), "{found:?}");
+}
