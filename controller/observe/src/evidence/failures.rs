@@ -125,20 +125,17 @@ impl Failures {
     ) {
         self.own
             .retain(|_, own| own.failure.at.elapsed() < FORGOTTEN_AFTER);
-        match self.own.get_mut(&namespace) {
-            Some(own) => {
-                own.failure = failure;
-                own.verified_at = verified_at.or(own.verified_at);
-            }
-            None => {
-                let own = Own {
-                    failure,
-                    verified_at,
-                    delay: delay.unwrap_or_default(),
-                    retry: None,
-                };
-                self.own.insert(namespace, own);
-            }
+        if let Some(own) = self.own.get_mut(&namespace) {
+            own.failure = failure;
+            own.verified_at = verified_at.or(own.verified_at);
+        } else {
+            let own = Own {
+                failure,
+                verified_at,
+                delay: delay.unwrap_or_default(),
+                retry: None,
+            };
+            self.own.insert(namespace, own);
         }
     }
 
