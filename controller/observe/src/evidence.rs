@@ -5,10 +5,13 @@
 //! says what, and under which key it verifies. Facts stay true, so a known image costs no request;
 //! absence is no fact, so an image whose evidence did not suffice is read again, ever more rarely.
 
+mod delay;
 mod entry;
+mod failures;
 mod judging;
 mod looking;
 mod reader;
+mod running;
 pub(crate) mod size;
 mod told;
 
@@ -33,6 +36,7 @@ use entry::Entry;
 use looking::Work;
 pub use reader::Asker;
 use reader::{Key, Reader};
+use running::Purpose;
 
 /// The registry tells nobody that something was pushed: it is asked again after 10 seconds, then
 /// ever more rarely, up to every 10 minutes.
@@ -71,6 +75,8 @@ pub enum FetchOutcome {
     Fetched,
     /// It could not be read.
     Failed(Cause),
+    /// The namespace that it was read for has used up its own share, which says nothing of a registry.
+    ShareUsedUp,
 }
 
 /// Called with duration and end of every fetch from a registry.
@@ -149,11 +155,11 @@ impl EvidenceStore {
         let key = Key::new(image, asker);
         let entry = entries.entry(key.clone()).or_default();
         entry.ask(anchors);
-        let seen = entry.read(image.digest(), anchors, now);
+        let seen = entry.read(image.digest(), (&asker.namespace, anchors), now);
         if matches!(seen, Observed::Pending) && !entry.is_completing() {
             // A look planned for later is not waited for.
             let task = self.spawn(key, asker, Work::Complete);
-            entry.run(task, false);
+            entry.run(task, Purpose::Now);
         }
         seen
     }
@@ -187,7 +193,8 @@ impl EvidenceStore {
         let Some(entry) = entries.get_mut(&key) else {
             return;
         };
-        if entry.is_running() || !entry.was_looked_at() {
+        let namespace = asker.namespace.as_str();
+        if entry.is_running(namespace) || !entry.was_looked_at(namespace) {
             return;
         }
         let Limits {
@@ -195,9 +202,15 @@ impl EvidenceStore {
             most_delay,
             ..
         } = self.inner.limits;
-        let delay = entry.next_delay((first_delay, most_delay), image.digest());
-        let task = self.spawn(key, asker, Work::ReadAgain(delay));
-        entry.run(task, true);
+        let delay = entry.next_delay(namespace, (first_delay, most_delay), image.digest());
+        if entry.is_in_trouble(namespace) {
+            // Whoever else asks does not wait for this one.
+            let task = self.spawn(key, asker, Work::Retry(delay));
+            entry.retry(namespace, task);
+        } else {
+            let task = self.spawn(key, asker, Work::ReadAgain(delay));
+            entry.run(task, Purpose::Later);
+        }
     }
 
     /// The pass found that what is known about `image` would not satisfy a gate, and its tags were
@@ -210,7 +223,7 @@ impl EvidenceStore {
         };
         if entry.reach_for_tags() {
             let task = self.spawn(key, asker, Work::ReadAgain(Duration::ZERO));
-            entry.run(task, false);
+            entry.run(task, Purpose::Now);
         }
     }
 
@@ -221,7 +234,7 @@ impl EvidenceStore {
         let key = Key::new(image, asker);
         if let Some(entry) = entries.get_mut(&key).filter(|entry| !entry.is_completing()) {
             let task = self.spawn(key, asker, Work::ReadAgain(Duration::ZERO));
-            entry.run(task, false);
+            entry.run(task, Purpose::Now);
         }
     }
 
@@ -240,7 +253,9 @@ impl EvidenceStore {
         let entry = entries.entry(Key::new(image, asker)).or_default();
         entry.keep();
         entry.ask(anchors);
-        (entry.read(image.digest(), anchors, now), entry.last_look())
+        let namespace = asker.namespace.as_str();
+        let seen = entry.read(image.digest(), (namespace, anchors), now);
+        (seen, entry.last_look(namespace))
     }
 
     /// Asks the registry again about `image`, its manifest included, and names the image on the
@@ -251,9 +266,8 @@ impl EvidenceStore {
         let Some(entry) = entries.get_mut(&key).filter(|entry| !entry.is_completing()) else {
             return;
         };
-        entry.looked(now);
         let task = self.spawn(key, asker, Work::ReadWhole);
-        entry.run(task, false);
+        entry.run(task, Purpose::Verify(now));
     }
 
     /// Forgets the images that are neither in `keep` nor listed by an index in it, and ends what is

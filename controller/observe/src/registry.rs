@@ -18,6 +18,7 @@ mod discovery;
 mod docker_config;
 mod document;
 mod endpoint;
+mod flights;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
@@ -53,8 +54,7 @@ pub use config::{Config, ConfigError, Limits, Mirror, RegistriesFile, Registry};
 pub use credentials::{CredentialIdentity, Credentials, PullSecret};
 use discovery::Visit;
 pub use docker_config::{DockerConfig, DockerConfigError};
-use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared, WeakShared};
+use flights::{FlightKey, Flying};
 use layout::Layout;
 use lockmaster_core::evidence::Form;
 use lockmaster_core::release::{Digest, ImageReference};
@@ -140,14 +140,11 @@ pub struct RegistryClient {
     inner: Arc<Inner>,
 }
 
-type Flight = BoxFuture<'static, Result<Arc<Artifact>, FetchError>>;
-type FlightKey = (CredentialIdentity, ImageReference, Reach);
-
 struct Inner {
     source: Source,
     cache: Mutex<Cache>,
     no_referrers: Mutex<BTreeMap<(CredentialIdentity, String), Instant>>,
-    flights: Mutex<BTreeMap<FlightKey, WeakShared<Flight>>>,
+    flights: Mutex<BTreeMap<FlightKey, Flying>>,
     shares: Shares,
     deadline: Duration,
 }
@@ -210,28 +207,6 @@ impl RegistryClient {
         match self.inner.source.site(image) {
             Some(site) => site.own_credentials(namespace, fresh).await,
             None => Credentials::anonymous(namespace),
-        }
-    }
-
-    /// Reads the image's manifest and what is attached to it, as far as `reach` says. Callers that
-    /// ask for the same with the same credentials meanwhile get the same answer from the same
-    /// requests.
-    pub async fn look(
-        &self,
-        image: &ImageReference,
-        credentials: &Credentials,
-        reach: Reach,
-    ) -> Result<Arc<Artifact>, FetchError> {
-        let fetched = self.flight(credentials, image, reach).await;
-        match &fetched {
-            // Who began the flight has used up his share; that is nobody else's trouble.
-            Err(FetchError {
-                problem: Problem::Share { namespace, .. },
-                ..
-            }) if namespace != credentials.namespace() => {
-                self.flight(credentials, image, reach).await
-            }
-            Ok(_) | Err(_) => fetched,
         }
     }
 
@@ -305,30 +280,6 @@ impl RegistryClient {
             digest: image.digest().clone(),
         };
         lock(&self.inner.cache).remove(&key);
-    }
-
-    fn flight(
-        &self,
-        credentials: &Credentials,
-        image: &ImageReference,
-        reach: Reach,
-    ) -> Shared<Flight> {
-        let mut flights = lock(&self.inner.flights);
-        let key = (credentials.identity().clone(), image.clone(), reach);
-        if let Some(running) = flights.get(&key).and_then(WeakShared::upgrade) {
-            return running;
-        }
-        flights.retain(|_, flight| flight.upgrade().is_some());
-        let (inner, image) = (Arc::clone(&self.inner), image.clone());
-        let credentials = credentials.clone();
-        let flight: Shared<Flight> =
-            async move { inner.fetch(&credentials, &image, reach).await.map(Arc::new) }
-                .boxed()
-                .shared();
-        if let Some(weak) = flight.downgrade() {
-            flights.insert(key, weak);
-        }
-        flight
     }
 }
 

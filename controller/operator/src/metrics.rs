@@ -271,6 +271,7 @@ impl Metrics {
             FetchOutcome::Failed(Cause::Missing) => "missing",
             FetchOutcome::Failed(Cause::Truncated) => "truncated",
             FetchOutcome::Failed(Cause::Untrustworthy) => "untrustworthy",
+            FetchOutcome::ShareUsedUp => "share_used_up",
         };
         let labels = FetchLabels {
             outcome: outcome.to_owned(),

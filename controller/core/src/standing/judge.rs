@@ -6,7 +6,7 @@ use crate::case::{Case, matching};
 use crate::decide::Input;
 use crate::evidence::Evidence;
 use crate::facts::{Cause, Observed, Ran, Unavailable};
-use crate::gate::{EvidenceReference, GateReport, Verdict, Want, evaluate};
+use crate::gate::{EvidenceReference, Gate, GateReport, Verdict, Want, evaluate};
 use crate::gates;
 use crate::promotion::{Action, Memory, Promotion, Request};
 use crate::reason::Reason;
@@ -75,8 +75,7 @@ pub(super) fn judge(input: &Input<'_>, artifact: Artifact, record: &Record) -> S
     };
     let promotion = today.promotion();
     let case = today.case(&promotion);
-    let asked = gates::evidence().map(|gate| evaluate(gate, &case));
-    let found = asked.map(|report| today.of_gate(&report));
+    let found = gates::evidence().map(|gate| today.of_gate(gate, &evaluate(gate, &case)));
     today
         .unseen()
         .into_iter()
@@ -217,10 +216,10 @@ impl Today<'_> {
         })
     }
 
-    fn of_gate(&self, report: &GateReport) -> Standing {
+    fn of_gate(&self, gate: &dyn Gate, report: &GateReport) -> Standing {
         match report.verdict {
             Verdict::NotRequired => Standing::Good,
-            Verdict::Pass => self.rests_on_what_is_gone(report),
+            Verdict::Pass => self.rests_on_what_is_gone(gate, report),
             Verdict::Unknown => self.revoked(report).unwrap_or(Standing::Unknown),
             Verdict::Hold | Verdict::Deny => self.closed(report),
         }
@@ -242,14 +241,38 @@ impl Today<'_> {
         })
     }
 
-    /// It passes by what is remembered, and the registry lists that no longer.
-    fn rests_on_what_is_gone(&self, report: &GateReport) -> Standing {
+    /// It passes by what is remembered, and the registry lists that no longer, nor what would do as well.
+    fn rests_on_what_is_gone(&self, gate: &dyn Gate, report: &GateReport) -> Standing {
         let listed = self.listed();
         let mut rests = report.evidence.iter();
         match rests.find(|reference| !listed.contains(&reference.digest)) {
-            None => Standing::Good,
-            Some(reference) => self.withdrawn(&report.name, &reference.digest),
+            Some(reference) if !self.is_replaced(gate) => {
+                self.withdrawn(&report.name, &reference.digest)
+            }
+            Some(_) | None => Standing::Good,
         }
+    }
+
+    /// Whether a gate passes by what the registry lists now, as after a restart, which forgets the rest.
+    /// Scanners replace their reports.
+    fn is_replaced(&self, gate: &dyn Gate) -> bool {
+        let mut facts = self.input.facts.clone();
+        for image in self.ran.looks.keys() {
+            if let Some(Observed::Known(known)) = facts.evidence.get_mut(image) {
+                let gone = std::mem::take(&mut known.withdrawn);
+                known.bundles.retain(|one| !gone.contains(&one.digest));
+            }
+        }
+        let input = Input {
+            facts: &facts,
+            ..*self.input
+        };
+        let today = Today {
+            input: &input,
+            ..*self
+        };
+        let report = evaluate(gate, &today.case(&today.promotion()));
+        report.verdict == Verdict::Pass
     }
 
     /// It would not pass today. What it rested on then tells why.

@@ -363,6 +363,36 @@ fn a_new_finding_counts_downstream_and_an_old_scan_says_nothing() {
     assert_eq!(concerns(&snapshot.input()), [], "nobody scanned it since");
 }
 
+/// A scanner that replaces its report takes nothing away that anything rests on.
+#[test]
+fn what_was_replaced_is_not_withdrawn() {
+    let mut snapshot = ran();
+    let all = evidence(&mut snapshot);
+    let old = all
+        .bundles
+        .iter()
+        .find(|bundle| matches!(bundle.content, Content::Scan(_)));
+    let old = old.unwrap().digest.clone();
+    all.withdrawn.insert(old.clone());
+    let found = concerns(&snapshot.input());
+    assert_eq!(
+        found[0].reason,
+        Reason::EvidenceWithdrawn,
+        "it was the only one"
+    );
+    assert!(found[0].message.contains(old.as_str()), "{found:?}");
+    let mut newer = scan("1.42.0");
+    newer.digest = Digest::of(b"the newest scan");
+    evidence(&mut snapshot).bundles.push(newer);
+    assert_eq!(concerns(&snapshot.input()), []);
+    // Another image, or kind of evidence, replaces nothing.
+    let signature = evidence(&mut snapshot).bundles[0].digest.clone();
+    evidence(&mut snapshot).withdrawn.insert(signature.clone());
+    let found = concerns(&snapshot.input());
+    assert_eq!(found[0].reason, Reason::EvidenceWithdrawn);
+    assert!(found[0].message.contains(signature.as_str()), "{found:?}");
+}
+
 #[test]
 fn the_status_says_how_both_stand() {
     let mut snapshot = ran();

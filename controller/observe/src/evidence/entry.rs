@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use lockmaster_core::evidence::{Anchor, AnchorId, Child, Evidence, FailedListing, Form, Listed};
-use lockmaster_core::facts::{Look, Observed, Unavailable};
+use lockmaster_core::facts::{Look, Observed};
 use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_core::time::whole_seconds;
 
+use super::delay::Delay;
+use super::failures::{Failure, Failures, Trouble};
 use super::judging::Judged;
+use super::running::{Purpose, Running};
 use super::told::Told;
 use crate::registry::{Listing, Place, Reach};
 
@@ -44,12 +47,15 @@ pub(super) struct Wanted {
     pub(super) reach: Reach,
 }
 
-/// The last look failed.
-struct Failure {
-    unavailable: Unavailable,
-    /// The anchors that it would have judged under: who asks about another is worth one more look.
-    anchors: BTreeSet<AnchorId>,
-    at: Instant,
+/// A look that has ended.
+#[derive(Clone, Copy)]
+pub(super) struct Ended<'a> {
+    /// On whose account it was.
+    pub(super) namespace: &'a str,
+    /// Whether that namespace was in trouble of its own, and looked again by itself.
+    pub(super) is_retry: bool,
+    /// What was judged under, or would have been.
+    pub(super) anchors: &'a [Anchor],
 }
 
 /// One image. Dropping it ends its task.
@@ -61,15 +67,15 @@ pub(super) struct Entry {
     held: Option<(String, usize)>,
     /// The facts as passes have them.
     told: Told,
-    /// Why the last look failed, if it did.
-    failure: Option<Failure>,
+    /// Why the last looks failed, if they did.
+    failures: Failures,
     /// What is asked about, and when it was last: keys are rotated, and roots have versions.
     asked: BTreeMap<AnchorId, (Anchor, Instant)>,
     /// How far the next look goes; never less far than the last one.
     reach: Reach,
     asked_at: Option<Instant>,
     running: Option<Running>,
-    delay: Option<Duration>,
+    delay: Delay,
     /// It runs or would be gone back to: what was seen once is kept.
     kept: bool,
     /// When it was verified again last.
@@ -85,13 +91,6 @@ const ABANDONED_AFTER: Duration = Duration::from_hours(1);
 /// The same for what runs: its Environment looks when it is due to be verified again, which is once in
 /// a week at least.
 const KEPT_ABANDONED_AFTER: Duration = Duration::from_hours(2 * 168);
-
-struct Running {
-    task: tokio::task::AbortHandle,
-    since: Instant,
-    /// It is a look that was planned for later, not one that a reader waits for.
-    planned: bool,
-}
 
 impl Drop for Entry {
     fn drop(&mut self) {
@@ -160,22 +159,21 @@ impl Entry {
         self.kept = true;
     }
 
-    /// Notes that it is verified again now.
-    pub(super) fn looked(&mut self, now: Timestamp) {
-        self.verified_at = Some(now);
-    }
-
-    pub(super) fn last_look(&self) -> Look {
-        let failure = self.failure.as_ref();
+    /// When it was verified again last, or is, and how the last look ended for a namespace. What only
+    /// another one could not read was not looked at for this one.
+    pub(super) fn last_look(&self, namespace: &str) -> Look {
+        let failure = self.failures.of(namespace);
+        let verifying = self.running.as_ref().and_then(Running::verifying);
+        let own = self.failures.verified_at(namespace);
         Look {
-            at: self.verified_at,
+            at: verifying.or(own).or(self.verified_at),
             problem: failure.map(|failure| failure.unavailable.clone()),
         }
     }
 
-    /// Whether a look has ended, well or not.
-    pub(super) fn was_looked_at(&self) -> bool {
-        self.facts.is_some() || self.failure.is_some()
+    /// Whether a look has ended that says something to a namespace, well or not.
+    pub(super) fn was_looked_at(&self, namespace: &str) -> bool {
+        self.facts.is_some() || self.failures.of(namespace).is_some()
     }
 
     /// Lets all that was ever asked be so much longer ago.
@@ -185,9 +183,7 @@ impl Entry {
         if let Some(seen) = &mut self.facts {
             older(&mut Arc::make_mut(seen).listing.at);
         }
-        if let Some(failure) = &mut self.failure {
-            older(&mut failure.at);
-        }
+        self.failures.age(by);
     }
 
     /// Lets it have been asked for so much longer ago.
@@ -207,8 +203,12 @@ impl Entry {
         seen.map_or_else(Vec::new, |seen| seen.form.images(index))
     }
 
-    /// Whether a look is running or planned.
-    pub(super) fn is_running(&self) -> bool {
+    /// Whether a look is running or planned that a namespace may wait for. One that is in trouble of its
+    /// own may look sooner than what is planned for all.
+    pub(super) fn is_running(&self, namespace: &str) -> bool {
+        if self.is_in_trouble(namespace) {
+            return self.is_completing() || self.failures.is_retrying(namespace);
+        }
         self.running.is_some()
     }
 
@@ -216,31 +216,42 @@ impl Entry {
     pub(super) fn is_completing(&self) -> bool {
         self.running
             .as_ref()
-            .is_some_and(|running| !running.planned)
+            .is_some_and(|running| !running.is_planned())
     }
 
     /// Puts a task in the place of the one before, which ends.
-    pub(super) fn run(&mut self, task: tokio::task::AbortHandle, planned: bool) {
+    pub(super) fn run(&mut self, task: tokio::task::AbortHandle, purpose: Purpose) {
         let since = Instant::now();
         let running = Running {
             task,
             since,
-            planned,
+            purpose,
         };
         if let Some(before) = self.running.replace(running) {
             before.task.abort();
         }
     }
 
-    /// What is known with respect to `anchors`. Pending, which asks for a look at once, until every
-    /// bundle was tried with all of them, or a look that would have done so failed.
+    /// Plans a look on the account of a namespace that is in trouble of its own.
+    pub(super) fn retry(&mut self, namespace: &str, task: tokio::task::AbortHandle) {
+        self.failures.retry(namespace, task);
+    }
+
+    /// Whether a namespace is in trouble of its own.
+    pub(super) fn is_in_trouble(&self, namespace: &str) -> bool {
+        self.failures.are_own(namespace)
+    }
+
+    /// What is known to a namespace with respect to `anchors`. Pending, which asks for a look at once,
+    /// until every bundle was tried with all of them, or a look that would have done so failed.
     pub(super) fn read(
         &mut self,
         subject: &Digest,
-        anchors: &[Anchor],
+        (namespace, anchors): (&str, &[Anchor]),
         now: Timestamp,
     ) -> Observed<Evidence> {
-        let seen = match (&self.facts, &self.failure) {
+        let failure = self.failures.of(namespace);
+        let seen = match (&self.facts, failure) {
             (None, None) => return Observed::Pending,
             (None, Some(failure)) => return failure.observed(),
             // Absence is no fact, and stays unknown until a look succeeds.
@@ -252,7 +263,7 @@ impl Entry {
         let is_tried = |id: &AnchorId| facts.iter().all(|one| one.tried.contains(id));
         let mut untried = wanted.iter().filter(|id| !is_tried(id)).peekable();
         if untried.peek().is_some() {
-            return match &self.failure {
+            return match failure {
                 Some(failure) if untried.all(|id| failure.anchors.contains(id)) => {
                     failure.observed()
                 }
@@ -265,9 +276,9 @@ impl Entry {
             subject: subject.clone(),
             form: seen.form.clone(),
             bundles: self.told.of(wanted, facts.iter().map(|one| &one.bundle)),
-            tags: self.tags(seen.reach),
+            tags: self.tags(seen.reach, namespace),
             withdrawn,
-            listed: self.listed(&seen, now),
+            listed: self.listed(&seen, namespace, now),
         })
     }
 
@@ -283,10 +294,10 @@ impl Entry {
     }
 
     /// How old the lists are, by a clock that nobody sets.
-    fn listed(&self, seen: &Seen, now: Timestamp) -> Listed {
+    fn listed(&self, seen: &Seen, namespace: &str, now: Timestamp) -> Listed {
         let at = |instant: Instant| before(now, instant.elapsed());
-        let running = self.running.as_ref().filter(|running| !running.planned);
-        let failed = self.failure.as_ref().and_then(|failure| {
+        let running = self.running.as_ref().filter(|one| !one.is_planned());
+        let failed = self.failures.of(namespace).and_then(|failure| {
             let (at, why) = (at(failure.at)?, failure.unavailable.clone());
             Some(FailedListing { at, why })
         });
@@ -298,33 +309,48 @@ impl Entry {
     }
 
     /// Whether what lies under tags is known too, where the last good look went as far as `seen`.
-    fn tags(&self, seen: Reach) -> Observed<()> {
-        match (seen, self.reach, &self.failure) {
+    fn tags(&self, seen: Reach, namespace: &str) -> Observed<()> {
+        match (seen, self.reach, self.failures.of(namespace)) {
             (Reach::Tags, _, _) => Observed::Known(()),
             (Reach::Referrers, Reach::Tags, Some(failure)) => failure.observed(),
             (Reach::Referrers, _, _) => Observed::Pending,
         }
     }
 
-    /// Takes in what a look under `anchors` brought. Facts stay facts: a failure is kept beside them.
-    pub(super) fn finish(&mut self, seen: Result<Seen, Unavailable>, anchors: &[Anchor]) {
-        self.running = None;
+    /// Takes in what a look brought. Facts stay facts: a failure is kept beside them.
+    pub(super) fn finish(&mut self, ended: Ended<'_>, seen: Result<Seen, Trouble>) {
+        let mut running = None;
+        if ended.is_retry {
+            self.failures.retried(ended.namespace);
+        } else {
+            running = self.running.take();
+        }
+        let verified = running.as_ref().and_then(Running::verifying);
         match seen {
-            Err(unavailable) => {
-                let anchors = anchors.iter().map(Anchor::id).collect();
-                self.failure = Some(Failure {
-                    unavailable,
-                    anchors,
-                    at: Instant::now(),
-                });
+            Err(Trouble {
+                unavailable,
+                account,
+            }) => {
+                let failure = Failure::new(unavailable, ended.anchors);
+                let Some(namespace) = account else {
+                    self.verified_at = verified.or(self.verified_at);
+                    return self.failures.add(failure);
+                };
+                let planned = running.is_some_and(|one| one.is_planned());
+                // Whoever else asks does not wait longer for that.
+                let delay = planned.then(|| self.delay.hand_over());
+                self.failures.add_own(namespace, failure, (verified, delay));
             }
             Ok(seen) => {
-                if self.facts.as_deref().map(digests) != Some(digests(&seen)) {
-                    // Something was pushed, and more may follow soon.
-                    self.delay = None;
+                let is_same = self.facts.as_deref().map(digests) == Some(digests(&seen));
+                if !is_same || self.failures.are_of_all() {
+                    // Something was pushed, and more may follow soon; or the registry is back, and what
+                    // was pushed meanwhile may be listed soon.
+                    self.delay = Delay::default();
                 }
-                self.told = Told::default();
-                (self.facts, self.failure) = (Some(Arc::new(seen)), None);
+                self.verified_at = verified.or(self.verified_at);
+                (self.told, self.failures) = (Told::default(), Failures::default());
+                self.facts = Some(Arc::new(seen));
             }
         }
     }
@@ -358,20 +384,15 @@ impl Entry {
         }
     }
 
-    /// The next delay: twice the last one, up to the longest, and up to an eighth more, so that
-    /// images that became known together are not read together for ever.
+    /// The next delay. A namespace in trouble of its own has its own.
     pub(super) fn next_delay(
         &mut self,
-        (first, most): (Duration, Duration),
+        namespace: &str,
+        bounds: (Duration, Duration),
         image: &Digest,
     ) -> Duration {
-        let delay = self.delay.map_or(first, |last| (last * 2).min(most));
-        self.delay = Some(delay);
-        let spread = image
-            .hexadecimal()
-            .get(..2)
-            .and_then(|hex| u32::from_str_radix(hex, 16).ok());
-        delay + delay / 8 * spread.unwrap_or(0) / 255
+        let own = self.failures.delay_of(namespace);
+        own.unwrap_or(&mut self.delay).next(bounds, image)
     }
 }
 
@@ -382,12 +403,6 @@ fn before(now: Timestamp, elapsed: Duration) -> Option<Timestamp> {
         .checked_sub(SignedDuration::try_from(elapsed).ok()?)
         .ok()?;
     Some(whole_seconds(at))
-}
-
-impl Failure {
-    fn observed<T>(&self) -> Observed<T> {
-        Observed::Unavailable(self.unavailable.clone())
-    }
 }
 
 fn digests(seen: &Seen) -> BTreeSet<&Digest> {

@@ -8,7 +8,8 @@ use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Cause, Unavailable};
 use lockmaster_core::release::{Digest, ImageReference};
 
-use super::entry::{Entry, Seen, Wanted};
+use super::entry::{Ended, Entry, Seen, Wanted};
+use super::failures::Trouble;
 use super::judging::{JudgeError, Judged, judge_all};
 use super::reader::Key;
 use super::{FetchOutcome, Inner, size};
@@ -21,14 +22,16 @@ pub(super) enum Work {
     Complete,
     /// To look again, after this delay.
     ReadAgain(Duration),
+    /// The same, of a namespace that is in trouble of its own.
+    Retry(Duration),
     /// To look again now, and whether the registry still has the image itself.
     ReadWhole,
 }
 
 impl Inner {
-    /// Looks on behalf of a namespace, which is the last that wanted it.
+    /// Looks on behalf of a namespace, on its account.
     pub(super) async fn work(self: Arc<Self>, key: Key, namespace: &str, work: Work) {
-        if let Work::ReadAgain(delay) = work {
+        if let Work::ReadAgain(delay) | Work::Retry(delay) = work {
             tokio::time::sleep(delay).await;
         }
         let Some(wanted) = self.lock().get(&key).map(Entry::wanted) else {
@@ -37,7 +40,12 @@ impl Inner {
         let anchors = wanted.anchors.clone();
         let seen = self.look(&key, namespace, work, wanted).await;
         let mut entries = self.lock();
-        size::keep(&mut entries, (&key, namespace), seen, &anchors);
+        let ended = Ended {
+            namespace,
+            is_retry: matches!(work, Work::Retry(_)),
+            anchors: &anchors,
+        };
+        size::keep(&mut entries, &key, ended, seen);
         // Who waits for an image of an index knows only the index.
         let indexes = entries.iter().filter(|(_, entry)| {
             let mut children = entry.children().iter();
@@ -57,7 +65,7 @@ impl Inner {
         namespace: &str,
         work: Work,
         wanted: Wanted,
-    ) -> Result<Seen, Unavailable> {
+    ) -> Result<Seen, Trouble> {
         let Wanted {
             known,
             anchors,
@@ -70,7 +78,8 @@ impl Inner {
             cached
         } else {
             let before = known.as_deref().filter(|known| {
-                matches!(work, Work::ReadAgain(_)) && known.is_judged_under(&anchors)
+                matches!(work, Work::ReadAgain(_) | Work::Retry(_))
+                    && known.is_judged_under(&anchors)
             });
             let names = before.and_then(|known| known.listing.names.as_ref());
             match (self.fetch(key, credentials, reach, names).await?, before) {
@@ -86,7 +95,7 @@ impl Inner {
                 }
                 (Looked::Unchanged(_), None) => {
                     let text = "nothing is known of it";
-                    return Err(failed(&key.image, Cause::Untrustworthy, text));
+                    return Err(failed(&key.image, Cause::Untrustworthy, text).into());
                 }
             }
         };
@@ -122,7 +131,7 @@ impl Inner {
                 let cached = client.read_cached(&key.image, credentials, &known.places)?;
                 Some((Arc::new(cached), known.reach, known.listing.clone()))
             }
-            Work::ReadAgain(_) => None,
+            Work::ReadAgain(_) | Work::Retry(_) => None,
             Work::ReadWhole => {
                 client.forget_manifest(&key.image, credentials);
                 None
@@ -163,16 +172,17 @@ impl Inner {
         credentials: Credentials,
         reach: Reach,
         known: Option<&Digest>,
-    ) -> Result<Looked<Arc<Artifact>>, Unavailable> {
+    ) -> Result<Looked<Arc<Artifact>>, Trouble> {
         let start = Instant::now();
         let fetched = self.reader.fetch(key, credentials, reach, known).await;
         let outcome = match &fetched {
             Ok(_) => FetchOutcome::Fetched,
-            Err(unavailable) => FetchOutcome::Failed(unavailable.cause),
+            Err(trouble) if trouble.account.is_some() => FetchOutcome::ShareUsedUp,
+            Err(trouble) => FetchOutcome::Failed(trouble.unavailable.cause),
         };
         (self.observer)(start.elapsed(), outcome);
-        fetched.inspect_err(|unavailable| {
-            let (image, error) = (&key.image, &unavailable.message);
+        fetched.inspect_err(|trouble| {
+            let (image, error) = (&key.image, &trouble.unavailable.message);
             tracing::debug!(%image, error, "evidence not read");
         })
     }

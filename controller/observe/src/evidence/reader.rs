@@ -6,6 +6,7 @@ use lockmaster_core::environment::Environment;
 use lockmaster_core::facts::Unavailable;
 use lockmaster_core::release::{Digest, ImageReference};
 
+use super::failures::Trouble;
 use crate::pull_secrets::PullSecrets;
 use crate::registry::{
     Artifact, Credentials, DockerConfig, FetchError, Looked, Problem, Reach, RegistryClient,
@@ -91,7 +92,7 @@ impl Reader {
         credentials: Credentials,
         reach: Reach,
         known: Option<&Digest>,
-    ) -> Result<Looked<Arc<Artifact>>, Unavailable> {
+    ) -> Result<Looked<Arc<Artifact>>, Trouble> {
         let mut fetched = self.ask(key, &credentials, reach, known).await;
         let mut used = credentials;
         if fetched.as_ref().err().is_some_and(is_refusal) {
@@ -126,7 +127,7 @@ fn is_refusal(error: &FetchError) -> bool {
 }
 
 /// Says with which Secrets it was refused, and what in them is not used.
-fn explain(key: &Key, used: &Credentials, error: FetchError) -> Unavailable {
+fn explain(key: &Key, used: &Credentials, error: FetchError) -> Trouble {
     let (Problem::Forbidden { login, .. }, Some(own)) = (&error.problem, &key.own) else {
         return error.into();
     };
@@ -145,4 +146,5 @@ fn explain(key: &Key, used: &Credentials, error: FetchError) -> Unavailable {
         cause: error.cause(),
         message,
     }
+    .into()
 }

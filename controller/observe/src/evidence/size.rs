@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Cause, Unavailable};
 
-use super::entry::{Entry, Seen};
+use super::entry::{Ended, Entry, Seen};
+use super::failures::Trouble;
 use super::reader::Key;
 
 /// Bytes of facts about all images. An image with a signature, a provenance, an SBOM and a scan takes
@@ -55,22 +55,23 @@ impl Write for Counted {
     }
 }
 
-/// Takes in what a look on behalf of a namespace brought, where there is room for it.
+/// Takes in what a look brought, where there is room for it.
 pub(super) fn keep(
     entries: &mut BTreeMap<Key, Entry>,
-    (key, namespace): (&Key, &str),
-    mut seen: Result<Seen, Unavailable>,
-    anchors: &[Anchor],
+    key: &Key,
+    ended: Ended<'_>,
+    mut seen: Result<Seen, Trouble>,
 ) {
+    let namespace = ended.namespace;
     let mut bytes = None;
     if let (Ok(found), Some(entry)) = (&mut seen, entries.get(key)) {
-        entry.keep_withdrawn(found, anchors);
+        entry.keep_withdrawn(found, ended.anchors);
         // What is held already is refused to nobody, and stays on the account that it is on.
         if !entry.holds(found) {
             let needed = of(found);
             match make_room(entries, key, (namespace, needed)) {
                 Ok(()) => bytes = Some(needed),
-                Err(full) => seen = Err(full),
+                Err(full) => seen = Err(full.trouble(key, namespace)),
             }
         }
     }
@@ -78,7 +79,7 @@ pub(super) fn keep(
         if let Some(bytes) = bytes {
             entry.hold(namespace, bytes);
         }
-        entry.finish(seen, anchors);
+        entry.finish(ended, seen);
     }
 }
 
@@ -88,7 +89,7 @@ fn make_room(
     entries: &mut BTreeMap<Key, Entry>,
     key: &Key,
     (namespace, bytes): (&str, usize),
-) -> Result<(), Unavailable> {
+) -> Result<(), Full> {
     while let Some(full) = full(entries, key, (namespace, bytes)) {
         let counts = |holder: &str| match full {
             Full::Namespace => holder == namespace,
@@ -100,7 +101,7 @@ fn make_room(
             counts(holder).then_some((since, other))
         });
         let Some((_, oldest)) = unused.min_by_key(|(since, _)| *since) else {
-            return Err(full.unavailable(key));
+            return Err(full);
         };
         let oldest = oldest.clone();
         entries.remove(&oldest);
@@ -118,11 +119,14 @@ enum Full {
 }
 
 impl Full {
-    fn unavailable(self, key: &Key) -> Unavailable {
-        // Many namespaces may read this, and none is told of another by name.
-        let (whose, limit) = match self {
-            Self::Namespace => ("the images of the namespace that asked", PER_NAMESPACE),
-            Self::All => ("all images", IN_ALL),
+    /// What has no room for a namespace is said to that one, and another may have room for it.
+    fn trouble(self, key: &Key, namespace: &str) -> Trouble {
+        let (whose, limit, account) = match self {
+            Self::Namespace => {
+                let whose = "the images of the namespace that asked";
+                (whose, PER_NAMESPACE, Some(namespace.to_owned()))
+            }
+            Self::All => ("all images", IN_ALL, None),
         };
         let message = format!(
             "failed to keep what is attached to {}: what is known of {whose} would take more than {} \
@@ -131,9 +135,12 @@ impl Full {
             limit >> 20
         );
         tracing::warn!(image = %key.image, limit, "no room for what is attached");
-        Unavailable {
-            cause: Cause::Truncated,
-            message,
+        Trouble {
+            unavailable: Unavailable {
+                cause: Cause::Truncated,
+                message,
+            },
+            account,
         }
     }
 }

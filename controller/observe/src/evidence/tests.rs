@@ -21,15 +21,18 @@ use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::entry::Seen;
+use super::entry::{Ended, Entry, Seen};
+use super::failures::Trouble;
 use super::judging::Judged;
 use super::reader::Key;
+use super::running::Purpose;
 use super::{Asker, EvidenceStore, FetchOutcome, LIMITS, Limits, Reader};
 use crate::pull_secrets::PullSecrets;
 use crate::pull_secrets::tests::api_server;
 use crate::registry::lying::{LyingRegistry, MANIFEST, Reply, referrers_path};
-use crate::registry::{Listing, Reach};
+use crate::registry::{Listing, Reach, RegistryClient};
 
+mod accounts;
 mod again;
 mod bounds;
 mod lists;
@@ -132,6 +135,15 @@ impl Bench {
     }
 
     async fn with_limits(cache_bytes: usize, limits: Limits) -> Self {
+        let client =
+            |registry: &LyingRegistry| registry.client_with(Duration::from_secs(5), cache_bytes);
+        Self::with_client(client, limits).await
+    }
+
+    async fn with_client(
+        client: impl FnOnce(&LyingRegistry) -> RegistryClient,
+        limits: Limits,
+    ) -> Self {
         let registry = LyingRegistry::start().await;
         let (image, signer) = (registry.image(), Signer::new());
         let signature = registry.bundle(&signer.sign(&image), COSIGN_SIGN);
@@ -141,7 +153,7 @@ impl Bench {
         let seen = Arc::clone(&outcomes);
         let store = EvidenceStore::with_limits(
             Reader {
-                client: registry.client_with(Duration::from_secs(5), cache_bytes),
+                client: client(&registry),
                 pull_secrets: PullSecrets::new(api_server().0),
             },
             wake,
@@ -524,26 +536,4 @@ fn nothing() -> Seen {
             names: None,
         },
     }
-}
-
-#[tokio::test]
-async fn delays_double_up_to_the_longest_and_start_anew_after_a_change() {
-    let mut entry = super::Entry::default();
-    let digest = lockmaster_core::release::Digest::from_sha256(&[0; 32]);
-    let delays = (Duration::from_secs(10), Duration::from_mins(10));
-    let seconds: Vec<_> = (0..8)
-        .map(|_| entry.next_delay(delays, &digest).as_secs())
-        .collect();
-    assert_eq!(seconds, [10, 20, 40, 80, 160, 320, 600, 600]);
-    let spread = lockmaster_core::release::Digest::from_sha256(&[255; 32]);
-    assert_eq!(entry.next_delay(delays, &spread).as_secs(), 675);
-    entry.finish(Ok(nothing()), &[]);
-    assert_eq!(entry.next_delay(delays, &digest).as_secs(), 10);
-    let failed = Unavailable {
-        cause: Cause::Unreachable,
-        message: String::new(),
-    };
-    entry.finish(Err(failed), &[]);
-    entry.finish(Ok(nothing()), &[]);
-    assert_eq!(entry.next_delay(delays, &digest).as_secs(), 20);
 }

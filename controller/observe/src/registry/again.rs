@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lockmaster_core::release::{Digest, ImageReference};
 
@@ -13,6 +13,10 @@ use super::problem::{FetchError, Problem};
 use super::shares::{Lane, Turn};
 use super::traffic::TrafficEvent;
 use super::{Artifact, Credentials, Inner, Reach, RegistryClient};
+
+/// A look that took too long, and waited for its namespace's share for this part of the time or more,
+/// says nothing of the registry.
+const TOLD_OF_WAITING: u32 = 10;
 
 /// What was listed, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +141,15 @@ impl Inner {
             return found;
         }
         let seconds = self.deadline.as_secs();
-        let problem = if visit.budget.is_waiting() {
+        let waited = visit.budget.waited_for_own();
+        let problem = if waited >= self.deadline / TOLD_OF_WAITING {
+            Problem::Waited {
+                namespace: visit.credentials.namespace().to_owned(),
+                seconds,
+                // To the nearest second.
+                waited: (waited + Duration::from_millis(500)).as_secs(),
+            }
+        } else if visit.budget.is_waiting() {
             Problem::Memory(seconds)
         } else {
             Problem::Deadline(seconds)

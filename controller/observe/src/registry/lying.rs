@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use lockmaster_core::release::{Digest, ImageReference};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
@@ -12,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
 
-use super::{Bounds, Config, Credentials, Registry, RegistryClient};
+use super::{Bounds, Config, Credentials, Limits, Registry, RegistryClient, Source};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -343,6 +344,38 @@ pub(crate) fn client_of(
         user_agent: "test".to_owned(),
     };
     RegistryClient::with_bounds(&config, &bounds, Box::new(|_, _| {})).unwrap()
+}
+
+/// Lets a namespace have asked so much of an image's registry, as far as its share goes.
+pub(crate) fn use_up(
+    client: &RegistryClient,
+    image: &ImageReference,
+    namespace: &str,
+    requests: u32,
+) {
+    let Source::Registries(transport) = &client.inner.source else {
+        panic!("a layout gives no shares")
+    };
+    let limits = client.inner.limits(image);
+    for _ in 0..requests {
+        // What is taken is taken, though nobody waits for it.
+        let waiting = transport.traffic.wait(image.registry(), namespace, limits);
+        let _ = waiting.now_or_never();
+    }
+}
+
+/// A registry that gives each namespace this many requests at once, and one in a second after that.
+pub(crate) fn sparing(host: &str, burst: u32) -> Registry {
+    let limits = Limits {
+        requests_per_second: 1,
+        burst,
+        images_at_a_time: 8,
+        ..Limits::default()
+    };
+    Registry {
+        limits,
+        ..Registry::plain_http(host)
+    }
 }
 
 /// Nobody's credentials.

@@ -73,6 +73,20 @@ pub enum Problem {
         /// How long until it may send one more.
         seconds: u64,
     },
+    /// The deadline passed, and a good part of the time went by with waiting for what others of the
+    /// same namespace use: the registry may have answered in time.
+    #[error(
+        "it took longer than {seconds} seconds, {waited} of which it waited for the namespace's share \
+         of requests and memory; it is tried again by itself"
+    )]
+    Waited {
+        /// Whose share was waited for; not for people, who may be of another.
+        namespace: String,
+        /// The deadline.
+        seconds: u64,
+        /// How much of that was waited.
+        waited: u64,
+    },
     /// 401 or 403, also after asking for a token.
     #[error("the {who} answered {status}: {}", forbidden(*.login))]
     Forbidden {
@@ -130,7 +144,8 @@ impl Problem {
             | Self::Memory(_)
             | Self::Overloaded { .. }
             | Self::LeftAlone { .. }
-            | Self::Share { .. } => Cause::Unreachable,
+            | Self::Share { .. }
+            | Self::Waited { .. } => Cause::Unreachable,
             Self::Forbidden { .. } | Self::Challenge(_) | Self::Address(_) => Cause::Forbidden,
             Self::Missing => Cause::Missing,
             Self::Limit { .. } => Cause::Truncated,
@@ -151,6 +166,7 @@ impl Problem {
             | Self::Memory(_)
             | Self::LeftAlone { .. }
             | Self::Share { .. }
+            | Self::Waited { .. }
             | Self::Forbidden { .. }
             | Self::Challenge(_)
             | Self::Address(_)
@@ -164,15 +180,38 @@ impl Problem {
         }
     }
 
-    /// Whether nothing was said about what was asked for, so that another place may be asked.
+    /// Whether the registry said nothing about what was asked for, so that another place may be asked.
+    /// Who has used up its share was not refused by the registry, and is not sent to a mirror, which
+    /// may not list yet what the registry lists.
     pub(super) fn is_silence(&self) -> bool {
         matches!(
             self,
-            Self::Connection(_)
-                | Self::Overloaded { .. }
-                | Self::LeftAlone { .. }
-                | Self::Share { .. }
+            Self::Connection(_) | Self::Overloaded { .. } | Self::LeftAlone { .. }
         )
+    }
+
+    /// The namespace that has used up its own share, where that alone is why. Another one that asks for
+    /// the same may be answered.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        match self {
+            Self::Share { namespace, .. } | Self::Waited { namespace, .. } => Some(namespace),
+            Self::Connection(_)
+            | Self::Deadline(_)
+            | Self::Memory(_)
+            | Self::Overloaded { .. }
+            | Self::LeftAlone { .. }
+            | Self::Forbidden { .. }
+            | Self::Challenge(_)
+            | Self::Address(_)
+            | Self::Missing
+            | Self::Status(_)
+            | Self::Limit { .. }
+            | Self::Hash { .. }
+            | Self::Document(_)
+            | Self::Redirect(_)
+            | Self::Layout(_) => None,
+        }
     }
 
     pub(super) fn reading(self, what: impl Into<String>) -> FetchError {

@@ -59,6 +59,7 @@ impl Attempts {
             | Problem::Memory(_)
             | Problem::LeftAlone { .. }
             | Problem::Share { .. }
+            | Problem::Waited { .. }
             | Problem::Forbidden { .. }
             | Problem::Challenge(_)
             | Problem::Address(_)

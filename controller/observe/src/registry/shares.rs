@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
@@ -117,6 +118,7 @@ impl Shares {
             own: Arc::clone(&lane.memory),
             common: Arc::clone(&self.memory),
             waiting: AtomicUsize::new(0),
+            waits: Mutex::default(),
             account: Mutex::default(),
         }
     }
@@ -135,7 +137,31 @@ pub(super) struct Budget {
     own: Arc<Semaphore>,
     common: Arc<Semaphore>,
     waiting: AtomicUsize,
+    waits: Mutex<Waits>,
     account: Mutex<Account>,
+}
+
+/// How long a look has waited for what its own namespace may have, with any of its requests.
+#[derive(Default)]
+struct Waits {
+    before: Duration,
+    /// How many of them wait now, and since when there are any.
+    now: usize,
+    since: Option<Instant>,
+}
+
+/// One that waits for what its namespace may have, until it is dropped.
+pub(super) struct Wait<'a>(&'a Mutex<Waits>);
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let mut waits = lock(self.0);
+        waits.now = waits.now.saturating_sub(1);
+        if waits.now == 0 {
+            let waited = waits.since.take().map(|since| since.elapsed());
+            waits.before += waited.unwrap_or_default();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -206,6 +232,20 @@ impl Budget {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
+    /// Notes that it waits for what its namespace may have.
+    pub(super) fn wait_for_own(&self) -> Wait<'_> {
+        let mut waits = lock(&self.waits);
+        waits.now += 1;
+        waits.since.get_or_insert_with(Instant::now);
+        Wait(&self.waits)
+    }
+
+    /// How long it has waited for that.
+    pub(super) fn waited_for_own(&self) -> Duration {
+        let waits = lock(&self.waits);
+        waits.before + waits.since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
     /// What was acquired, to be held as long as what was read is.
     pub(super) fn into_held(self) -> Held {
         Held {
@@ -224,7 +264,10 @@ impl Budget {
             let from = Arc::clone(from);
             from.acquire_many_owned(permits(bytes))
         };
-        let namespace = acquire(&self.namespace, missing.of_namespace).await;
+        let namespace = {
+            let _own = self.wait_for_own();
+            acquire(&self.namespace, missing.of_namespace).await
+        };
         let own = acquire(&self.own, missing.in_all).await;
         let common = acquire(&self.common, missing.in_all).await;
         self.waiting.fetch_sub(1, Ordering::Relaxed);

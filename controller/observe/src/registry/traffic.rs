@@ -133,9 +133,13 @@ impl Permission {
                 breaker.failed(passage, Instant::now());
             }
             // It was not asked at all, or not to the end.
-            Err(Problem::Address(_) | Problem::Memory(_) | Problem::Deadline(_)) => {
-                breaker.abandoned(passage);
-            }
+            Err(
+                Problem::Address(_)
+                | Problem::Memory(_)
+                | Problem::Deadline(_)
+                | Problem::Share { .. }
+                | Problem::Waited { .. },
+            ) => breaker.abandoned(passage),
             Ok(_) | Err(_) => breaker.succeeded(),
         }
     }
@@ -160,6 +164,13 @@ mod tests {
         })
     }
 
+    fn share() -> Result<(), Problem> {
+        Err(Problem::Share {
+            namespace: "flood".to_owned(),
+            seconds: 6,
+        })
+    }
+
     #[test]
     fn refusals_and_what_is_given_up_here_close_nothing() {
         let traffic = Traffic::new(Box::new(|_, _| {}));
@@ -176,6 +187,7 @@ mod tests {
                 overloaded(429),
                 Err(Problem::Address("private".to_owned())),
                 Err(Problem::Missing),
+                share(),
                 Ok(()),
             ] {
                 traffic.permission("a").unwrap().close(&result);
@@ -191,6 +203,9 @@ mod tests {
         for _ in 0..5 {
             let failed = Err::<(), _>(Problem::Connection("reset".to_owned()));
             traffic.permission("a").unwrap().close(&failed);
+            if let Ok(permission) = traffic.permission("a") {
+                permission.close(&share());
+            }
             drop(traffic.permission("a"));
         }
         let Err(problem) = traffic.permission("a") else {

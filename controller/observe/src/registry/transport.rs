@@ -228,7 +228,10 @@ impl Transport {
     ) -> Result<Outcome<Answer>, Problem> {
         let (host, limits) = (endpoint.host.as_str(), endpoint.limits);
         let namespace = request.credentials.namespace();
-        self.traffic.wait(host, namespace, limits).await?;
+        {
+            let _own = request.budget.wait_for_own();
+            self.traffic.wait(host, namespace, limits).await?;
+        }
         let permission = self.traffic.permission(host)?;
         let exchange = self.exchange(endpoint, request);
         let result = match patience {

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::super::Reach;
 use super::super::lying::{
     BUNDLE, LyingRegistry, MANIFEST, Reply, client, client_of, fallback_path, nobody,
-    referrers_path, subject_path,
+    referrers_path, sparing, subject_path, use_up,
 };
-use super::super::{FetchError, Limits, Registry};
+use super::super::{Credentials, FetchError, Limits, Registry};
 use super::{expect, failure, with_three};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -265,4 +265,46 @@ async fn an_image_beyond_its_share_of_memory_is_truncated_before_its_bundles_are
         "more than 90000 bytes in all",
     );
     assert_eq!(registry.take_requests().len(), 3, "no bundle");
+}
+
+/// Of its own memory; that of the registry is free, and others are not told of it.
+#[tokio::test]
+async fn a_namespace_that_waits_for_its_own_memory_is_told_so() {
+    let (registry, image, _) = with_three().await;
+    let client = client(&[&registry], Duration::from_secs(1), 1 << 20, 160_000);
+    let shares = &client.inner.shares;
+    let lane = client.inner.lane(&image);
+    let held: Vec<_> = (0..2).map(|_| shares.budget(&lane, "flood")).collect();
+    assert!(held.iter().all(|budget| budget.try_take(30_000)));
+    let flood = Credentials::anonymous("flood");
+    let error = client.fetch(&image, &flood).await.unwrap_err();
+    let said = "1 of which it waited for the namespace's share of requests and memory";
+    let found = (error.cause(), error.to_string());
+    expect(found, Cause::Unreachable, said);
+    assert!(client.fetch(&image, &nobody()).await.is_ok());
+    drop(held);
+    assert!(client.fetch(&image, &flood).await.is_ok());
+}
+
+/// Whoever joined the look of a namespace that may ask no more looks on its own account, also where
+/// others joined it too and have not heard of its end.
+#[tokio::test]
+async fn who_joined_the_look_of_one_that_may_not_ask_is_answered() {
+    let (registry, image, _) = with_three().await;
+    let listed = sparing(&registry.address, 20);
+    let client = client_of(vec![listed], LONG, 1 << 20, 32 << 20);
+    // The manifest is asked for after five seconds, and the list is refused.
+    use_up(&client, &image, "flood", 24);
+    let look = |namespace: &'static str| {
+        let (client, image) = (client.clone(), image.clone());
+        let who = Credentials::anonymous(namespace);
+        tokio::spawn(async move { client.fetch(&image, &who).await })
+    };
+    let all = ["flood", "shop", "other", "third"].map(look);
+    let mut ended = futures::future::join_all(all).await.into_iter();
+    let error = ended.next().unwrap().unwrap().unwrap_err();
+    assert!(error.to_string().contains("used up its share"), "{error}");
+    for seen in ended {
+        assert_eq!(seen.unwrap().unwrap().bundles.len(), 3);
+    }
 }

@@ -7,9 +7,10 @@ use lockmaster_core::release::ImageReference;
 use serde_json::{Value, json};
 
 use super::super::lying::{
-    LyingRegistry, MANIFEST, Reply, client_of, index, nobody, referrers_path, subject_path,
+    LyingRegistry, MANIFEST, Reply, client_of, index, nobody, referrers_path, sparing,
+    subject_path, use_up,
 };
-use super::super::{Mirror, Registry, RegistryClient};
+use super::super::{Credentials, Mirror, Registry, RegistryClient};
 use super::credentials::{basic, of_tenant};
 use super::{expect, with_three};
 
@@ -173,6 +174,26 @@ async fn a_refusal_of_the_registry_is_not_asked_of_a_mirror() {
         "answered 403",
     );
     assert!(!copy.take_requests().contains(&referrers_path(&image)));
+}
+
+/// Who asks too much does not get an older list for it.
+#[tokio::test]
+async fn who_has_used_up_its_share_is_not_sent_to_a_mirror_for_a_list() {
+    let (registry, copy, image, _) = two().await;
+    copy.referrers(&image, &[]);
+    let listed = Registry {
+        mirrors: vec![mirror(&copy.address)],
+        ..sparing(&registry.address, 20)
+    };
+    let client = client_of(vec![listed], Duration::from_secs(9), 1 << 20, 32 << 20);
+    use_up(&client, &image, "flood", 29);
+    let flood = Credentials::anonymous("flood");
+    let error = client.fetch(&image, &flood).await.unwrap_err();
+    let found = (error.cause(), error.to_string());
+    expect(found, Cause::Unreachable, "used up its share of requests");
+    assert!(!copy.take_requests().contains(&referrers_path(&image)));
+    let seen = client.fetch(&image, &nobody()).await.unwrap();
+    assert_eq!(seen.bundles.len(), 3);
 }
 
 #[tokio::test]

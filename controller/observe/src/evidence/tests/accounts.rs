@@ -1,0 +1,234 @@
+//! A look fails on the account of the namespace that it is for: that is said to it, and to nobody else.
+
+use lockmaster_core::evidence::{Listed, Recency};
+
+use super::super::size::PER_NAMESPACE;
+use super::*;
+use crate::registry::lying::{client_of, sparing, use_up};
+
+const BURST: u32 = 20;
+const OLD: Duration = Duration::from_mins(11);
+
+fn of(namespace: &str) -> Asker {
+    Asker {
+        namespace: namespace.to_owned(),
+        pull_secrets: vec![],
+    }
+}
+
+impl Bench {
+    /// A registry that gives little to each, of whose looks each may take so long.
+    async fn sparing(deadline: Duration) -> Self {
+        let client = |registry: &LyingRegistry| {
+            let listed = sparing(&registry.address, BURST);
+            client_of(vec![listed], deadline, CACHE, 32 << 20)
+        };
+        Self::with_client(client, LIMITS).await
+    }
+
+    /// Lets `flood` have asked this many times more than it may at once.
+    fn flood(&self, beyond: u32) {
+        let client = &self.store.inner.reader.client;
+        use_up(client, &self.image, "flood", BURST + beyond);
+    }
+
+    fn read_for(&self, namespace: &str) -> Observed<Evidence> {
+        self.store.read(&self.image, &of(namespace), &[], NOON)
+    }
+
+    fn listed(&self, namespace: &str) -> Listed {
+        known(self.read_for(namespace)).listed
+    }
+
+    fn look_of(&self, namespace: &str) -> Look {
+        self.store.peek(&self.image, &of(namespace), &[], NOON).1
+    }
+
+    /// Reads for `flood`, which may not, and then for `shop`, which may; what `flood` was told.
+    async fn read_for_both(&mut self) -> Unavailable {
+        assert_eq!(self.read_for("flood"), Observed::Pending);
+        self.wait().await;
+        let Observed::Unavailable(why) = self.read_for("flood") else {
+            panic!("it was read")
+        };
+        assert_eq!(self.read_for("shop"), Observed::Pending, "another account");
+        assert!(matches!(self.read_for("flood"), Observed::Unavailable(_)));
+        self.wait().await;
+        assert_eq!(known(self.read_for("shop")).bundles.len(), 1);
+        assert_eq!(known(self.read_for("flood")).bundles.len(), 1, "for all");
+        why
+    }
+}
+
+#[tokio::test]
+async fn a_share_that_is_used_up_is_the_trouble_of_its_namespace_alone() {
+    let mut bench = Bench::sparing(Duration::from_secs(9)).await;
+    bench.flood(9);
+    let why = bench.read_for_both().await;
+    assert_eq!(why.cause, Cause::Unreachable);
+    let said = "used up its share of requests";
+    assert!(why.message.contains(said), "{}", why.message);
+    let outcomes = format!("{:?}", bench.outcomes.lock().unwrap());
+    assert_eq!(outcomes, "[ShareUsedUp, Fetched]", "no registry was silent");
+}
+
+/// It was sent, and answered, but the time had gone by with waiting for the share.
+#[tokio::test]
+async fn a_deadline_that_passes_while_it_waits_for_its_share_is_no_slow_registry() {
+    let mut bench = Bench::sparing(Duration::from_secs(1)).await;
+    bench.flood(3);
+    let why = bench.read_for_both().await;
+    let said = "took longer than 1 seconds, 1 of which it waited for the namespace's share";
+    assert!(why.message.contains(said), "{}", why.message);
+}
+
+#[tokio::test]
+async fn a_namespace_without_room_for_facts_hides_them_from_no_other() {
+    let mut bench = Bench::new(CACHE).await;
+    let digest = lockmaster_core::release::Digest::of(b"another");
+    let key = Key::new(&bench.image.with_digest(digest), &shop());
+    let held = |bench: &Bench| {
+        let mut entries = bench.store.inner.lock();
+        let entry = entries.entry(key.clone()).or_default();
+        entry.hold("flood", PER_NAMESPACE);
+    };
+    held(&bench);
+    let why = bench.read_for_both().await;
+    assert_eq!(why.cause, Cause::Truncated);
+}
+
+#[tokio::test]
+async fn a_list_that_one_may_not_ask_for_fails_for_nobody_else() {
+    let mut bench = Bench::sparing(Duration::from_secs(9)).await;
+    assert_eq!(bench.read_for("shop"), Observed::Pending);
+    bench.wait().await;
+    bench.store.age(OLD);
+    bench.flood(9);
+    bench.store.list_again(&bench.image, &of("flood"));
+    bench.wait().await;
+    assert!(matches!(
+        bench.listed("flood").recency(NOON),
+        Recency::Failed(_)
+    ));
+    assert_eq!(
+        bench.listed("shop").recency(NOON),
+        Recency::Outdated,
+        "it did not ask"
+    );
+    bench.store.list_again(&bench.image, &of("shop"));
+    bench.wait().await;
+    assert_eq!(bench.listed("shop").recency(NOON), Recency::Recent);
+    assert_eq!(bench.listed("flood").recency(NOON), Recency::Recent);
+}
+
+#[tokio::test]
+async fn what_one_could_not_verify_again_is_still_due_for_others() {
+    let mut bench = Bench::sparing(Duration::from_secs(9)).await;
+    assert_eq!(bench.read_for("shop"), Observed::Pending);
+    bench.wait().await;
+    bench.flood(9);
+    bench.store.look_again(&bench.image, &of("flood"), NOON);
+    bench.wait().await;
+    let look = bench.look_of("flood");
+    assert_eq!(look.at, Some(NOON));
+    assert!(look.problem.is_some());
+    assert_eq!(bench.look_of("shop"), Look::default());
+    bench.store.look_again(&bench.image, &of("shop"), NOON);
+    bench.wait().await;
+    assert_eq!(bench.look_of("shop").at, Some(NOON));
+    assert_eq!(bench.look_of("flood").problem, None);
+}
+
+#[tokio::test]
+async fn who_is_in_trouble_looks_again_by_itself_and_keeps_nobody_waiting() {
+    let delays = (Duration::from_hours(1), Duration::from_hours(1));
+    let mut bench = Bench::with_delays(CACHE, delays).await;
+    assert_eq!(bench.read_for("shop"), Observed::Pending);
+    bench.wait().await;
+    {
+        let mut entries = bench.store.inner.lock();
+        entries.values_mut().next().unwrap().finish(ended(), own());
+    }
+    bench.store.insufficient(&bench.image, &of("flood"));
+    let running = |namespace: &str| {
+        let mut entries = bench.store.inner.lock();
+        entries.values_mut().next().unwrap().is_running(namespace)
+    };
+    assert!(running("flood") && !running("shop"));
+    bench.store.insufficient(&bench.image, &of("shop"));
+    assert!(running("shop"));
+    let mut entries = bench.store.inner.lock();
+    let entry = entries.values_mut().next().unwrap();
+    entry.finish(
+        Ended {
+            namespace: "shop",
+            ..ended()
+        },
+        Ok(nothing()),
+    );
+    assert!(!entry.is_running("flood"), "it knows what all know");
+}
+
+/// A look of `flood` that has ended.
+fn ended() -> Ended<'static> {
+    Ended {
+        namespace: "flood",
+        is_retry: false,
+        anchors: &[],
+    }
+}
+
+fn unreachable(account: Option<&str>) -> Result<Seen, Trouble> {
+    Err(Trouble {
+        unavailable: Unavailable {
+            cause: Cause::Unreachable,
+            message: String::new(),
+        },
+        account: account.map(str::to_owned),
+    })
+}
+
+/// It failed on the account of `flood`.
+fn own() -> Result<Seen, Trouble> {
+    unreachable(Some("flood"))
+}
+
+const DELAYS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
+
+fn next(entry: &mut super::Entry, namespace: &str) -> u64 {
+    let digest = lockmaster_core::release::Digest::from_sha256(&[0; 32]);
+    entry.next_delay(namespace, DELAYS, &digest).as_secs()
+}
+
+#[tokio::test]
+async fn delays_double_up_to_the_longest_and_start_anew_after_a_change_or_an_outage() {
+    let mut entry = super::Entry::default();
+    let seconds: Vec<_> = (0..8).map(|_| next(&mut entry, "shop")).collect();
+    assert_eq!(seconds, [10, 20, 40, 80, 160, 320, 600, 600]);
+    let spread = lockmaster_core::release::Digest::from_sha256(&[255; 32]);
+    assert_eq!(entry.next_delay("shop", DELAYS, &spread).as_secs(), 675);
+    entry.finish(ended(), Ok(nothing()));
+    assert_eq!(next(&mut entry, "shop"), 10, "something came");
+    entry.finish(ended(), Ok(nothing()));
+    assert_eq!(next(&mut entry, "shop"), 20, "nothing did");
+    entry.finish(ended(), unreachable(None));
+    assert_eq!(next(&mut entry, "shop"), 40);
+    entry.finish(ended(), Ok(nothing()));
+    assert_eq!(next(&mut entry, "shop"), 10, "it is back");
+}
+
+#[tokio::test]
+async fn the_trouble_of_one_namespace_lengthens_the_delay_of_no_other() {
+    let mut entry = super::Entry::default();
+    entry.finish(ended(), Ok(nothing()));
+    assert_eq!(next(&mut entry, "shop"), 10);
+    assert_eq!(next(&mut entry, "flood"), 20);
+    let task = tokio::spawn(async {}).abort_handle();
+    entry.run(task, Purpose::Later);
+    entry.finish(ended(), own());
+    let seconds: Vec<_> = (0..3).map(|_| next(&mut entry, "flood")).collect();
+    assert_eq!(seconds, [40, 80, 160]);
+    assert_eq!(next(&mut entry, "shop"), 20, "as if it had not asked");
+    entry.finish(ended(), Ok(nothing()));
+    assert_eq!(next(&mut entry, "flood"), 40, "as all");
+}
