@@ -13,7 +13,7 @@ use lockmaster_core::time::whole_seconds;
 use super::delay::Delay;
 use super::failures::{Failure, Failures, Trouble};
 use super::judging::Judged;
-use super::running::{Purpose, Running};
+use super::running::{Ended, Purpose, Running};
 use super::told::Told;
 use crate::registry::{Listing, Place, Reach};
 
@@ -45,17 +45,6 @@ pub(super) struct Wanted {
     pub(super) anchors: Vec<Anchor>,
     /// How far it goes.
     pub(super) reach: Reach,
-}
-
-/// A look that has ended.
-#[derive(Clone, Copy)]
-pub(super) struct Ended<'a> {
-    /// On whose account it was.
-    pub(super) namespace: &'a str,
-    /// Whether that namespace was in trouble of its own, and looked again by itself.
-    pub(super) is_retry: bool,
-    /// What was judged under, or would have been.
-    pub(super) anchors: &'a [Anchor],
 }
 
 /// One image. Dropping it ends its task.

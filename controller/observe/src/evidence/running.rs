@@ -1,8 +1,9 @@
-//! A look at one image that is under way or planned.
+//! A look at one image: planned, under way, ended.
 
 use std::time::Instant;
 
 use jiff::Timestamp;
+use lockmaster_core::evidence::Anchor;
 use tokio::task::AbortHandle;
 
 /// What a look is for.
@@ -36,4 +37,15 @@ impl Running {
             Purpose::Now | Purpose::Later => None,
         }
     }
+}
+
+/// A look that has ended.
+#[derive(Clone, Copy)]
+pub(super) struct Ended<'a> {
+    /// On whose account it was.
+    pub(super) namespace: &'a str,
+    /// Whether that namespace was in trouble of its own, and looked again by itself.
+    pub(super) is_retry: bool,
+    /// What was judged under, or would have been.
+    pub(super) anchors: &'a [Anchor],
 }

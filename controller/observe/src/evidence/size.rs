@@ -8,9 +8,10 @@ use std::io::{self, Write};
 
 use lockmaster_core::facts::{Cause, Unavailable};
 
-use super::entry::{Ended, Entry, Seen};
+use super::entry::{Entry, Seen};
 use super::failures::Trouble;
 use super::reader::Key;
+use super::running::Ended;
 
 /// Bytes of facts about all images. An image with a signature, a provenance, an SBOM and a scan takes
 /// 20 to 60 kB, most of it licences and findings: at least a thousand of them.
