@@ -199,7 +199,7 @@ async fn the_next_namespace_is_judged_next() {
                     missing.retain(|path| !asked.contains(path));
                 }
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
     listed(flood).await;
