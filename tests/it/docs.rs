@@ -172,6 +172,7 @@ fn each_gate_declares_exactly_the_reasons_that_it_gives() {
     // What the evidence gates share gives reasons on behalf of all of them.
     let of_images = given_in(&production("evidence/platforms"));
     let of_bundles = given_in(&production("evidence/refusal"));
+    let of_unknown = given_in(&production("evidence/known"));
     // Of images of an index, and of bundles, only for those that ask each of them.
     let shared = &(&given_in(&production("evidence")) - &of_images) - &of_bundles;
     let mut problems = Vec::new();
@@ -183,9 +184,11 @@ fn each_gate_declares_exactly_the_reasons_that_it_gives() {
         let mut given = given_in(before);
         given.extend(given_in(after));
         if source.contains("super::evidence") {
-            given.extend(shared.clone());
+            // Who asks no question about an image only sees whether anything is known of it.
+            let asks_questions = source.contains("Question");
+            given.extend(if asks_questions { &shared } else { &of_unknown }.clone());
         }
-        let asks = ["ask_all", "ask_each_image", "ask_both_levels"];
+        let asks = ["ask_all", "ask_each_image", "ask_both_levels", "unfit("];
         if asks.iter().any(|ask| source.contains(ask)) {
             given.extend(of_images.clone());
         }

@@ -1,6 +1,7 @@
 //! What the gates that look at evidence share: looking at the images, the policies, and the bundles.
 
 mod age;
+mod known;
 mod lately;
 #[cfg(test)]
 mod past_bugs;
@@ -12,13 +13,15 @@ mod tagged;
 
 use crate::case::Case;
 use crate::evidence::{Bundle, Evidence};
-use crate::facts::{Cause, Observed, Unavailable, trusted_root};
+use crate::facts::{Observed, trusted_root};
 use crate::gate::{EvidenceReference, Finding, Want};
 use crate::policy::{IndexEvidence, PolicyContent};
 use crate::reason::Reason;
 use crate::release::{Digest, ImageReference};
 
 pub(super) use age::{Freshness, earlier, is_future};
+pub(super) use known::known;
+use known::{pending, unavailable};
 pub(super) use platforms::unfit;
 use platforms::{Levels, Rule};
 pub(super) use refusal::{Called, Refusal};
@@ -122,9 +125,7 @@ fn ask(
 /// What is attached to an image, or what to say while that cannot be seen.
 pub(super) fn seen<'a>(case: &Case<'a>, image: &ImageReference) -> Result<&'a Evidence, Finding> {
     match case.facts.evidence.get(image) {
-        Some(Observed::Known(evidence)) => Ok(evidence),
-        Some(Observed::Unavailable(why)) => Err(unavailable(why)),
-        Some(Observed::Pending) => Err(pending(image)),
+        Some(observed) => known(image, observed),
         None => Err(Finding::deny(
             Reason::SourceNotAllowed,
             format!(
@@ -136,11 +137,6 @@ pub(super) fn seen<'a>(case: &Case<'a>, image: &ImageReference) -> Result<&'a Ev
             ),
         )),
     }
-}
-
-fn pending(image: &ImageReference) -> Finding {
-    let text = format!("asking {} for it", image.registry());
-    Finding::unknown(Reason::EvidencePending, text)
 }
 
 /// What does not suffice says nothing yet while there are tags beside the image that were not read.
@@ -156,24 +152,6 @@ fn tags_read(image: &ImageReference, evidence: &Evidence) -> Result<(), Finding>
         Observed::Known(()) => Ok(()),
         Observed::Unavailable(why) => Err(unavailable(why)),
         Observed::Pending => Err(pending(image).wanting(vec![Want::Tags(image.clone())])),
-    }
-}
-
-fn unavailable(why: &Unavailable) -> Finding {
-    let Unavailable { cause, message } = why;
-    match cause {
-        Cause::Unreachable | Cause::Forbidden | Cause::Untrustworthy => Finding::unknown(
-            Reason::RegistryUnavailable,
-            format!("{message}; it is asked again by itself"),
-        ),
-        Cause::Missing => Finding::hold(
-            Reason::ArtifactMissing,
-            format!("{message}; push the image, or name the digest that was pushed"),
-        ),
-        Cause::Truncated => Finding::unknown(
-            Reason::EvidenceTruncated,
-            format!("{message}; remove what does not belong there from the registry"),
-        ),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Is what it brings still good, or does a Revocation name it? (M03, M105; CVE-2024-23332)
 
-use super::evidence::{seen, unfit};
+use super::evidence::{known, unfit};
 use crate::case::Case;
 use crate::evidence::Form;
 use crate::gate::{Finding, Gate, Subject};
@@ -82,10 +82,11 @@ fn not_seen_through(case: &Case<'_>) -> Option<Finding> {
     if !revocations.any(|fact| fact.content.as_ref().is_ok_and(names_digests)) {
         return None;
     }
-    let looked_up = case
-        .images()
-        .filter(|image| case.facts.evidence.contains_key(image));
-    let unseen = looked_up.filter_map(|image| match seen(case, image) {
+    let looked_up = case.images().filter_map(|image| {
+        let observed = case.facts.evidence.get(image)?;
+        Some((image, observed))
+    });
+    let unseen = looked_up.filter_map(|(image, observed)| match known(image, observed) {
         Err(finding) => Some(finding),
         Ok(evidence) => match &evidence.form {
             Form::Image { .. } | Form::Index { .. } => None,
