@@ -294,6 +294,13 @@ fn said(
         Standing::Unseen { .. } if before.is_some_and(|before| !before.eligible) => {
             before.map(stands)
         }
+        // What is only missing takes back no word against it; a Revocation that is lifted was one.
+        Standing::Held { eligible: true, .. }
+            if before
+                .is_some_and(|before| !before.eligible && before.reason != Reason::Revoked) =>
+        {
+            before.map(stands)
+        }
         Standing::Unseen { reason, message } => Some(held((reason, message), true)),
         Standing::Held {
             reason,

@@ -17,6 +17,13 @@ use crate::rules::RuleQuestion;
 
 use super::Artifact;
 
+/// What a gate says where somebody signed a word against the artifact, whatever else is missing.
+const WORDS_AGAINST: [Reason; 3] = [
+    Reason::VulnerabilityBlocked,
+    Reason::AttestationFailed,
+    Reason::AttestationInvalid,
+];
+
 /// Reasons for which a gate is closed without a word about the artifact: nothing can be judged.
 const UNJUDGED: [Reason; 4] = [
     Reason::TrustedRootInvalid,
@@ -283,7 +290,9 @@ impl Today<'_> {
         let listed = self.listed();
         let mut rested = self.rested(&report.name).map(|reference| &reference.digest);
         let gone = rested.find(|digest| !listed.contains(digest));
-        if let Some(digest) = gone.filter(|_| self.is_all_known()) {
+        // Whoever takes a yes away does not take the no away that stands beside it.
+        let says_no = WORDS_AGAINST.contains(&report.reason);
+        if let Some(digest) = gone.filter(|_| self.is_all_known() && !says_no) {
             return self.withdrawn(&report.name, digest);
         }
         if UNJUDGED.contains(&report.reason) {

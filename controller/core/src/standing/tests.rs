@@ -358,6 +358,14 @@ fn a_new_finding_counts_downstream_and_an_old_scan_says_nothing() {
     };
     let text = "gate vulnerabilities would not pass now: Critical CVE-2026-2";
     check(critical, Reason::VulnerabilityBlocked, false, text);
+    // Also where the harmless one, on which it rested, is not listed any more.
+    let replaced = |s: &mut Snapshot| {
+        evidence(s)
+            .bundles
+            .retain(|bundle| !matches!(bundle.content, Content::Scan(_)));
+        critical(s);
+    };
+    check(replaced, Reason::VulnerabilityBlocked, false, text);
     let mut snapshot = ran();
     snapshot.now = at("2026-11-30T10:00:00Z");
     assert_eq!(concerns(&snapshot.input()), [], "nobody scanned it since");

@@ -180,3 +180,26 @@ fn what_a_rule_was_shown_keeps_nothing_that_is_lifted() {
     let mut artifacts = found.iter().map(|held| held.artifact);
     assert!(artifacts.all(|one| one != Artifact::Earlier), "{found:?}");
 }
+
+/// Whoever may push can take a list away, and no word against it with that.
+#[test]
+fn what_is_only_missing_takes_back_no_word_against_it() {
+    let mut snapshot = ran();
+    evidence(&mut snapshot).bundles.clear();
+    let held = |reason| Concern {
+        reason,
+        ..held_before(&snapshot, Artifact::Running, false)
+    };
+    let (blocked, revoked) = (held(Reason::VulnerabilityBlocked), held(Reason::Revoked));
+    let said = |snapshot: &mut Snapshot, before| {
+        snapshot.environment.concerns = vec![before];
+        let now = concerns(&snapshot.input()).remove(0);
+        (now.reason, now.eligible)
+    };
+    assert_eq!(
+        said(&mut snapshot, blocked),
+        (Reason::VulnerabilityBlocked, false)
+    );
+    let lifted = said(&mut snapshot, revoked);
+    assert_eq!(lifted, (Reason::EvidenceWithdrawn, true), "it was lifted");
+}
