@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::{Bundle, Evidence, Signer};
 use crate::facts::Facts;
 use crate::gate::EvidenceReference;
-use crate::release::{Digest, clip};
+use crate::release::{Digest, ImageReference, clip};
 
 /// Whom a certificate names, both exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -213,6 +213,22 @@ pub fn of_artifact<'a>(facts: &'a Facts, digest: &'a Digest) -> Option<(&'a Dige
         let revoked = find(&facts.revocations, |content| content.digests.contains(part));
         Some((part, revoked?))
     })
+}
+
+/// Whether any artifact is revoked by its digest.
+#[must_use]
+pub fn names_digests(all: &[RevocationFact]) -> bool {
+    let mut readable = all.iter().filter_map(|fact| fact.content.as_ref().ok());
+    readable.any(|content| !content.digests.is_empty())
+}
+
+/// Whether something that is revoked may be in an image that is looked up: nobody knows yet what that
+/// is made of, as after a restart.
+#[must_use]
+pub fn may_be_in(facts: &Facts, image: &ImageReference) -> bool {
+    names_digests(&facts.revocations)
+        && facts.evidence.contains_key(image)
+        && !facts.is_form_known(image.digest())
 }
 
 /// The Revocation of a bundle: of its own digest, of what is signed in it, or of another bundle beside

@@ -12,6 +12,7 @@ mod judging;
 mod looking;
 mod reader;
 mod running;
+mod seen;
 pub(crate) mod size;
 mod told;
 

@@ -8,8 +8,9 @@ use kube::runtime::controller::Action;
 use lockmaster_api::Environment;
 use lockmaster_core::decide::decide;
 use lockmaster_core::decision::{Decision, Next};
-use lockmaster_core::gates;
+use lockmaster_core::gate::Verdict;
 use lockmaster_core::status::{self, EnvironmentStatus};
+use lockmaster_core::{gates, revocation};
 use lockmaster_observe::evidence::Asker;
 use lockmaster_observe::observation::{self, Observation, RulesAsked};
 use lockmaster_observe::stores::Guarded;
@@ -161,13 +162,22 @@ fn note(context: &Context, seen: &Observation, decision: &Decision) {
     for image in &decision.relist {
         context.observer.evidence.list_again(image, &asker);
     }
+    let claims = seen.environment.active.iter();
+    for target in claims.flat_map(|claim| &claim.intent.targets) {
+        if revocation::may_be_in(&seen.facts, &target.to) {
+            context.observer.evidence.insufficient(&target.to, &asker);
+        }
+    }
     for progress in &decision.promotions {
         context
             .metrics
             .gates(&seen.environment.stage, &progress.gates);
         let unmet = progress.gates.iter().any(|gate| {
             let looks = gates::looking().any(|looking| looking.name() == gate.name);
-            looks && !gate.verdict.is_open()
+            // Whether a Revocation names it may be all that is not known.
+            let is_unknown = gate.verdict == Verdict::Unknown;
+            let verifies = || gates::verifying().any(|other| other.name() == gate.name);
+            (looks && !gate.verdict.is_open()) || (is_unknown && verifies())
         });
         if let Some(release) = progress_release(seen, &progress.uid).filter(|_| unmet) {
             let components = release.components.iter();

@@ -157,6 +157,15 @@ impl Attempt<'_> {
             );
             return Some(self.report(text).aloud());
         }
+        if claim.intent.undo.is_none() && revocation::may_be_in(input.facts, &target.to) {
+            let text = format!(
+                "nothing is set while nobody knows whether an image that is revoked is in {}: what it \
+                 is made of is asked of {}, by itself",
+                target.to,
+                target.to.registry()
+            );
+            return Some(self.report(text));
+        }
         let target = target.clone();
         let apply = Some(Mutation::Apply {
             uid,

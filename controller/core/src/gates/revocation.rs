@@ -7,7 +7,7 @@ use crate::gate::{Finding, Gate, Subject};
 use crate::promotion::Action;
 use crate::reason::Reason;
 use crate::record::Record;
-use crate::revocation::{Revocation as Revoking, Revoked, of_artifact, of_record, unreadable};
+use crate::revocation::{Revoked, names_digests, of_artifact, of_record, unreadable};
 
 /// See the module.
 #[derive(Debug)]
@@ -77,9 +77,7 @@ impl Gate for Revocation {
 /// While a digest is revoked: what an image that is looked up is made of must be known, since it may
 /// be an index around that digest. After a restart, or while the registry fails, nobody knows.
 fn not_seen_through(case: &Case<'_>) -> Option<Finding> {
-    let mut revocations = case.facts.revocations.iter();
-    let names_digests = |content: &Revoking| !content.digests.is_empty();
-    if !revocations.any(|fact| fact.content.as_ref().is_ok_and(names_digests)) {
+    if !names_digests(&case.facts.revocations) {
         return None;
     }
     let looked_up = case.images().filter_map(|image| {

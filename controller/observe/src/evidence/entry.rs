@@ -5,37 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use lockmaster_core::evidence::{Anchor, AnchorId, Child, Evidence, FailedListing, Form, Listed};
+use lockmaster_core::evidence::{Anchor, AnchorId, Child, Evidence, FailedListing, Listed};
 use lockmaster_core::facts::{Look, Observed};
 use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_core::time::whole_seconds;
 
 use super::delay::Delay;
 use super::failures::{Failure, Failures, Trouble};
-use super::judging::Judged;
 use super::running::{Ended, Purpose, Running};
+use super::seen::Seen;
 use super::told::Told;
-use crate::registry::{Listing, Place, Reach};
-
-/// What a look that succeeded found, and where it looked.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Seen {
-    pub(super) form: Form,
-    pub(super) judged: Vec<Judged>,
-    /// Where the bytes may still be in memory.
-    pub(super) places: Vec<Place>,
-    pub(super) reach: Reach,
-    /// What the lists named, and when.
-    pub(super) listing: Listing,
-}
-
-impl Seen {
-    /// Whether all that is attached was tried with all of these.
-    pub(super) fn is_judged_under(&self, anchors: &[Anchor]) -> bool {
-        let ids: BTreeSet<AnchorId> = anchors.iter().map(Anchor::id).collect();
-        self.judged.iter().all(|one| ids.is_subset(&one.tried))
-    }
-}
+use crate::registry::Reach;
 
 /// What the next look needs.
 pub(super) struct Wanted {
@@ -70,9 +50,6 @@ pub(super) struct Entry {
     /// When it was verified again last.
     verified_at: Option<Timestamp>,
 }
-
-/// Manifests that are remembered of one image: what one look finds, and as much of what is gone.
-const PLACES_LIMIT: usize = 256;
 
 /// Who has not asked for this long asks no more, or asks with other pull secrets.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
@@ -344,32 +321,17 @@ impl Entry {
         }
     }
 
-    /// Adds what is known of this image and was not listed now. Its bytes may be gone, so that under
-    /// anchors that were not asked about before it counts as not verifying, unless they are in memory.
-    /// What nobody signed was never more than a hint, and is let go.
-    pub(super) fn keep_withdrawn(&self, seen: &mut Seen, anchors: &[Anchor]) {
-        let Some(before) = self.facts.as_ref().filter(|_| self.kept) else {
+    /// What to take in of a look: nothing that is known is lost where somebody runs this image, and what
+    /// was listed later stands. Looks on several accounts run side by side, and the one that ends last
+    /// may have listed first.
+    pub(super) fn complete(&self, found: &mut Seen, anchors: &[Anchor]) {
+        let Some(known) = &self.facts else {
             return;
         };
-        let listed: BTreeSet<Digest> = seen.judged.iter().map(|one| one.id.clone()).collect();
-        let known = before.judged.iter();
-        let lost = known.filter(|one| !listed.contains(&one.id));
-        let lost: Vec<_> = lost
-            .filter(|one| !one.bundle.verified_by.is_empty())
-            .collect();
-        if lost.is_empty() {
-            return;
-        }
-        for one in lost {
-            let mut one = one.clone();
-            one.tried.extend(anchors.iter().map(Anchor::id));
-            one.withdrawn = true;
-            seen.judged.push(one);
-        }
-        for place in &before.places {
-            if seen.places.len() < PLACES_LIMIT && !seen.places.contains(place) {
-                seen.places.push(place.clone());
-            }
+        if known.listing.at > found.listing.at {
+            *found = Seen::clone(known);
+        } else if self.kept {
+            found.add_withdrawn(known, anchors);
         }
     }
 

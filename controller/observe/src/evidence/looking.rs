@@ -8,11 +8,12 @@ use lockmaster_core::evidence::Anchor;
 use lockmaster_core::facts::{Cause, Unavailable};
 use lockmaster_core::release::{Digest, ImageReference};
 
-use super::entry::{Entry, Seen, Wanted};
+use super::entry::{Entry, Wanted};
 use super::failures::Trouble;
 use super::judging::{JudgeError, Judged, judge_all};
 use super::reader::Key;
 use super::running::Ended;
+use super::seen::Seen;
 use super::{FetchOutcome, Inner, size};
 use crate::registry::{Artifact, Credentials, Listing, Looked, Reach};
 

@@ -8,10 +8,11 @@ use std::io::{self, Write};
 
 use lockmaster_core::facts::{Cause, Unavailable};
 
-use super::entry::{Entry, Seen};
+use super::entry::Entry;
 use super::failures::Trouble;
 use super::reader::Key;
 use super::running::Ended;
+use super::seen::Seen;
 
 /// Bytes of facts about all images. An image with a signature, a provenance, an SBOM and a scan takes
 /// 20 to 60 kB, most of it licences and findings: at least a thousand of them.
@@ -66,7 +67,7 @@ pub(super) fn keep(
     let namespace = ended.namespace;
     let mut bytes = None;
     if let (Ok(found), Some(entry)) = (&mut seen, entries.get(key)) {
-        entry.keep_withdrawn(found, ended.anchors);
+        entry.complete(found, ended.anchors);
         // What is held already is refused to nobody, and stays on the account that it is on.
         if !entry.holds(found) {
             let needed = of(found);

@@ -21,11 +21,13 @@ use lockmaster_verify::parse_key;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::entry::{Entry, Seen};
+use super::entry::Entry;
 use super::failures::Trouble;
 use super::judging::Judged;
 use super::reader::Key;
 use super::running::{Ended, Purpose};
+use super::seen::Seen;
+use super::size;
 use super::{Asker, EvidenceStore, FetchOutcome, LIMITS, Limits, Reader};
 use crate::pull_secrets::PullSecrets;
 use crate::pull_secrets::tests::api_server;

@@ -2,6 +2,7 @@
 
 use super::{FIRST, after, broken, ended, finish};
 use crate::decide::decide;
+use crate::facts::Observed;
 use crate::fixtures::policies::with_policy;
 use crate::fixtures::revoked::{revocation, revoke_digest};
 use crate::fixtures::ruled::{answer, ruled};
@@ -48,6 +49,24 @@ fn what_is_revoked_while_it_waits_or_holds_a_claim_goes_no_further() {
     revoke_digest(&mut world.now, "1.42.0");
     assert_eq!(world.run(), ["release"]);
     assert!(world.effects.is_empty());
+}
+
+/// After a restart nobody knows what it is made of, and it may be an index around what was revoked.
+#[test]
+fn what_a_revoked_image_may_be_in_is_not_applied_until_that_is_known() {
+    let mut world = after(ready(), &["claim", "intent"]);
+    let known = world.now.facts.evidence.clone();
+    for seen in world.now.facts.evidence.values_mut() {
+        *seen = Observed::Pending;
+    }
+    let fact = revocation("bad", |content| {
+        content.digests = vec![Digest::of(b"another image")];
+    });
+    world.now.facts.revocations.push(fact);
+    assert_eq!(world.pass(), "wait");
+    assert!(world.effects.is_empty());
+    world.now.facts.evidence = known;
+    assert_eq!(world.pass(), "apply");
 }
 
 #[test]

@@ -232,3 +232,17 @@ async fn the_trouble_of_one_namespace_lengthens_the_delay_of_no_other() {
     entry.finish(ended(), Ok(nothing()));
     assert_eq!(next(&mut entry, "flood"), 40, "as all");
 }
+
+/// Looks on two accounts run side by side, and the slower one may have listed first.
+#[tokio::test]
+async fn what_was_listed_first_and_ends_last_takes_nothing_back() {
+    let mut bench = Bench::new(CACHE).await;
+    let older = nothing();
+    known(bench.read(&[]).await);
+    let mut entries = bench.store.inner.lock();
+    let key = entries.keys().next().unwrap().clone();
+    size::keep(&mut entries, &key, ended(), Ok(older));
+    let entry = entries.values_mut().next().unwrap();
+    let seen = entry.read(bench.image.digest(), ("shop", &[]), NOON);
+    assert_eq!(known(seen).bundles.len(), 1, "the newer list names it");
+}
