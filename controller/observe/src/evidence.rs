@@ -32,7 +32,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use crate::pull_secrets::PullSecrets;
-use crate::registry::{PerNamespace, RegistryClient};
+use crate::registry::{PerNamespace, RegistryClient, Waiters};
 use entry::Entry;
 use looking::Work;
 pub use reader::Asker;
@@ -157,7 +157,8 @@ impl EvidenceStore {
         let entry = entries.entry(key.clone()).or_default();
         entry.ask(anchors);
         let seen = entry.read(image.digest(), (&asker.namespace, anchors), now);
-        if matches!(seen, Observed::Pending) && !entry.is_completing() {
+        let pending = matches!(seen, Observed::Pending);
+        if pending && !entry.wait_for_running(&asker.namespace) {
             // A look planned for later is not waited for.
             let task = self.spawn(key, asker, Work::Complete);
             entry.run(task, Purpose::Now);
@@ -195,7 +196,10 @@ impl EvidenceStore {
             return;
         };
         let namespace = asker.namespace.as_str();
-        if entry.is_running(namespace) || !entry.was_looked_at(namespace) {
+        if entry.is_running(namespace) {
+            return entry.join(namespace);
+        }
+        if !entry.was_looked_at(namespace) {
             return;
         }
         let Limits {
@@ -206,7 +210,7 @@ impl EvidenceStore {
         let delay = entry.next_delay(namespace, (first_delay, most_delay), image.digest());
         if entry.is_in_trouble(namespace) {
             // Whoever else asks does not wait for this one.
-            let task = self.spawn(key, asker, Work::Retry(delay));
+            let (task, _) = self.spawn(key, asker, Work::Retry(delay));
             entry.retry(namespace, task);
         } else {
             let task = self.spawn(key, asker, Work::ReadAgain(delay));
@@ -222,7 +226,7 @@ impl EvidenceStore {
         let Some(entry) = entries.get_mut(&key) else {
             return;
         };
-        if entry.reach_for_tags() {
+        if entry.reach_for_tags(&asker.namespace) {
             let task = self.spawn(key, asker, Work::ReadAgain(Duration::ZERO));
             entry.run(task, Purpose::Now);
         }
@@ -233,7 +237,10 @@ impl EvidenceStore {
     pub fn list_again(&self, image: &ImageReference, asker: &Asker) {
         let mut entries = self.inner.lock();
         let key = Key::new(image, asker);
-        if let Some(entry) = entries.get_mut(&key).filter(|entry| !entry.is_completing()) {
+        let Some(entry) = entries.get_mut(&key) else {
+            return;
+        };
+        if !entry.wait_for_running(&asker.namespace) {
             let task = self.spawn(key, asker, Work::ReadAgain(Duration::ZERO));
             entry.run(task, Purpose::Now);
         }
@@ -264,11 +271,13 @@ impl EvidenceStore {
     pub fn look_again(&self, image: &ImageReference, asker: &Asker, now: Timestamp) {
         let mut entries = self.inner.lock();
         let key = Key::new(image, asker);
-        let Some(entry) = entries.get_mut(&key).filter(|entry| !entry.is_completing()) else {
+        let Some(entry) = entries.get_mut(&key) else {
             return;
         };
-        let task = self.spawn(key, asker, Work::ReadWhole);
-        entry.run(task, Purpose::Verify(now));
+        if !entry.wait_for_running(&asker.namespace) {
+            let task = self.spawn(key, asker, Work::ReadWhole);
+            entry.run(task, Purpose::Verify(now));
+        }
     }
 
     /// Forgets the images that are neither in `keep` nor listed by an index in it, and ends what is
@@ -299,9 +308,10 @@ impl EvidenceStore {
         self.inner.reader.client.left_alone()
     }
 
-    fn spawn(&self, key: Key, asker: &Asker, work: Work) -> AbortHandle {
-        let (inner, namespace) = (Arc::clone(&self.inner), asker.namespace.clone());
-        tokio::spawn(async move { inner.work(key, &namespace, work).await }).abort_handle()
+    fn spawn(&self, key: Key, asker: &Asker, work: Work) -> (AbortHandle, Waiters) {
+        let waiters = Waiters::of(&asker.namespace);
+        let task = Arc::clone(&self.inner).work(key, waiters.clone(), work);
+        (tokio::spawn(task).abort_handle(), waiters)
     }
 }
 

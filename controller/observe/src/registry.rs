@@ -35,6 +35,7 @@ mod source;
 mod token;
 mod traffic;
 mod transport;
+mod waiters;
 
 #[cfg(test)]
 pub(crate) mod lying;
@@ -64,6 +65,7 @@ use shares::{Held, Lane, Shares};
 use source::Source;
 pub use traffic::{TrafficEvent, TrafficObserver};
 use transport::Transport;
+pub use waiters::Waiters;
 
 /// One deadline for everything about one image. Eight requests in three steps take milliseconds;
 /// a registry that needs longer is asked again later.
@@ -293,13 +295,14 @@ fn reading(config: &Config, bounds: &Bounds) -> usize {
 impl Inner {
     async fn fetch(
         &self,
-        credentials: &Credentials,
+        waiters: &Waiters,
+        credentials: Credentials,
         image: &ImageReference,
         reach: Reach,
     ) -> Result<Artifact, FetchError> {
         let lane = self.lane(image);
-        let _turn = self.turn(&lane, credentials, image).await;
-        let visit = self.visit(&lane, credentials, image, reach);
+        let (_turn, credentials) = self.turn(&lane, waiters, credentials, image).await;
+        let visit = self.visit(&lane, &credentials, image, reach);
         // Boxed: it is large, and part of every future around it.
         let discovery = Box::pin(visit.discover());
         let found = self.in_time(&visit, discovery).await?;

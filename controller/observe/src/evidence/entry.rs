@@ -9,13 +9,14 @@ use lockmaster_core::evidence::{Anchor, AnchorId, Child, Evidence, FailedListing
 use lockmaster_core::facts::{Look, Observed};
 use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_core::time::whole_seconds;
+use tokio::task::AbortHandle;
 
 use super::delay::Delay;
 use super::failures::{Failure, Failures, Trouble};
 use super::running::{Ended, Purpose, Running};
 use super::seen::Seen;
 use super::told::Told;
-use crate::registry::Reach;
+use crate::registry::{Reach, Waiters};
 
 /// What the next look needs.
 pub(super) struct Wanted {
@@ -92,9 +93,9 @@ impl Entry {
     }
 
     /// Lets this and all later looks read the tags; says whether one is to be made for that now.
-    pub(super) fn reach_for_tags(&mut self) -> bool {
+    pub(super) fn reach_for_tags(&mut self, namespace: &str) -> bool {
         let read = self.facts.as_ref().map(|seen| seen.reach);
-        let under_way = self.reach == Reach::Tags && self.is_completing();
+        let under_way = self.reach == Reach::Tags && self.wait_for_running(namespace);
         self.reach = Reach::Tags;
         read != Some(Reach::Tags) && !under_way
     }
@@ -185,21 +186,40 @@ impl Entry {
             .is_some_and(|running| !running.is_planned())
     }
 
-    /// Puts a task in the place of the one before, which ends.
-    pub(super) fn run(&mut self, task: tokio::task::AbortHandle, purpose: Purpose) {
-        let since = Instant::now();
-        let running = Running {
-            task,
-            since,
-            purpose,
-        };
-        if let Some(before) = self.running.replace(running) {
-            before.task.abort();
+    /// Lets a namespace wait for the look that is running, if one is that ends as soon as it can; says
+    /// whether one is. Who is in trouble of its own is told the end too, and it goes on its account no
+    /// more.
+    pub(super) fn wait_for_running(&self, namespace: &str) -> bool {
+        if self.is_completing() {
+            self.join(namespace);
+        }
+        self.is_completing()
+    }
+
+    /// Lets a look that is running or planned go on the account of this namespace too.
+    pub(super) fn join(&self, namespace: &str) {
+        let trouble = self.is_in_trouble(namespace);
+        if let Some(running) = self.running.as_ref().filter(|_| !trouble) {
+            running.waiters.join(namespace);
         }
     }
 
+    /// Puts a task in the place of the one before, which ends; who waited for that one waits for this.
+    pub(super) fn run(&mut self, (task, waiters): (AbortHandle, Waiters), purpose: Purpose) {
+        if let Some(before) = self.running.take() {
+            before.task.abort();
+            waiters.join_all(&before.waiters);
+        }
+        self.running = Some(Running {
+            task,
+            waiters,
+            since: Instant::now(),
+            purpose,
+        });
+    }
+
     /// Plans a look on the account of a namespace that is in trouble of its own.
-    pub(super) fn retry(&mut self, namespace: &str, task: tokio::task::AbortHandle) {
+    pub(super) fn retry(&mut self, namespace: &str, task: AbortHandle) {
         self.failures.retry(namespace, task);
     }
 
@@ -289,7 +309,8 @@ impl Entry {
         if ended.is_retry {
             self.failures.retried(ended.namespace);
         } else {
-            running = self.running.take();
+            // Another look may have taken its place while it ended.
+            running = self.running.take_if(|one| one.waiters.are(ended.waiters));
         }
         let verified = running.as_ref().and_then(Running::verifying);
         match seen {

@@ -15,7 +15,7 @@ use super::reader::Key;
 use super::running::Ended;
 use super::seen::Seen;
 use super::{FetchOutcome, Inner, size};
-use crate::registry::{Artifact, Credentials, Listing, Looked, Reach};
+use crate::registry::{Artifact, Credentials, Listing, Looked, Reach, Waiters};
 
 /// Why a task runs.
 #[derive(Clone, Copy)]
@@ -31,8 +31,8 @@ pub(super) enum Work {
 }
 
 impl Inner {
-    /// Looks on behalf of a namespace, on its account.
-    pub(super) async fn work(self: Arc<Self>, key: Key, namespace: &str, work: Work) {
+    /// Looks on behalf of those that wait for it.
+    pub(super) async fn work(self: Arc<Self>, key: Key, waiters: Waiters, work: Work) {
         if let Work::ReadAgain(delay) | Work::Retry(delay) = work {
             tokio::time::sleep(delay).await;
         }
@@ -40,10 +40,11 @@ impl Inner {
             return;
         };
         let anchors = wanted.anchors.clone();
-        let seen = self.look(&key, namespace, work, wanted).await;
+        let seen = self.look(&key, &waiters, work, wanted).await;
         let mut entries = self.lock();
         let ended = Ended {
-            namespace,
+            namespace: &waiters.account(),
+            waiters: &waiters,
             is_retry: matches!(work, Work::Retry(_)),
             anchors: &anchors,
         };
@@ -64,7 +65,7 @@ impl Inner {
     async fn look(
         &self,
         key: &Key,
-        namespace: &str,
+        waiters: &Waiters,
         work: Work,
         wanted: Wanted,
     ) -> Result<Seen, Trouble> {
@@ -73,7 +74,8 @@ impl Inner {
             anchors,
             reach,
         } = wanted;
-        let credentials = self.reader.credentials(key, namespace, false).await?;
+        let namespace = waiters.account();
+        let credentials = self.reader.credentials(key, &namespace, false).await?;
         let cached = self.cached(key, &credentials, work, known.as_deref());
         let is_listed = cached.is_none();
         let (artifact, reach, listing) = if let Some(cached) = cached {
@@ -84,7 +86,8 @@ impl Inner {
                     && known.is_judged_under(&anchors)
             });
             let names = before.and_then(|known| known.listing.names.as_ref());
-            match (self.fetch(key, credentials, reach, names).await?, before) {
+            let fetched = self.fetch(key, waiters, credentials, reach, names);
+            match (fetched.await?, before) {
                 (Looked::Found(artifact), _) => {
                     let listing = artifact.listing.clone();
                     let unlisted = || failed(&key.image, Cause::Untrustworthy, "nothing lists it");
@@ -103,7 +106,7 @@ impl Inner {
         };
         let (form, places) = (artifact.form.clone(), artifact.places.clone());
         let mut judged = self
-            .judge((&key.image, namespace), artifact, known, anchors)
+            .judge((&key.image, waiters), artifact, known, anchors)
             .await?;
         for one in judged.iter_mut().filter(|_| is_listed) {
             one.withdrawn = false;
@@ -143,7 +146,7 @@ impl Inner {
 
     async fn judge(
         &self,
-        (image, namespace): (&ImageReference, &str),
+        (image, waiters): (&ImageReference, &Waiters),
         artifact: Arc<Artifact>,
         known: Option<Arc<Seen>>,
         anchors: Vec<Anchor>,
@@ -151,7 +154,8 @@ impl Inner {
         let (digest, limit) = (image.digest().clone(), self.limits.judging);
         // Never closed, so this is always a permit. It goes where it is used: what is under way
         // cannot be ended from outside.
-        let turn = self.judging_of.of(namespace).acquire_owned().await;
+        let turn = waiters.first(|namespace| self.judging_of.of(&namespace).acquire_owned());
+        let (turn, _) = turn.await;
         let permit = Arc::clone(&self.judging).acquire_owned().await;
         // Megabytes of JSON and dozens of signatures: not on a thread that serves others.
         let judge = move || {
@@ -171,12 +175,14 @@ impl Inner {
     async fn fetch(
         &self,
         key: &Key,
+        waiters: &Waiters,
         credentials: Credentials,
         reach: Reach,
         known: Option<&Digest>,
     ) -> Result<Looked<Arc<Artifact>>, Trouble> {
         let start = Instant::now();
-        let fetched = self.reader.fetch(key, credentials, reach, known).await;
+        let fetched = self.reader.fetch(key, waiters, credentials, reach, known);
+        let fetched = fetched.await;
         let outcome = match &fetched {
             Ok(_) => FetchOutcome::Fetched,
             Err(trouble) if trouble.account.is_some() => FetchOutcome::ShareUsedUp,

@@ -10,6 +10,7 @@ use super::failures::Trouble;
 use crate::pull_secrets::PullSecrets;
 use crate::registry::{
     Artifact, Credentials, DockerConfig, FetchError, Looked, Problem, Reach, RegistryClient,
+    Waiters,
 };
 
 /// Who asks for evidence: a namespace, and the pull secrets that its Environment names.
@@ -89,17 +90,18 @@ impl Reader {
     pub(super) async fn fetch(
         &self,
         key: &Key,
+        waiters: &Waiters,
         credentials: Credentials,
         reach: Reach,
         known: Option<&Digest>,
     ) -> Result<Looked<Arc<Artifact>>, Trouble> {
-        let mut fetched = self.ask(key, &credentials, reach, known).await;
+        let mut fetched = self.ask(key, waiters, &credentials, reach, known).await;
         let mut used = credentials;
         if fetched.as_ref().err().is_some_and(is_refusal) {
             let namespace = used.namespace().to_owned();
             let fresh = self.credentials(key, &namespace, true).await?;
             if fresh.identity() != used.identity() {
-                fetched = self.ask(key, &fresh, reach, known).await;
+                fetched = self.ask(key, waiters, &fresh, reach, known).await;
                 used = fresh;
             }
         }
@@ -109,15 +111,17 @@ impl Reader {
     async fn ask(
         &self,
         key: &Key,
+        waiters: &Waiters,
         credentials: &Credentials,
         reach: Reach,
         known: Option<&Digest>,
     ) -> Result<Looked<Arc<Artifact>>, FetchError> {
         let (client, image) = (&self.client, &key.image);
         if let Some(known) = known {
-            return client.look_again(image, credentials, reach, known).await;
+            let again = client.look_again(waiters, image, credentials, reach, known);
+            return again.await;
         }
-        let found = client.look(image, credentials, reach).await;
+        let found = client.look_for(waiters, image, credentials, reach).await;
         found.map(Looked::Found)
     }
 }

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use lockmaster_core::evidence::Anchor;
 use tokio::task::AbortHandle;
 
+use crate::registry::Waiters;
+
 /// What a look is for.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
@@ -20,6 +22,7 @@ pub(super) enum Purpose {
 /// A look under way or planned, which ends when it is told to.
 pub(super) struct Running {
     pub(super) task: AbortHandle,
+    pub(super) waiters: Waiters,
     pub(super) since: Instant,
     pub(super) purpose: Purpose,
 }
@@ -44,6 +47,8 @@ impl Running {
 pub(super) struct Ended<'a> {
     /// On whose account it was.
     pub(super) namespace: &'a str,
+    /// Who waited for it, which tells it apart from the one that took its place meanwhile.
+    pub(super) waiters: &'a Waiters,
     /// Whether that namespace was in trouble of its own, and looked again by itself.
     pub(super) is_retry: bool,
     /// What was judged under, or would have been.

@@ -12,7 +12,7 @@ use super::discovery::{Found, Visit};
 use super::problem::{FetchError, Problem};
 use super::shares::{Lane, Turn};
 use super::traffic::TrafficEvent;
-use super::{Artifact, Credentials, Inner, Reach, RegistryClient};
+use super::{Artifact, Credentials, Inner, Reach, RegistryClient, Waiters};
 
 /// A look that took too long, and waited for its namespace's share for this part of the time or more,
 /// says nothing of the registry.
@@ -85,16 +85,19 @@ impl Visit<'_> {
 
 impl RegistryClient {
     /// Asks what is attached to an image, as far as `reach` says. Where the lists name what is `known`
-    /// of them already, nothing else is read: what has a digest stays what it is.
+    /// of them already, nothing else is read: what has a digest stays what it is. It goes on the
+    /// account of whoever of those that wait has a turn first.
     pub async fn look_again(
         &self,
+        waiters: &Waiters,
         image: &ImageReference,
         credentials: &Credentials,
         reach: Reach,
         known: &Digest,
     ) -> Result<Looked<Arc<Artifact>>, FetchError> {
+        let credentials = credentials.clone();
         self.inner
-            .fetch_changes(credentials, image, reach, known)
+            .fetch_changes(waiters, credentials, image, reach, known)
             .await
     }
 }
@@ -102,14 +105,15 @@ impl RegistryClient {
 impl Inner {
     async fn fetch_changes(
         &self,
-        credentials: &Credentials,
+        waiters: &Waiters,
+        credentials: Credentials,
         image: &ImageReference,
         reach: Reach,
         known: &Digest,
     ) -> Result<Looked<Arc<Artifact>>, FetchError> {
         let lane = self.lane(image);
-        let _turn = self.turn(&lane, credentials, image).await;
-        let visit = self.visit(&lane, credentials, image, reach);
+        let (_turn, credentials) = self.turn(&lane, waiters, credentials, image).await;
+        let visit = self.visit(&lane, &credentials, image, reach);
         let discovery = Box::pin(visit.discover_changes(known));
         Ok(match self.in_time(&visit, discovery).await? {
             Looked::Unchanged(at) => Looked::Unchanged(at),
@@ -117,18 +121,22 @@ impl Inner {
         })
     }
 
-    /// A turn, which does not count as the registry's time.
+    /// A turn, which does not count as the registry's time, and the credentials on the account of
+    /// whose turn it is.
     pub(super) async fn turn<'a>(
         &'a self,
         lane: &'a Lane,
-        credentials: &Credentials,
+        waiters: &Waiters,
+        credentials: Credentials,
         image: &ImageReference,
-    ) -> Turn<'a> {
+    ) -> (Turn<'a>, Credentials) {
         let start = Instant::now();
-        let turn = self.shares.turn(lane, credentials.namespace()).await;
+        let turn = waiters.first(|namespace| self.shares.turn(lane, namespace));
+        let (turn, namespace) = turn.await;
+        waiters.take_turn(Arc::clone(&namespace));
         let waited = TrafficEvent::Turn(start.elapsed());
         self.source.note(image, waited);
-        turn
+        (turn, credentials.on_account_of(namespace))
     }
 
     /// What a look finds, within the time that it has.

@@ -108,6 +108,11 @@ impl Credentials {
         &self.namespace
     }
 
+    /// The same on the account of another namespace. Whose they are stays what it is.
+    pub(super) fn on_account_of(self, namespace: Arc<str>) -> Self {
+        Self { namespace, ..self }
+    }
+
     /// The files of logins that they are from.
     #[must_use]
     pub fn logins(&self) -> &[DockerConfig] {

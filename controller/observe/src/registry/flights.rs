@@ -7,14 +7,14 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 use lockmaster_core::release::ImageReference;
 
 use super::problem::FetchError;
-use super::{Artifact, CredentialIdentity, Credentials, Reach, RegistryClient, lock};
+use super::{Artifact, CredentialIdentity, Credentials, Reach, RegistryClient, Waiters, lock};
 
 type Flight = BoxFuture<'static, Result<Arc<Artifact>, FetchError>>;
 /// What is looked at, with whose credentials, and how far.
 pub(super) type FlightKey = (CredentialIdentity, ImageReference, Reach);
 
-/// A look under way, and on whose account it is.
-pub(super) type Flying = (Arc<str>, WeakShared<Flight>);
+/// A look under way, and who waits for it.
+pub(super) type Flying = (Waiters, WeakShared<Flight>);
 
 impl RegistryClient {
     /// Reads the image's manifest and what is attached to it, as far as `reach` says. Callers that
@@ -26,14 +26,30 @@ impl RegistryClient {
         credentials: &Credentials,
         reach: Reach,
     ) -> Result<Arc<Artifact>, FetchError> {
-        let fetched = self.flight(credentials, image, reach, |_| true).await;
+        let waiters = Waiters::of(credentials.namespace());
+        self.look_for(&waiters, image, credentials, reach).await
+    }
+
+    /// The same, which goes on the account of whoever of these has a turn first.
+    pub async fn look_for(
+        &self,
+        waiters: &Waiters,
+        image: &ImageReference,
+        credentials: &Credentials,
+        reach: Reach,
+    ) -> Result<Arc<Artifact>, FetchError> {
         let own = credentials.namespace();
+        // What still stands in line for others alone may stand there for long.
+        let joins = |others: &Waiters| others.have_turn() || &*others.account() == own;
+        let fetched = self.flight(waiters, credentials, image, reach, joins);
+        let fetched = fetched.await;
         let failed = fetched.as_ref().err();
         match failed.and_then(|error| error.problem.account()) {
             // Who began the flight has used up its share; that is nobody else's trouble. Others whose
             // flight may have begun meanwhile are not waited for either.
-            Some(namespace) if namespace != own => {
-                let flight = self.flight(credentials, image, reach, |other| other == own);
+            Some(namespace) if namespace != own && namespace != &*waiters.account() => {
+                let joins = |others: &Waiters| &*others.account() == own;
+                let flight = self.flight(waiters, credentials, image, reach, joins);
                 flight.await
             }
             Some(_) | None => fetched,
@@ -42,27 +58,29 @@ impl RegistryClient {
 
     fn flight(
         &self,
+        waiters: &Waiters,
         credentials: &Credentials,
         image: &ImageReference,
         reach: Reach,
-        joins: impl Fn(&str) -> bool,
+        joins: impl Fn(&Waiters) -> bool,
     ) -> Shared<Flight> {
         let mut flights = lock(&self.inner.flights);
         let key = (credentials.identity().clone(), image.clone(), reach);
-        let known = flights.get(&key).filter(|(whose, _)| joins(whose));
+        let known = flights.get(&key).filter(|(others, _)| joins(others));
         if let Some(running) = known.and_then(|(_, flight)| flight.upgrade()) {
             return running;
         }
         flights.retain(|_, (_, flight)| flight.upgrade().is_some());
         let (inner, image) = (Arc::clone(&self.inner), image.clone());
-        let credentials = credentials.clone();
-        let whose = Arc::from(credentials.namespace());
-        let flight: Shared<Flight> =
-            async move { inner.fetch(&credentials, &image, reach).await.map(Arc::new) }
-                .boxed()
-                .shared();
+        let (credentials, own) = (credentials.clone(), waiters.clone());
+        let flight: Shared<Flight> = async move {
+            let fetched = inner.fetch(&own, credentials, &image, reach).await;
+            fetched.map(Arc::new)
+        }
+        .boxed()
+        .shared();
         if let Some(weak) = flight.downgrade() {
-            flights.insert(key, (whose, weak));
+            flights.insert(key, (waiters.clone(), weak));
         }
         flight
     }

@@ -101,10 +101,10 @@ impl Shares {
 
     /// Waits for a turn. No more of one namespace wait in the registry's own line than may have a
     /// turn, so that however many images one namespace asks for, others are between them.
-    pub(super) async fn turn<'a>(&'a self, lane: &'a Lane, namespace: &str) -> Turn<'a> {
+    pub(super) async fn turn<'a>(&'a self, lane: &'a Lane, namespace: Arc<str>) -> Turn<'a> {
         // None is ever closed, so all are permits.
         Turn {
-            _namespace: lane.turns_of.of(namespace).acquire_owned().await,
+            _namespace: lane.turns_of.of(&namespace).acquire_owned().await,
             _own: lane.turns.acquire().await,
             _common: self.turns.acquire().await,
         }
@@ -389,7 +389,7 @@ mod tests {
             let (shares, lane, order) =
                 (Arc::clone(&shares), Arc::clone(&lane), Arc::clone(&order));
             tokio::spawn(async move {
-                let _turn = shares.turn(&lane, namespace).await;
+                let _turn = shares.turn(&lane, namespace.into()).await;
                 lock(&order).push(namespace);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             })

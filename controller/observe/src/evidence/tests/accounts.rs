@@ -1,10 +1,13 @@
 //! A look fails on the account of the namespace that it is for: that is said to it, and to nobody else.
 
+use std::sync::LazyLock;
+
 use lockmaster_core::evidence::{Listed, Recency};
 
 use super::super::size::PER_NAMESPACE;
 use super::*;
-use crate::registry::lying::{client_of, sparing, use_up};
+use crate::registry::Waiters;
+use crate::registry::lying::{client_of, sparing, subject_path, use_up};
 
 const BURST: u32 = 20;
 const OLD: Duration = Duration::from_mins(11);
@@ -159,20 +162,19 @@ async fn who_is_in_trouble_looks_again_by_itself_and_keeps_nobody_waiting() {
     assert!(running("shop"));
     let mut entries = bench.store.inner.lock();
     let entry = entries.values_mut().next().unwrap();
-    entry.finish(
-        Ended {
-            namespace: "shop",
-            ..ended()
-        },
-        Ok(nothing()),
-    );
+    entry.run(look_of_flood(), Purpose::Now);
+    entry.finish(ended(), Ok(nothing()));
     assert!(!entry.is_running("flood"), "it knows what all know");
 }
 
-/// A look of `flood` that has ended.
+/// Who waited for a look of `flood` that has ended.
+static FLOOD: LazyLock<Waiters> = LazyLock::new(|| Waiters::of("flood"));
+
+/// That look.
 fn ended() -> Ended<'static> {
     Ended {
         namespace: "flood",
+        waiters: &FLOOD,
         is_retry: false,
         anchors: &[],
     }
@@ -191,6 +193,11 @@ fn unreachable(account: Option<&str>) -> Result<Seen, Trouble> {
 /// It failed on the account of `flood`.
 fn own() -> Result<Seen, Trouble> {
     unreachable(Some("flood"))
+}
+
+/// A task that may be told to end.
+fn look_of_flood() -> (tokio::task::AbortHandle, Waiters) {
+    (tokio::spawn(async {}).abort_handle(), FLOOD.clone())
 }
 
 const DELAYS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
@@ -223,8 +230,7 @@ async fn the_trouble_of_one_namespace_lengthens_the_delay_of_no_other() {
     entry.finish(ended(), Ok(nothing()));
     assert_eq!(next(&mut entry, "shop"), 10);
     assert_eq!(next(&mut entry, "flood"), 20);
-    let task = tokio::spawn(async {}).abort_handle();
-    entry.run(task, Purpose::Later);
+    entry.run(look_of_flood(), Purpose::Later);
     entry.finish(ended(), own());
     let seconds: Vec<_> = (0..3).map(|_| next(&mut entry, "flood")).collect();
     assert_eq!(seconds, [40, 80, 160]);
@@ -245,4 +251,69 @@ async fn what_was_listed_first_and_ends_last_takes_nothing_back() {
     let entry = entries.values_mut().next().unwrap();
     let seen = entry.read(bench.image.digest(), ("shop", &[]), NOON);
     assert_eq!(known(seen).bundles.len(), 1, "the newer list names it");
+}
+
+/// A look that was replaced just when it ended tells what it found, and the other one goes on.
+#[tokio::test]
+async fn a_look_that_was_replaced_ends_no_other() {
+    let mut entry = super::Entry::default();
+    let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+    entry.run((task, Waiters::of("shop")), Purpose::Now);
+    entry.finish(ended(), Ok(nothing()));
+    assert!(entry.is_completing(), "it is under way");
+    entry.run(look_of_flood(), Purpose::Now);
+    entry.finish(ended(), Ok(nothing()));
+    assert!(!entry.is_completing());
+}
+
+impl Bench {
+    /// So many other images, each of which the registry takes a while to name.
+    fn slow_images(&self, count: usize) -> Vec<ImageReference> {
+        let image = |number: usize| {
+            let manifest = json!({"mediaType": MANIFEST, "config": {}, "layers": [],
+                "annotations": {"number": number.to_string()}});
+            let image = self.image.with_digest(self.registry.manifest(&manifest));
+            self.registry.referrers(&image, &[]);
+            let mut subject = self.registry.reply(&subject_path(&image));
+            subject.delay = Duration::from_millis(300);
+            self.registry.set(&subject_path(&image), subject);
+            image
+        };
+        (0..count).map(image).collect()
+    }
+
+    /// How many images became known before this one of `count`.
+    async fn known_before(&mut self, image: &ImageReference, count: usize) -> usize {
+        for place in 0..count {
+            let woken = tokio::time::timeout(Duration::from_secs(10), self.woken.recv()).await;
+            if woken.unwrap().unwrap() == *image {
+                return place;
+            }
+        }
+        panic!("it never became known")
+    }
+}
+
+/// However many images of another namespace were asked for before, this one among them.
+#[tokio::test]
+async fn nobody_waits_in_the_line_of_another_namespace() {
+    let mut bench = Bench::new(CACHE).await;
+    let images = bench.slow_images(16);
+    let (shared, others) = images.split_last().unwrap();
+    for image in others.iter().chain([shared]) {
+        let seen = bench.store.read(image, &of("flood"), &[], NOON);
+        assert_eq!(seen, Observed::Pending);
+    }
+    let seen = bench.store.read(shared, &of("shop"), &[], NOON);
+    assert_eq!(seen, Observed::Pending);
+    let asked = images.iter().map(subject_path).collect::<BTreeSet<_>>();
+    let place = bench.known_before(shared, images.len()).await;
+    // Those that had a turn already, and those that stood in the registry's line before.
+    assert!(place <= 9, "{place} of 15 were before it");
+    for _ in place + 1..images.len() {
+        bench.woken.recv().await;
+    }
+    let mut requests = bench.registry.take_requests();
+    requests.retain(|path| asked.contains(path));
+    assert_eq!(requests.len(), images.len(), "one look for both");
 }
