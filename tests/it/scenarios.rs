@@ -261,7 +261,7 @@ fn rules() -> Vec<Scenario> {
 /// Gives the policy a rule, and asks it.
 fn ask_rules(snapshot: &mut Snapshot) {
     ruled(snapshot);
-    let questions = gates::rule_questions(&snapshot.input());
+    let questions = gates::rule_questions(&snapshot.input(), &|_| None).open;
     snapshot.facts.rules = Sandbox::without_protection().ask(questions);
     // What was approved is a plan under certain policies: another policy is another plan.
     snapshot.promotions[0].memory.approvals.clear();

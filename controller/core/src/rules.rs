@@ -4,6 +4,7 @@
 //! answer is a fact like any other, kept under the hash of its question: it can never answer another
 //! one, and whoever replays the facts gets the same verdict without asking again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub const MESSAGES_LIMIT: usize = 8;
 /// Most that all questions of one look may hold, in bytes, each text counted once: who answers holds
 /// it several times over.
 pub const LOOK_LIMIT: usize = 4 << 20;
+/// Of that, what is kept for questions about what runs: however many promotions wait.
+pub const STANDING_LIMIT: usize = LOOK_LIMIT / 4;
 /// Promotions of one Environment whose rules are asked in one look, besides the one that holds it.
 pub const PROMOTIONS_LIMIT: usize = 16;
 
@@ -42,6 +45,15 @@ impl RuleQuestion {
         let text = format!("{}\n{rego}{input}", rego.len());
         canonical::hash_text(Domain::RuleQuestion, &text)
     }
+}
+
+/// What is to be asked in one look, by key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RuleQuestions {
+    /// What has no answer yet, as far as there is room: [`LOOK_LIMIT`].
+    pub open: BTreeMap<Digest, RuleQuestion>,
+    /// The answers that are known already.
+    pub answered: BTreeMap<Digest, RuleOutcome>,
 }
 
 /// What a rule answered. Only [`RuleOutcome::Allowed`] opens anything.

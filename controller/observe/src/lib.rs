@@ -1,5 +1,6 @@
 //! Reads the world: cluster, workloads, registries; never writes.
 
+mod asking;
 pub mod backoff;
 pub mod evidence;
 pub mod memory;

@@ -5,9 +5,9 @@
 
 use lockmaster_core::rules::LOOK_LIMIT;
 
+use crate::asking::ASKING;
 use crate::evidence::{self, size};
 use crate::registry::{BUNDLE_BYTES, CACHE_BYTES, Limits, READING_BYTES};
-use crate::rules::ASKING;
 
 /// What takes memory, and how many bytes at most. The operator and the child that asks rules have one
 /// limit between them.

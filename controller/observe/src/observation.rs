@@ -18,17 +18,18 @@ use lockmaster_core::policy::PolicyFact;
 use lockmaster_core::release::Release;
 use lockmaster_core::{environment, gates, promotion};
 use lockmaster_rego::Sandbox;
-use tokio::sync::Semaphore;
 
+pub use crate::asking::RulesAsked;
 pub use crate::rules::{
-    RulesAsked, policy_content, policy_fact, revocation_fact, trusted_root_content,
-    trusted_root_fact, window_fact,
+    policy_content, policy_fact, revocation_fact, trusted_root_content, trusted_root_fact,
+    window_fact,
 };
 
+use crate::asking::Asking;
 use crate::evidence::EvidenceStore;
 use crate::policies::Policies;
 use crate::records::Chains;
-use crate::rules::{ASKING, concerns, revocations};
+use crate::rules::{concerns, revocations};
 use crate::stores::{Guarded, Stores};
 use crate::workloads::Workloads;
 
@@ -43,7 +44,7 @@ pub struct Observer {
     /// What the policies say, and where their rules in Rego are read and asked.
     pub policies: Arc<Policies>,
     /// Places of passes that ask rules.
-    pub(crate) asking: Semaphore,
+    pub(crate) asking: Asking,
     trusted_roots: Mutex<HashMap<(String, i64), Arc<TrustedRootFact>>>,
     chains: Chains,
 }
@@ -111,7 +112,7 @@ impl Observer {
             workloads,
             evidence,
             policies: Arc::new(Policies::new(Sandbox::of_this_program())),
-            asking: Semaphore::new(ASKING),
+            asking: Asking::new(),
             trusted_roots: Mutex::default(),
             chains: Chains::default(),
         }

@@ -94,44 +94,6 @@ fn unreadable_rules(policy: &Policy, sandbox: &Sandbox) -> Vec<String> {
     problems.collect()
 }
 
-/// Passes that have their questions asked, or hold them and wait for that, at a time. One is asked
-/// after the other; whoever else has rules comes again, and takes no place from those without.
-pub(crate) const ASKING: usize = 2;
-
-/// Whether a pass may go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RulesAsked {
-    /// There are no rules, or they were asked.
-    Now,
-    /// Others are being asked: look again in a moment.
-    Later,
-}
-
-impl Observer {
-    /// Asks the rules in Rego of the matching policies, and adds what they answer to the facts. What
-    /// has no answer stays absent, which closes. It may take most of a second, so it blocks no
-    /// thread that other passes run on, and only so many wait for it.
-    pub async fn ask_rules(&self, seen: &mut Observation) -> RulesAsked {
-        if !gates::has_rules(&seen.input()) {
-            return RulesAsked::Now;
-        }
-        let Ok(_place) = self.asking.try_acquire() else {
-            return RulesAsked::Later;
-        };
-        let questions = gates::rule_questions(&seen.input());
-        if questions.is_empty() {
-            return RulesAsked::Now;
-        }
-        let sandbox = self.policies.sandbox.clone();
-        let asked = tokio::task::spawn_blocking(move || sandbox.ask(questions)).await;
-        match asked {
-            Ok(answers) => seen.facts.rules = answers,
-            Err(error) => tracing::warn!(%error, "the rules could not be asked"),
-        }
-        RulesAsked::Now
-    }
-}
-
 /// A window as it was seen, or what is wrong with it.
 #[must_use]
 pub fn window_fact(object: &Guarded<ChangeWindow>) -> WindowFact {

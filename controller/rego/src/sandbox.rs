@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lockmaster_core::release::Digest;
@@ -37,6 +37,7 @@ const SILENT: Duration = Duration::from_mins(1);
 pub struct Sandbox {
     program: Option<PathBuf>,
     /// Held while a child runs: two at a time would take twice the memory.
+    turn: Mutex<()>,
     kept: Mutex<BTreeMap<Digest, (RuleOutcome, Instant)>>,
 }
 
@@ -76,8 +77,11 @@ impl Sandbox {
     }
 
     fn new(program: Option<PathBuf>) -> Self {
-        let kept = Mutex::default();
-        Self { program, kept }
+        Self {
+            program,
+            turn: Mutex::default(),
+            kept: Mutex::default(),
+        }
     }
 
     /// What is wrong with each of these rules, as far as that is certain. One that the child could
@@ -86,7 +90,7 @@ impl Sandbox {
     #[must_use]
     pub fn check(&self, rules: &[&str]) -> Vec<Option<RuleError>> {
         let job = Job::Check(rules.iter().map(|rego| (*rego).to_owned()).collect());
-        let _one_at_a_time = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&self.turn);
         let (answers, _) = self.run(&job);
         let checked = answers.into_iter().map(|answer| match answer {
             Ok(Answer::Checked(problem)) => problem,
@@ -97,21 +101,30 @@ impl Sandbox {
         checked
     }
 
+    /// What was answered lately to the question with this key. Never blocks for long.
+    #[must_use]
+    pub fn known(&self, key: &Digest) -> Option<RuleOutcome> {
+        let kept = lock(&self.kept);
+        let (answer, at) = kept.get(key)?;
+        let lasts = is_answer(answer) || at.elapsed() < SILENT;
+        lasts.then(|| answer.clone())
+    }
+
     /// What the rules answer, by the keys of the questions. Blocks, for [`BUDGET`] at most for each
     /// one who asks at the same time.
     #[must_use]
     pub fn ask(&self, questions: BTreeMap<Digest, RuleQuestion>) -> BTreeMap<Digest, RuleOutcome> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() > KEPT {
-            kept.clear();
+        let _one_at_a_time = lock(&self.turn);
+        if lock(&self.kept).len() > KEPT {
+            lock(&self.kept).clear();
         }
-        kept.retain(|_, (answer, at)| is_answer(answer) || at.elapsed() < SILENT);
+        lock(&self.kept).retain(|_, (answer, at)| is_answer(answer) || at.elapsed() < SILENT);
         let (mut keys, mut asked, mut size) = (Vec::new(), Vec::new(), 0);
         let mut inputs: Vec<String> = Vec::new();
         let mut answers = BTreeMap::new();
         for (key, RuleQuestion { rego, input }) in questions {
-            if let Some((answer, _)) = kept.get(&key) {
-                answers.insert(key, answer.clone());
+            if let Some(answer) = self.known(&key) {
+                answers.insert(key, answer);
                 continue;
             }
             let known = inputs.iter().position(|known| *known == *input);
@@ -147,7 +160,7 @@ impl Sandbox {
                     continue;
                 }
             };
-            kept.insert(key.clone(), (answer.clone(), Instant::now()));
+            lock(&self.kept).insert(key.clone(), (answer.clone(), Instant::now()));
             answers.insert(key, answer);
         }
         answers
@@ -277,6 +290,11 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A panic while one of these is held leaves an answer unkept at worst.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn unavailable(problem: &str) -> RuleOutcome {

@@ -1,9 +1,11 @@
 //! Does each rule in Rego that a policy states allow the image? (M05)
 
+mod answer;
 mod input;
 mod questions;
 mod shown;
 
+pub(super) use answer::Answer;
 pub(super) use input::about_statement;
 pub(super) use shown::Signed;
 
@@ -19,7 +21,7 @@ use crate::gate::{EvidenceReference, Finding, Gate, Subject, Verdict, Want};
 use crate::policy::{PolicyContent, PolicyFact};
 use crate::reason::Reason;
 use crate::release::{Component, ImageReference, Release};
-use crate::rules::{RuleOutcome, RuleQuestion};
+use crate::rules::RuleQuestion;
 
 /// What only the clock can change in an answer is looked at again every full hour: rarely enough
 /// that a status that says when does not change all the time.
@@ -214,45 +216,22 @@ impl Asked {
         } = self;
         let key = question.as_ref().map(RuleQuestion::key);
         let answer = key.and_then(|key| case.facts.rules.get(&key));
-        let deny = |text: String| {
-            Finding::deny(Reason::RuleDenied, format!("rule {rule} {text}"))
-                .until(next(case.now, ASK_AGAIN))
+        let deny = |why: &str| {
+            let text = format!("rule {rule} denies {component}: {why}");
+            Finding::deny(Reason::RuleDenied, text).until(next(case.now, ASK_AGAIN))
         };
-        let unknown = |text: &str| {
-            let text = format!(
-                "rule {rule} has no answer about {component}: {text}; it is asked again by itself"
-            );
-            Finding::unknown(Reason::RuleUnanswered, text).until(next(case.now, RETRY))
-        };
-        match answer {
-            Some(RuleOutcome::Allowed) => {
-                Finding::pass(Reason::RulesAllow, format!("allowed by {rule}"))
+        match Answer::of(answer) {
+            Answer::Yes => Finding::pass(Reason::RulesAllow, format!("allowed by {rule}")),
+            Answer::No(why) => deny(&format!(
+                "{why}; mend that, or ask the owners of the policy"
+            )),
+            Answer::Broken(why) => deny(&why),
+            Answer::Nothing(why) => {
+                let text = format!(
+                    "rule {rule} has no answer about {component}: {why}; it is asked again by itself"
+                );
+                Finding::unknown(Reason::RuleUnanswered, text).until(next(case.now, RETRY))
             }
-            Some(RuleOutcome::Denied { messages }) if messages.is_empty() => deny(format!(
-                "does not allow {component}, and does not say why; ask the owners of the policy"
-            )),
-            Some(RuleOutcome::Denied { messages }) => deny(format!(
-                "denies {component}: {}; mend that, or ask the owners of the policy",
-                messages.join("; ")
-            )),
-            Some(RuleOutcome::Undefined) => deny(format!(
-                "gives allow no value for {component}, which is no yes; ask the owners of the \
-                 policy to let it say why, by deny"
-            )),
-            Some(RuleOutcome::Malformed { problem }) => deny(format!(
-                "gives no yes or no about {component}: {problem}; ask the owners of the policy to \
-                 mend it"
-            )),
-            Some(RuleOutcome::Failed { problem }) => deny(format!(
-                "fails on {component}: {problem}; ask the owners of the policy to mend it"
-            )),
-            Some(RuleOutcome::TimedOut) => {
-                unknown("it took too long (if that stays, it must become simpler)")
-            }
-            Some(RuleOutcome::Unavailable { problem }) => unknown(problem),
-            None => unknown(
-                "it was not asked yet, because others are asked first or there is too much to look at",
-            ),
         }
     }
 }
@@ -274,7 +253,7 @@ mod tests {
     use crate::facts::{Cause, Observed};
     use crate::fixtures::keyless::rest_on_root;
     use crate::fixtures::policies::without_statements;
-    use crate::fixtures::ruled::{answer, ruled};
+    use crate::fixtures::ruled::{answer, questions, ruled};
     use crate::fixtures::unseen;
     use crate::fixtures::{
         ask, at, authority, check, image, policy_fact, ready, roll_back, with_policy,
@@ -282,6 +261,7 @@ mod tests {
     use crate::gate::Verdict::{Deny, Hold, NotRequired, Pass, Unknown};
     use crate::gates;
     use crate::policy::{Policy, RegoRule};
+    use crate::rules::RuleOutcome;
     use crate::snapshot::Snapshot;
 
     fn answered(snapshot: &mut Snapshot, outcome: RuleOutcome) {
@@ -314,7 +294,7 @@ mod tests {
         }
         assert_eq!(ask(&Rules, &snapshot).reason, Reason::EvidencePending);
         assert_eq!(wants(&snapshot), [Want::Tags(image("1.42.0"))].into());
-        assert!(super::questions(&snapshot.input()).is_empty());
+        assert!(questions(&snapshot).is_empty());
         crate::fixtures::evidence(&mut snapshot).tags = Observed::Known(());
         answer(&mut snapshot, &RuleOutcome::Allowed);
         assert_eq!(ask(&Rules, &snapshot).verdict, Pass);
@@ -372,7 +352,7 @@ mod tests {
                     },
                     Deny,
                     Reason::RuleDenied,
-                    "fails on checkout: line 3",
+                    "denies checkout: the rule fails on it: line 3",
                 ),
                 (
                     |s| answered(s, RuleOutcome::TimedOut),
@@ -560,7 +540,7 @@ mod tests {
         roll_back(&mut snapshot);
         answer(&mut snapshot, &RuleOutcome::Undefined);
         assert_eq!(ask(&Rules, &snapshot).verdict, Deny);
-        let questions = questions(&snapshot.input());
+        let questions = questions(&snapshot);
         let input = &questions.values().next().unwrap().input;
         assert!(input.contains("\"action\":\"Rollback\""), "{input}");
     }

@@ -14,8 +14,11 @@ use crate::fixtures::{
     at, attached, digest, evidence, image, key, ready, release, sbom, signature, with_policy,
 };
 use crate::gate::GateReport;
+use crate::gates;
+use crate::policy::RegoRule;
+use crate::release::Digest;
 use crate::revocation::{RevokedRecord, RevokedSigner};
-use crate::rules::RuleOutcome;
+use crate::rules::{LOOK_LIMIT, RuleOutcome, RuleQuestions};
 use crate::snapshot::Snapshot;
 use crate::world::World;
 
@@ -84,6 +87,12 @@ fn ruled(snapshot: &mut Snapshot, outcome: &RuleOutcome) {
     answer(snapshot, outcome);
 }
 
+/// How many questions are open, and how many are answered already.
+fn asked(snapshot: &Snapshot, known: &dyn Fn(&Digest) -> Option<RuleOutcome>) -> (usize, usize) {
+    let RuleQuestions { open, answered } = gates::rule_questions(&snapshot.input(), known);
+    (open.len(), answered.len())
+}
+
 #[test]
 fn what_ran_is_asked_of_the_rules_of_entries_again() {
     let mut snapshot = ran();
@@ -104,8 +113,44 @@ fn what_ran_is_asked_of_the_rules_of_entries_again() {
     assert_eq!(concerns(&snapshot.input()), []);
     // It is asked also while nothing waits to be promoted.
     snapshot.promotions.clear();
-    assert!(crate::gates::has_rules(&snapshot.input()));
-    assert_eq!(crate::gates::rule_questions(&snapshot.input()).len(), 2);
+    assert!(gates::has_rules(&snapshot.input()));
+    assert_eq!(asked(&snapshot, &|_| None), (2, 0));
+}
+
+/// However much there is to ask about what waits to be promoted.
+#[test]
+fn questions_about_what_runs_have_room_of_their_own() {
+    let mut snapshot = ran();
+    snapshot.promotions = ready().promotions;
+    ruled(&mut snapshot, &RuleOutcome::Allowed);
+    let before = asked(&snapshot, &|_| None).0;
+    with_policy(&mut snapshot, |policy| {
+        policy.rules = (0..2)
+            .map(|number| RegoRule {
+                name: number.to_string(),
+                rego: number.to_string().repeat(LOOK_LIMIT / 5 * 2),
+            })
+            .collect();
+    });
+    assert_eq!(asked(&snapshot, &|_| None), (before + 2, 0));
+    // A statement of which there is more than fits beside these.
+    with_policy(&mut snapshot, |policy| {
+        policy.evidence.attestations[0].rule = Some(" ".repeat(LOOK_LIMIT / 5));
+    });
+    let key = {
+        let open = gates::rule_questions(&snapshot.input(), &|_| None).open;
+        assert!(open.len() < before + 2, "there is no room for all");
+        let of_running = open.values().filter(|one| one.rego.starts_with(' '));
+        assert_eq!(of_running.count(), before, "these come first");
+        let large = open.into_iter().find(|(_, one)| one.rego.starts_with('0'));
+        large.unwrap().0
+    };
+    let known = |asked: &Digest| (*asked == key).then_some(RuleOutcome::Allowed);
+    assert_eq!(
+        asked(&snapshot, &known),
+        (before + 1, 1),
+        "what is known leaves room for the others"
+    );
 }
 
 fn disclosed(snapshot: &mut Snapshot) {

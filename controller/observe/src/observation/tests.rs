@@ -211,9 +211,7 @@ fn ruled(rego: &str) -> Observer {
 async fn only_so_many_passes_wait_for_rules() {
     let observer = ruled("allow := true");
     let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
-    let taken: Vec<_> = (0..ASKING)
-        .map(|_| observer.asking.try_acquire().unwrap())
-        .collect();
+    let taken = ["other", "third"].map(|namespace| observer.asking.place(namespace).unwrap());
     assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Later);
     assert!(seen.facts.rules.is_empty());
     for fact in &mut seen.facts.policies {
@@ -228,6 +226,21 @@ async fn only_so_many_passes_wait_for_rules() {
     let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
     assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Now);
     assert_eq!(seen.facts.rules.len(), 1);
+}
+
+/// However many Environments a namespace has, and however long their rules take.
+#[tokio::test]
+async fn one_namespace_does_not_take_all_places_for_rules() {
+    let observer = ruled("allow := true");
+    let own = observer.asking.place("shop");
+    let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
+    assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Later);
+    assert!(observer.asking.place("other").is_some());
+    drop(own);
+    assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Now);
+    // What is known needs no place in the look after that.
+    let key = seen.facts.rules.keys().next().unwrap();
+    assert!(observer.policies.sandbox.known(key).is_some());
 }
 
 #[tokio::test]

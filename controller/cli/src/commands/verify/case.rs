@@ -127,12 +127,13 @@ impl Subjects {
             rules: BTreeMap::new(),
         };
         let promotions = [promotion];
-        let questions = gates::rule_questions(&Input {
+        let asked = Input {
             promotions: &promotions,
             environment: &environment,
             facts: &facts,
             now,
-        });
+        };
+        let questions = gates::rule_questions(&asked, &|_| None).open;
         if !questions.is_empty() {
             facts.rules = sandbox.ask(questions);
         }

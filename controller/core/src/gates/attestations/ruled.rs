@@ -12,10 +12,10 @@ use crate::case::Case;
 use crate::evidence::{Bundle, Content};
 use crate::gate::Finding;
 use crate::gates::evidence::{Question, ask_all};
-use crate::gates::rules::{self, Signed};
+use crate::gates::rules::{self, Answer, Signed};
 use crate::policy::PolicyContent;
 use crate::reason::Reason;
-use crate::rules::{RuleOutcome, RuleQuestion};
+use crate::rules::RuleQuestion;
 
 /// Gives away everything that the rules of entries are asked, one question after the other: all of
 /// them at once hold all that is known of the images.
@@ -88,33 +88,15 @@ impl Entry<'_, '_> {
         {
             return Some(Says::Unreadable(problem.clone()));
         }
-        let owners = "ask the owners of the policy to mend it";
         let Some(question) = self.rule_question(statement) else {
             return Some(Says::Unanswered("it cannot be asked".to_owned()));
         };
         let answers = &self.question.case.facts.rules;
-        Some(match answers.get(&question.key()) {
-            Some(RuleOutcome::Allowed) => return None,
-            Some(RuleOutcome::Denied { messages }) if messages.is_empty() => {
-                Says::No("the rule does not allow it, and does not say why".to_owned())
-            }
-            Some(RuleOutcome::Denied { messages }) => Says::No(messages.join("; ")),
-            Some(RuleOutcome::Undefined) => Says::No(format!(
-                "the rule gives allow no value for it, which is no yes ({owners}, by deny with a \
-                 reason)"
-            )),
-            Some(RuleOutcome::Malformed { problem }) => Says::No(format!(
-                "the rule gives no yes or no about it: {problem} ({owners})"
-            )),
-            Some(RuleOutcome::Failed { problem }) => {
-                Says::No(format!("the rule fails on it: {problem} ({owners})"))
-            }
-            Some(RuleOutcome::TimedOut) => Says::Unanswered(
-                "it took too long (if that stays, it must become simpler)".to_owned(),
-            ),
-            Some(RuleOutcome::Unavailable { problem }) => Says::Unanswered(problem.clone()),
-            None => Says::Unanswered("it was not asked yet".to_owned()),
-        })
+        match Answer::of(answers.get(&question.key())) {
+            Answer::Yes => None,
+            Answer::No(why) | Answer::Broken(why) => Some(Says::No(why)),
+            Answer::Nothing(why) => Some(Says::Unanswered(why)),
+        }
     }
 }
 

@@ -281,10 +281,10 @@ fn said(statement: &impl Serialize) -> Value {
 mod tests {
     use serde_json::Value;
 
-    use super::super::questions;
     use crate::evidence::{CHECKS, COSIGN_VULN, Content, OPENVEX, SLSA_PROVENANCE_V1, Verified};
     use crate::fixtures::keyless::{ISSUER, SUBJECT, keyless};
     use crate::fixtures::revoked::revocation;
+    use crate::fixtures::ruled::questions;
     use crate::fixtures::statements::{CUSTOM, checks, custom, scan, vex};
     use crate::fixtures::{
         at, authority, bundles, digest, image, key, policy_fact, provenance, ready, sbom,
@@ -307,7 +307,7 @@ mod tests {
     }
 
     fn input(snapshot: &Snapshot) -> Value {
-        let questions = questions(&snapshot.input());
+        let questions = questions(&snapshot);
         assert_eq!(questions.len(), 1);
         let text = &questions.values().next().unwrap().input;
         serde_json::from_str(text).unwrap()
@@ -473,7 +473,7 @@ mod tests {
             rego: "package lockmaster".into(),
         }];
         snapshot.facts.policies.push(policy_fact("qa", other));
-        let inputs: Vec<Value> = questions(&snapshot.input())
+        let inputs: Vec<Value> = questions(&snapshot)
             .values()
             .map(|question| serde_json::from_str(&question.input).unwrap())
             .collect();
@@ -487,12 +487,12 @@ mod tests {
     #[test]
     fn the_order_of_the_registry_asks_no_other_question() {
         let mut snapshot = with_rule();
-        let first = questions(&snapshot.input());
+        let first = questions(&snapshot);
         *bundles(&mut snapshot) = vec![sbom("1.42.0"), provenance("1.42.0"), signature("1.42.0")];
-        assert_eq!(questions(&snapshot.input()), first);
+        assert_eq!(questions(&snapshot), first);
         snapshot.now = at("2026-11-24T10:00:59Z");
-        assert_eq!(questions(&snapshot.input()), first, "within the minute");
+        assert_eq!(questions(&snapshot), first, "within the minute");
         snapshot.now = at("2026-11-24T10:01:00Z");
-        assert_ne!(questions(&snapshot.input()), first);
+        assert_ne!(questions(&snapshot), first);
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked in one look: of the promotion whose turn it is, and of some that wait.
+//! What is asked in one look: of what runs, of the promotion whose turn it is, and of some that wait.
 //!
 //! Anybody who may promote may queue any number of promotions. All of their questions at once would
 //! fill the memory, and the time that there is for answers.
@@ -13,15 +13,24 @@ use crate::gates::attestations;
 use crate::policy::PolicyContent;
 use crate::promotion::{Action, Promotion};
 use crate::release::Digest;
-use crate::rules::{LOOK_LIMIT, PROMOTIONS_LIMIT, RuleQuestion};
+use crate::rules::{
+    LOOK_LIMIT, PROMOTIONS_LIMIT, RuleOutcome, RuleQuestion, RuleQuestions, STANDING_LIMIT,
+};
 use crate::standing;
 
 /// What the rules of the matching policies and of their entries are asked, by its key: of promotions
 /// and, by entries, of what runs. What is answered goes into [`crate::facts::Facts::rules`] under the
-/// same key; what is not asked has no answer, which closes.
+/// same key; what is not asked has no answer, which closes. What is `known` is not asked again, so
+/// that what there was no room for has some the next time.
 #[must_use]
-pub fn questions(input: &Input<'_>) -> BTreeMap<Digest, RuleQuestion> {
-    let mut collected = Collected::default();
+pub fn questions(
+    input: &Input<'_>,
+    known: &dyn Fn(&Digest) -> Option<RuleOutcome>,
+) -> RuleQuestions {
+    let mut collected = Collected::new(known);
+    collected.limit = STANDING_LIMIT;
+    standing::rule_questions(input, &mut |question| collected.take(question));
+    collected.limit = LOOK_LIMIT;
     for promotion in in_turn(input) {
         let case = Case::new(promotion, input);
         attestations::questions(&case, &mut |question| collected.take(question));
@@ -30,6 +39,7 @@ pub fn questions(input: &Input<'_>) -> BTreeMap<Digest, RuleQuestion> {
             collected.take(question);
         }
     }
+    // What is left of the room.
     standing::rule_questions(input, &mut |question| collected.take(question));
     collected.questions
 }
@@ -78,29 +88,49 @@ fn in_turn<'a>(input: &Input<'a>) -> Vec<&'a Promotion> {
 }
 
 /// Questions, as long as there is room for them.
-#[derive(Default)]
-struct Collected {
-    questions: BTreeMap<Digest, RuleQuestion>,
+struct Collected<'a> {
+    known: &'a dyn Fn(&Digest) -> Option<RuleOutcome>,
+    questions: RuleQuestions,
+    limit: usize,
     /// Whoever asks may have copied them; held is one of each.
     texts: BTreeMap<Digest, Arc<str>>,
     size: usize,
 }
 
-impl Collected {
+impl<'a> Collected<'a> {
+    fn new(known: &'a dyn Fn(&Digest) -> Option<RuleOutcome>) -> Self {
+        Self {
+            known,
+            questions: RuleQuestions::default(),
+            limit: 0,
+            texts: BTreeMap::new(),
+            size: 0,
+        }
+    }
+
     /// Leaves out what there is no room for; what is smaller may still find some.
-    fn take(&mut self, RuleQuestion { rego, input }: RuleQuestion) {
+    fn take(&mut self, question: RuleQuestion) {
+        let key = question.key();
+        let RuleQuestions { open, answered } = &mut self.questions;
+        if open.contains_key(&key) || answered.contains_key(&key) {
+            return;
+        }
+        if let Some(answer) = (self.known)(&key) {
+            answered.insert(key, answer);
+            return;
+        }
+        let RuleQuestion { rego, input } = question;
         let texts = [rego, input].map(|text| (Digest::of(text.as_bytes()), text));
         let known = |text| self.texts.contains_key(text);
         let new = texts.iter().filter(|(digest, _)| !known(digest));
         let size = self.size + new.map(|(_, text)| text.len()).sum::<usize>();
-        if size > LOOK_LIMIT {
+        if size > self.limit {
             return;
         }
         self.size = size;
         let [rego, input] =
             texts.map(|(digest, text)| Arc::clone(self.texts.entry(digest).or_insert(text)));
-        let question = RuleQuestion { rego, input };
-        self.questions.insert(question.key(), question);
+        open.insert(key, RuleQuestion { rego, input });
     }
 }
 
@@ -111,7 +141,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::fixtures::ruled::ruled;
+    use crate::fixtures::ruled::{questions, ruled};
     use crate::fixtures::{ready, with_policy};
     use crate::promotion::Intent;
     use crate::snapshot::Snapshot;
@@ -192,7 +222,7 @@ mod tests {
             };
             policy.rules.extend([second, third]);
         });
-        let questions = questions(&snapshot.input());
+        let questions = questions(&snapshot);
         let sizes: Vec<_> = questions.values().map(|one| one.rego.len()).collect();
         assert_eq!(sizes.len(), 2, "{sizes:?}");
         assert!(

@@ -62,7 +62,7 @@ fn denied(messages: &[&str]) -> RuleOutcome {
 
 /// What is asked, with its input.
 fn asked(snapshot: &Snapshot) -> Vec<(RuleQuestion, Value)> {
-    let questions = crate::gates::rule_questions(&snapshot.input());
+    let questions = crate::fixtures::ruled::questions(snapshot);
     let read = |question: RuleQuestion| {
         let input = serde_json::from_str(&question.input).unwrap();
         (question, input)
