@@ -8,14 +8,12 @@ use kube::{Resource, ResourceExt};
 use lockmaster_api::{ChangeWindow, ClusterPromotionPolicy, Environment, Revocation, TrustedRoot};
 use lockmaster_core::evidence::RootText;
 use lockmaster_core::facts::{TrustedRootFact, WindowFact};
-use lockmaster_core::gates;
 use lockmaster_core::policy::{Policy, PolicyContent, PolicyFact};
 use lockmaster_core::revocation::{self, RevocationFact};
 use lockmaster_core::standing::Concern;
 use lockmaster_core::window::{Calendar, Window};
 use lockmaster_rego::Sandbox;
 
-use crate::observation::{Observation, Observer};
 use crate::stores::Guarded;
 
 /// A policy as it was seen: its rules with their keys, or what is wrong with it.

@@ -121,7 +121,10 @@ fn what_ran_is_asked_of_the_rules_of_entries_again() {
 #[test]
 fn questions_about_what_runs_have_room_of_their_own() {
     let mut snapshot = ran();
+    // What waits has no statement that an entry may count.
     snapshot.promotions = ready().promotions;
+    snapshot.promotions[0].request.release = release("1.41.3").name;
+    attach(&mut snapshot, "1.41.3", vec![signature("1.41.3")]);
     ruled(&mut snapshot, &RuleOutcome::Allowed);
     let before = asked(&snapshot, &|_| None).0;
     with_policy(&mut snapshot, |policy| {
