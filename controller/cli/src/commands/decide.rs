@@ -94,15 +94,20 @@ fn published<'a>(name: &str, status: &'a PromotionStatus) -> Result<&'a Publishe
         let text = format!("{name} is over ({word}): there is nothing to decide");
         return Err(Failure::usage(text));
     }
-    status.plan.as_ref().ok_or_else(|| {
-        let why = if status.summary.is_empty() {
-            word
-        } else {
-            &status.summary
-        };
-        let text = format!("{name} has no plan to decide about yet: {why}");
-        Failure::new(Exit::Waiting, text)
-    })
+    let why = if status.summary.is_empty() {
+        word
+    } else {
+        &status.summary
+    };
+    let text = match &status.plan {
+        Some(plan) if !plan.overtaken => return Ok(plan),
+        Some(_) => format!(
+            "the plan of {name} changed, and the new one is published once the other gates are open: \
+             {why}"
+        ),
+        None => format!("{name} has no plan to decide about yet: {why}"),
+    };
+    Err(Failure::new(Exit::Waiting, text))
 }
 
 fn verb(vote: Vote) -> &'static str {
@@ -326,6 +331,15 @@ mod tests {
         let failure = super::published("p", &status).unwrap_err();
         assert_eq!(failure.exit, Exit::Waiting);
         assert!(failure.message.contains("nothing is attached"), "{failure}");
+        let overtaken = PublishedPlan {
+            overtaken: true,
+            ..published()
+        };
+        status.plan = Some(overtaken);
+        let failure = super::published("p", &status).unwrap_err();
+        assert_eq!(failure.exit, Exit::Waiting);
+        let said = "the plan of p changed, and the new one is published once";
+        assert!(failure.message.contains(said), "{failure}");
         status.state = State::Succeeded;
         status.plan = Some(published());
         let failure = super::published("p", &status).unwrap_err();

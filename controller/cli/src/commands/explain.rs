@@ -54,7 +54,8 @@ async fn live(
     let uid = promotion.uid().unwrap_or_default();
     let open = !status.state.meaning().finished;
     // Read before anything is printed: a plan that cannot be trusted is an answer of its own.
-    let plan = match status.plan.as_ref().filter(|_| open) {
+    let current = status.plan.as_ref().filter(|plan| open && !plan.overtaken);
+    let plan = match current {
         Some(published) => Some((published, crate::plan::read(published, &uid)?)),
         None => None,
     };

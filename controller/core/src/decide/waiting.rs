@@ -185,7 +185,8 @@ fn state_of(gates: &[GateReport]) -> (State, Reason, Option<&GateReport>) {
 }
 
 /// The plan that approvers see: made when everything but time and people is settled, kept while
-/// its content and the guards stay the same.
+/// its content and the guards stay the same. One that is overtaken is kept too, for what is said of the
+/// next one: what changed since.
 fn published(case: &Case<'_>, gates: &[GateReport]) -> Option<PublishedPlan> {
     let asked = gates
         .iter()
@@ -196,6 +197,10 @@ fn published(case: &Case<'_>, gates: &[GateReport]) -> Option<PublishedPlan> {
         return known.cloned();
     };
     let same = known.filter(|plan| plan.content == minted.content);
+    let same = same.map(|plan| PublishedPlan {
+        overtaken: false,
+        ..plan.clone()
+    });
     let settled = gates
         .iter()
         .filter(|gate| gate.name != "approval" && gate.name != "window")
@@ -206,7 +211,7 @@ fn published(case: &Case<'_>, gates: &[GateReport]) -> Option<PublishedPlan> {
         .known()
         .filter(|guard| guard.problem.is_none());
     match (guard, same) {
-        (Some(guard), Some(plan)) if plan.guard_epoch == guard.epoch => Some(plan.clone()),
+        (Some(guard), Some(plan)) if plan.guard_epoch == guard.epoch => Some(plan),
         (Some(guard), _) if settled => Some(PublishedPlan {
             hash: bound_hash(&minted.content, &guard.epoch),
             content: minted.content.clone(),
@@ -214,8 +219,13 @@ fn published(case: &Case<'_>, gates: &[GateReport]) -> Option<PublishedPlan> {
             minted_at: whole_seconds(case.now),
             guard_epoch: guard.epoch.clone(),
             changed: gates::changed_since(case, minted),
+            overtaken: false,
         }),
-        (_, same) => same.cloned(),
+        (_, Some(plan)) => Some(plan),
+        (_, None) => known.map(|plan| PublishedPlan {
+            overtaken: true,
+            ..plan.clone()
+        }),
     }
 }
 

@@ -16,27 +16,52 @@ pub(crate) fn changes(before: &str, after: &str) -> Vec<String> {
     let (Some(before), Some(after)) = (read(before), read(after)) else {
         return Vec::new();
     };
-    let mut found = of_release(&before, &after);
-    found.extend(of_environment(&before.environment, &after.environment));
-    found.extend(of_targets(&before.targets, &after.targets));
-    if before.window != after.window {
-        found.push("the annotation lockmaster.dev/window changed".to_owned());
-    }
-    found.extend(came_and_went(
-        "ChangeWindow",
-        (&before.windows, &after.windows),
-        |one| &one.name,
-    ));
-    found.extend(came_and_went(
-        "policy",
-        (&before.policies, &after.policies),
-        |one| &one.name,
-    ));
-    found.extend(came_and_went(
-        "TrustedRoot",
-        (&before.trusted_roots, &after.trusted_roots),
-        |one| &one.name,
-    ));
+    let Plan {
+        // The same for all plans of one Promotion.
+        cluster: _,
+        promotion: _,
+        action: _,
+        requested_by,
+        release,
+        artifact_set,
+        environment,
+        targets,
+        window,
+        windows,
+        policies,
+        trusted_roots,
+    } = &before;
+    let differs = [
+        (
+            (release, artifact_set) != (&after.release, &after.artifact_set),
+            "the Release is another one",
+        ),
+        (
+            *requested_by != after.requested_by,
+            "the requester is another one",
+        ),
+        (
+            *window != after.window,
+            "the annotation lockmaster.dev/window changed",
+        ),
+    ];
+    let differs = differs.into_iter().filter(|(differs, _)| *differs);
+    let mut found: Vec<_> = differs.map(|(_, text)| text.to_owned()).collect();
+    found.extend(of_environment(environment, &after.environment));
+    found.extend(of_targets(targets, &after.targets));
+    let came_and_went = came_and_went("ChangeWindow", (windows, &after.windows), |one| &one.name)
+        .into_iter()
+        .chain(came_and_went(
+            "policy",
+            (policies, &after.policies),
+            |one| &one.name,
+        ))
+        .chain(came_and_went(
+            "TrustedRoot",
+            (trusted_roots, &after.trusted_roots),
+            |one| &one.name,
+        ));
+    found.extend(came_and_went);
     clipped(found)
 }
 
@@ -50,32 +75,30 @@ fn clipped(mut found: Vec<String>) -> Vec<String> {
     found
 }
 
-fn of_release(before: &Plan, after: &Plan) -> Vec<String> {
-    let mut found = Vec::new();
-    if (&before.release, &before.artifact_set) != (&after.release, &after.artifact_set) {
-        found.push("the Release is another one".to_owned());
-    }
-    if before.requested_by != after.requested_by {
-        found.push("the requester is another one".to_owned());
-    }
-    found
-}
-
 fn of_environment(before: &PlanEnvironment, after: &PlanEnvironment) -> Vec<String> {
-    if before.uid != after.uid {
+    let PlanEnvironment {
+        uid,
+        // A promotion is to one name.
+        key: _,
+        effective_tier: was,
+        after: upstream,
+        deadline,
+        automatic_rollback,
+    } = before;
+    if *uid != after.uid {
         return vec!["the Environment is another one of this name".to_owned()];
     }
     let mut found = Vec::new();
-    if before.effective_tier != after.effective_tier {
-        let (was, is) = (before.effective_tier, after.effective_tier);
+    let is = after.effective_tier;
+    if *was != is {
         found.push(format!("the tier of the Environment is {is} and was {was}"));
     }
     let others = [
-        ("spec.after", before.after != after.after),
-        ("spec.health.deadline", before.deadline != after.deadline),
+        ("spec.after", *upstream != after.after),
+        ("spec.health.deadline", *deadline != after.deadline),
         (
             "spec.health.automaticRollback",
-            before.automatic_rollback != after.automatic_rollback,
+            *automatic_rollback != after.automatic_rollback,
         ),
     ];
     let changed = others.into_iter().filter(|(_, differs)| *differs);
@@ -141,8 +164,9 @@ fn came_and_went<T: PartialEq>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::Tier;
+    use crate::environment::{Span, Tier};
     use crate::fixtures::{digest, publish, ready};
+    use crate::plan::PlanRoot;
 
     /// A change, and how it is called.
     type Case = (fn(&mut Plan), &'static str);
@@ -157,7 +181,37 @@ mod tests {
     #[test]
     fn each_part_of_a_plan_is_named_when_it_changes() {
         assert_eq!(changed(|_| {}), [""; 0]);
-        let cases: [Case; 13] = [
+        let cases: [Case; 19] = [
+            (
+                |p| p.artifact_set = digest("other"),
+                "the Release is another one",
+            ),
+            (
+                |p| p.environment.deadline = Span::seconds(1),
+                "spec.health.deadline of the Environment changed",
+            ),
+            (
+                |p| p.targets[0].owners.push("x".into()),
+                "Deployment shop-prod/checkout, container app: what is set or who owns it changed",
+            ),
+            (
+                |p| {
+                    let mut second = p.targets[0].clone();
+                    second.container = "second".into();
+                    p.targets.push(second);
+                },
+                "Deployment shop-prod/checkout, container second, is new",
+            ),
+            (|p| p.windows.clear(), "ChangeWindow business-hours is gone"),
+            (
+                |p| {
+                    p.trusted_roots.push(PlanRoot {
+                        name: "sigstore".into(),
+                        digest: digest("root"),
+                    });
+                },
+                "TrustedRoot sigstore is new",
+            ),
             (
                 |p| p.release = digest("other"),
                 "the Release is another one",

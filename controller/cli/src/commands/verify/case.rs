@@ -459,7 +459,11 @@ mod tests {
             assert!(rules.message.contains(expect), "{}", rules.message);
         };
         check("1.42.0", Verdict::Pass, "allowed by minor");
-        check("2.0.0", Verdict::Deny, "denies checkout: the rule does not allow it");
+        check(
+            "2.0.0",
+            Verdict::Deny,
+            "denies checkout: the rule does not allow it",
+        );
         check("1.0.0-rc.1", Verdict::Deny, "no candidate for production");
     }
 

@@ -293,3 +293,30 @@ fn kyverno_11544_a_verdict_that_was_written_down_opens_nothing() {
     assert_eq!(seen.state, State::Blocked);
     assert_eq!(seen.blocked_by.as_deref(), Some("signature"), "{seen:?}");
 }
+
+/// Also where something else is open in the very look that sees the change.
+#[test]
+fn what_changed_of_a_plan_is_told_once_everything_else_is_settled() {
+    let mut world = World::new(waiting());
+    let plan = |world: &mut World| {
+        assert_eq!(world.run(), [""; 0]);
+        world.promotion(FIRST).memory.plan.clone().unwrap()
+    };
+    let first = plan(&mut world);
+    let pending = Observed::Pending;
+    let evidence = world.now.facts.evidence.insert(image("1.42.0"), pending);
+    let change = |world: &mut World| world.now.environment.automatic_rollback ^= true;
+    change(&mut world);
+    let overtaken = plan(&mut world);
+    assert_eq!((&overtaken.hash, overtaken.overtaken), (&first.hash, true));
+    change(&mut world);
+    assert_eq!(plan(&mut world), first, "nothing differs any more");
+    change(&mut world);
+    assert!(plan(&mut world).overtaken);
+    let evidence = evidence.unwrap();
+    world.now.facts.evidence.insert(image("1.42.0"), evidence);
+    let new = plan(&mut world);
+    assert!(new.hash != first.hash && !new.overtaken);
+    let changed = "spec.health.automaticRollback of the Environment changed";
+    assert_eq!(new.changed, [changed]);
+}

@@ -386,7 +386,7 @@ fn whose_approval_the_change_of_the_plan_voided_is_told_with_what_changed() {
     publish(&mut snapshot);
     snapshot.environment.after.clear();
     publish(&mut snapshot);
-    let both = "(spec.health.automaticRollback of the Environment changed, spec.after of the \
+    let both = "(spec.after of the Environment changed, spec.health.automaticRollback of the \
                 Environment changed)";
     let message = ask(&Approval, &snapshot).message;
     assert!(message.contains(both), "{message}");

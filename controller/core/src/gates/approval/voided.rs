@@ -76,7 +76,7 @@ pub(crate) fn changed_since(case: &Case<'_>, plan: &Minted) -> Vec<String> {
         let earlier = before.changed.iter();
         let earlier = earlier.filter(|text| !changed.contains(text)).cloned();
         let earlier: Vec<_> = earlier.collect();
-        changed.splice(0..0, earlier);
+        changed.extend(earlier);
         changed.truncate(crate::plan::CHANGES_LIMIT);
     }
     changed
