@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::repository::{is_generated, read};
+use crate::repository::{is_generated, none, read};
 
 const SOURCE: &str = "controller/operator/src/metrics.rs";
 
@@ -81,6 +81,8 @@ const INTRODUCTION: &str = "\
 Served as OpenMetrics text under `/metrics`, at `--metrics-address`. A histogram has the series `_bucket`, `_sum` and `_count`.
 
 Labels are namespaces, products, stages, hosts of registries (64 at most) and closed sets of words: never the name of a Promotion, a digest or a person. `environment` is the stage (`prod`), as people call it. A `state` is the metric label in [states.md](states.md), a `gate` its name in [gates.md](gates.md); verdicts and outcomes are written in snake_case (`not_required`, `rolled_back`).
+
+The `outcome` of fetching evidence: `fetched`, all of it was read; `unreachable`, no answer in time, or an overloaded registry; `forbidden`, the login is refused; `missing`, the registry does not have the image; `truncated`, more than the limits allow; `untrustworthy`, an answer that is not what its digest says or cannot be read; `share_used_up`, the namespace that asked had used up its own share, which says nothing of the registry.
 ";
 
 #[test]
@@ -107,5 +109,15 @@ fn metrics_are_documented() {
         )
         .unwrap();
     }
+    let source = read(SOURCE);
+    let (_, fetched) = source.split_once("fn fetched(").unwrap();
+    let (outcomes, _) = between(fetched, "match outcome {", "};").unwrap();
+    let words: Vec<_> = outcomes.split('"').skip(1).step_by(2).collect();
+    assert_eq!(words.len(), 7, "{words:?}");
+    let unexplained = words.into_iter().map(|word| format!("`{word}`"));
+    let unexplained: Vec<_> = unexplained
+        .filter(|word| !INTRODUCTION.contains(word))
+        .collect();
+    none("outcomes of fetches that nobody explains", &unexplained);
     is_generated("docs/reference/metrics.md", &page);
 }

@@ -5,6 +5,7 @@ mod claimed;
 mod ending;
 mod known;
 mod landing;
+mod published;
 mod revoked;
 mod waiting;
 

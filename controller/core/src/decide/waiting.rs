@@ -6,19 +6,18 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::claimed::{rolling, rolling_progress};
 use super::known::{is_pending, start};
+use super::published::published;
 use super::{Input, account, recorded};
 use crate::case::Case;
 use crate::decision::{Cleared, Mutation, Next, Progress};
 use crate::facts::Facts;
 use crate::gate::{GateReport, Verdict, evaluate};
 use crate::gates;
-use crate::plan::{PublishedPlan, bound_hash};
 use crate::promotion::{Claim, Intent, Promotion, RecordReference, ReleaseReference};
 use crate::reason::Reason;
 use crate::record::{Ending, Outcome, Record, Times};
 use crate::release::ImageReference;
 use crate::status::State;
-use crate::time::whole_seconds;
 
 /// How long a first report waits for what a promotion depends on. Objects of one `kubectl apply`
 /// arrive by different watches, and evidence takes a few round trips; a report of that costs a
@@ -182,51 +181,6 @@ fn state_of(gates: &[GateReport]) -> (State, Reason, Option<&GateReport>) {
         return (State::AwaitingWindow, Reason::OutsideWindow, Some(gate));
     }
     (State::Pending, Reason::Queued, None)
-}
-
-/// The plan that approvers see: made when everything but time and people is settled, kept while
-/// its content and the guards stay the same. One that is overtaken is kept too, for what is said of the
-/// next one: what changed since.
-fn published(case: &Case<'_>, gates: &[GateReport]) -> Option<PublishedPlan> {
-    let asked = gates
-        .iter()
-        .any(|gate| gate.name == "approval" && gate.verdict != Verdict::NotRequired);
-    let known = case.promotion.memory.plan.as_ref().filter(|_| asked);
-    let Some(minted) = case.plan.as_ref().filter(|_| asked) else {
-        // What it consists of cannot be seen right now; if it is the same afterwards, so is the plan.
-        return known.cloned();
-    };
-    let same = known.filter(|plan| plan.content == minted.content);
-    let same = same.map(|plan| PublishedPlan {
-        overtaken: false,
-        ..plan.clone()
-    });
-    let settled = gates
-        .iter()
-        .filter(|gate| gate.name != "approval" && gate.name != "window")
-        .all(|gate| gate.verdict.is_open());
-    let guard = case
-        .facts
-        .guard
-        .known()
-        .filter(|guard| guard.problem.is_none());
-    match (guard, same) {
-        (Some(guard), Some(plan)) if plan.guard_epoch == guard.epoch => Some(plan),
-        (Some(guard), _) if settled => Some(PublishedPlan {
-            hash: bound_hash(&minted.content, &guard.epoch),
-            content: minted.content.clone(),
-            preimage: minted.preimage.clone(),
-            minted_at: whole_seconds(case.now),
-            guard_epoch: guard.epoch.clone(),
-            changed: gates::changed_since(case, minted),
-            overtaken: false,
-        }),
-        (_, Some(plan)) => Some(plan),
-        (_, None) => known.map(|plan| PublishedPlan {
-            overtaken: true,
-            ..plan.clone()
-        }),
-    }
 }
 
 /// A promotion whose intent is open although nothing holds the Environment: the Environment was read

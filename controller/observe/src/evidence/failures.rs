@@ -89,14 +89,24 @@ impl Drop for Own {
     }
 }
 
-/// Who fails and does not ask again for this long is forgotten.
+/// Who fails and does not ask again for this long is forgotten: its share is another one by then.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
+
+impl Own {
+    fn is_remembered(&self) -> bool {
+        self.failure.at.elapsed() < FORGOTTEN_AFTER
+    }
+}
 
 impl Failures {
     /// The last one that a namespace is told.
     pub(super) fn of(&self, namespace: &str) -> Option<&Failure> {
-        let own = self.own.get(namespace).map(|own| &own.failure);
+        let own = self.own_of(namespace).map(|own| &own.failure);
         own.or(self.of_all.as_ref())
+    }
+
+    fn own_of(&self, namespace: &str) -> Option<&Own> {
+        self.own.get(namespace).filter(|own| own.is_remembered())
     }
 
     /// Whether the last look would have failed for anybody.
@@ -106,7 +116,7 @@ impl Failures {
 
     /// When a namespace that is in trouble of its own wanted the image verified again.
     pub(super) fn verified_at(&self, namespace: &str) -> Option<Timestamp> {
-        self.own.get(namespace)?.verified_at
+        self.own_of(namespace)?.verified_at
     }
 
     /// What anybody's look would have met: it is the last for all.
@@ -123,8 +133,7 @@ impl Failures {
         failure: Failure,
         (verified_at, delay): (Option<Timestamp>, Option<Delay>),
     ) {
-        self.own
-            .retain(|_, own| own.failure.at.elapsed() < FORGOTTEN_AFTER);
+        self.own.retain(|_, own| own.is_remembered());
         if let Some(own) = self.own.get_mut(&namespace) {
             own.failure = failure;
             own.verified_at = verified_at.or(own.verified_at);
@@ -141,17 +150,18 @@ impl Failures {
 
     /// The delays of a namespace that is in trouble of its own; nothing where it is not.
     pub(super) fn delay_of(&mut self, namespace: &str) -> Option<&mut Delay> {
-        self.own.get_mut(namespace).map(|own| &mut own.delay)
+        let own = self.own.get_mut(namespace);
+        Some(&mut own.filter(|own| own.is_remembered())?.delay)
     }
 
     /// Whether a namespace is in trouble of its own.
     pub(super) fn are_own(&self, namespace: &str) -> bool {
-        self.own.contains_key(namespace)
+        self.own_of(namespace).is_some()
     }
 
     /// Whether it looks again by itself.
     pub(super) fn is_retrying(&self, namespace: &str) -> bool {
-        let own = self.own.get(namespace);
+        let own = self.own_of(namespace);
         own.is_some_and(|own| own.retry.is_some())
     }
 

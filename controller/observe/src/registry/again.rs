@@ -14,9 +14,9 @@ use super::shares::{Lane, Turn};
 use super::traffic::TrafficEvent;
 use super::{Artifact, Credentials, Inner, Reach, RegistryClient, Waiters};
 
-/// A look that took too long, and waited for its namespace's share for this part of the time or more,
-/// says nothing of the registry.
-const TOLD_OF_WAITING: u32 = 10;
+/// A look that took too long, and waited for its namespace's share for half of the time or more, says
+/// nothing of the registry. With less of that, the registry was slow too, which all are told.
+const TOLD_OF_WAITING: u32 = 2;
 
 /// What was listed, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]

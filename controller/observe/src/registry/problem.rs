@@ -73,7 +73,7 @@ pub enum Problem {
         /// How long until it may send one more.
         seconds: u64,
     },
-    /// The deadline passed, and a good part of the time went by with waiting for what others of the
+    /// The deadline passed, and half of the time or more went by with waiting for what others of the
     /// same namespace use: the registry may have answered in time.
     #[error(
         "it took longer than {seconds} seconds, {waited} of which it waited for the namespace's share \

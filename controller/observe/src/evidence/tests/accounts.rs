@@ -101,6 +101,17 @@ async fn a_namespace_without_room_for_facts_hides_them_from_no_other() {
 }
 
 #[tokio::test]
+async fn trouble_of_long_ago_is_nobodys() {
+    let mut bench = Bench::sparing(Duration::from_secs(9)).await;
+    bench.flood(9);
+    assert_eq!(bench.read_for("flood"), Observed::Pending);
+    bench.wait().await;
+    assert!(matches!(bench.read_for("flood"), Observed::Unavailable(_)));
+    bench.store.age(Duration::from_hours(1));
+    assert_eq!(bench.read_for("flood"), Observed::Pending, "it is asked");
+}
+
+#[tokio::test]
 async fn a_list_that_one_may_not_ask_for_fails_for_nobody_else() {
     let mut bench = Bench::sparing(Duration::from_secs(9)).await;
     assert_eq!(bench.read_for("shop"), Observed::Pending);
