@@ -135,7 +135,7 @@ mod tests {
         old.join("quiet");
         new.join_all(&old);
         assert!(!new.are(&old) && new.are(&new.clone()));
-        let (_, namespace) = new
+        let ((), namespace) = new
             .first(|namespace| async move {
                 if &*namespace != "quiet" {
                     std::future::pending::<()>().await;

@@ -307,7 +307,7 @@ mod tests {
     }
 
     fn input(snapshot: &Snapshot) -> Value {
-        let questions = questions(&snapshot);
+        let questions = questions(snapshot);
         assert_eq!(questions.len(), 1);
         let text = &questions.values().next().unwrap().input;
         serde_json::from_str(text).unwrap()
