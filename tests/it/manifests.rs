@@ -9,7 +9,7 @@ use lockmaster_api::environment::{After, Health, Rollback};
 use lockmaster_api::{
     ChangeWindow, ChangeWindowSpec, ClusterPromotionPolicy, ClusterPromotionPolicySpec,
     Environment, EnvironmentSpec, Promotion, PromotionSpec, Release, ReleaseSpec, Revocation,
-    RevocationSpec,
+    RevocationSpec, TrustedRoot, TrustedRootSpec,
 };
 use lockmaster_core::promotion::WINDOW_ANNOTATION;
 use lockmaster_core::snapshot::Snapshot;
@@ -19,8 +19,20 @@ use serde::Serialize;
 use crate::repository::is_generated;
 use crate::scenarios::{self, Scenario};
 
-/// A key that can be read, in place of the names that snapshots have instead of keys.
-const KEY: &str = include_str!("../../controller/verify/test_data/cosign-3.1.3/cosign.pub");
+/// Keys that can be read, in place of the names that snapshots have instead of keys: each authority has
+/// its own.
+const KEYS: [&str; 3] = [
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEiUYFDQ68+sanZRgMeF967XEufNdd
+8wi8+JeaP17rbIYltMFDBHkW2NIHhT0fFqyaB8H35sS3aTodCS8Dj7dxwg==",
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEncwwg6wfIlXcjv0CSfiDN5ubjjJo
+zqPk8+YV+PYYQDjkVZpNJF+xq7Yho1jUIznDG2HGv+QoBp/lD6yhQr+A2g==",
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEZRDfdF1c6JeAdZOxt5MFNBvDP2yd
+hqjSHVUfNGyrxM5WPsXuezDklccxdw6ykYhXkl1BH+7UVn2kNXiVylbiHA==",
+];
+
+/// A root that can be read, in place of the one that snapshots have.
+const ROOT: &str =
+    include_str!("../../controller/verify/test_data/private-sigstore/trusted_root.json");
 
 fn meta(name: &str, namespace: Option<&str>) -> ObjectMeta {
     ObjectMeta {
@@ -128,8 +140,11 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
         rules,
         uncovered_containers,
     } = policy.clone();
-    for key in authorities.iter_mut().flat_map(|a| &mut a.keys) {
-        KEY.clone_into(&mut key.pem);
+    assert!(authorities.len() <= KEYS.len(), "an authority has no key");
+    for (authority, key) in authorities.iter_mut().zip(KEYS) {
+        for text in &mut authority.keys {
+            text.pem = format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n");
+        }
     }
     let spec = ClusterPromotionPolicySpec {
         matches,
@@ -144,6 +159,17 @@ fn of_policy(name: &str, policy: &policy::Policy) -> ClusterPromotionPolicy {
     ClusterPromotionPolicy {
         metadata: meta(name, None),
         spec,
+        status: None,
+    }
+}
+
+fn of_root(name: &str) -> TrustedRoot {
+    TrustedRoot {
+        metadata: meta(name, None),
+        spec: TrustedRootSpec {
+            version: 1,
+            json: ROOT.to_owned(),
+        },
         status: None,
     }
 }
@@ -179,7 +205,7 @@ fn manifests(scenario: &Scenario) -> String {
         ..
     } = &scenario.snapshot;
     let mut text = format!(
-        "# {}\n# The objects that are asked about in snapshot.yaml. A policy names your own keys.\n",
+        "# {}\n# The objects that are asked about in snapshot.yaml. A policy names your own keys and roots.\n",
         scenario.purpose
     );
     for (name, fact) in &facts.windows {
@@ -202,6 +228,9 @@ fn manifests(scenario: &Scenario) -> String {
         if let Ok(content) = &fact.content {
             add(&mut text, &of_policy(&fact.name, &content.policy));
         }
+    }
+    for name in facts.trusted_roots.keys() {
+        add(&mut text, &of_root(name));
     }
     for fact in &facts.revocations {
         if let Ok(content) = &fact.content {

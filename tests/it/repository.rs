@@ -86,7 +86,9 @@ fn collect(folder: &Path, root: &Path, files: &mut Vec<Source>) {
 /// Compares a generated file with what it should hold; `UPDATE=1` writes it.
 pub(crate) fn is_generated(path: &str, expected: &str) {
     if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
-        fs::write(root().join(path), expected).unwrap();
+        let path = root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, expected).unwrap();
         return;
     }
     let written = all().iter().any(|file| file.path == path);

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use lockmaster_core::approval::Vote;
 use lockmaster_core::decide::decide;
 use lockmaster_core::decision::Mutation;
-use lockmaster_core::evidence::{Conclusion, Content, FailedListing, Listed, Scan, Severity};
+use lockmaster_core::evidence::{
+    Conclusion, Content, FailedListing, Listed, Scan, Severity, Signer,
+};
 use lockmaster_core::facts::{Cause, Observed, Unavailable};
 use lockmaster_core::gates;
 use lockmaster_core::policy::ReleaseRule;
@@ -15,6 +17,7 @@ use lockmaster_core::release::Digest;
 use lockmaster_core::snapshot::Snapshot;
 use lockmaster_rego::Sandbox;
 
+use crate::fixtures::keyless::{by_identity, keyless};
 use crate::fixtures::revoked::revoke_digest;
 use crate::fixtures::ruled::ruled;
 use crate::fixtures::{
@@ -118,9 +121,36 @@ fn attached() -> Vec<Scenario> {
                 bundles(snapshot).truncate(2);
             },
         ),
+        scenario(
+            "signed-keyless",
+            3,
+            "Signed without a key, by the release workflow of the repository that the image is from.",
+            sign_keyless,
+        ),
+        scenario(
+            "signed-by-another-workflow",
+            7,
+            "Signed without a key, by a workflow of the same repository that the policy does not name.",
+            |snapshot| {
+                sign_keyless(snapshot);
+                let signature = &mut bundles(snapshot)[0];
+                let mut others = by_identity();
+                if let Signer::Identity(identity) = &mut others.signer {
+                    identity.subject = identity.subject.replace("release.yml", "nightly.yml");
+                }
+                signature.verified_by = [others].into();
+            },
+        ),
         registry_down(),
         list_outdated(),
     ]
+}
+
+/// The CI signs keyless, and what was approved is the plan under the policy that says so.
+fn sign_keyless(snapshot: &mut Snapshot) {
+    keyless(snapshot);
+    snapshot.promotions[0].memory.approvals.clear();
+    approve(snapshot, "release-manager", "alice@corp");
 }
 
 fn registry_down() -> Scenario {
