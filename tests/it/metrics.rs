@@ -82,7 +82,7 @@ Served as OpenMetrics text under `/metrics`, at `--metrics-address`. A histogram
 
 Labels are namespaces, products, stages, hosts of registries (64 at most) and closed sets of words: never the name of a Promotion, a digest or a person. `environment` is the stage (`prod`), as people call it. A `state` is the metric label in [states.md](states.md), a `gate` its name in [gates.md](gates.md); verdicts and outcomes are written in snake_case (`not_required`, `rolled_back`).
 
-The `outcome` of fetching evidence: `fetched`, all of it was read; `unreachable`, no answer in time, or an overloaded registry; `forbidden`, the login is refused; `missing`, the registry does not have the image; `truncated`, more than the limits allow; `untrustworthy`, an answer that is not what its digest says or cannot be read; `share_used_up`, the namespace that asked had used up its own share, which says nothing of the registry.
+The `outcome` of fetching evidence: `fetched`, what was asked for was read; `unreachable`, no answer in time, an overloaded registry or one that is left alone, or no memory for the answer; `forbidden`, refused: a login, none, a token service or address that is not listed; `missing`, the registry does not have the image; `truncated`, more than the limits allow; `untrustworthy`, an answer of no use: another status, not what its digest says, not readable; `share_used_up`, the namespace that asked had used up its own share, which says nothing of the registry.
 ";
 
 #[test]

@@ -137,6 +137,7 @@ pub fn promotion(
         memory: promotion::Memory {
             requested_by: status.requested_by,
             plan: status.plan,
+            overtaken_plan: status.overtaken_plan,
             approvals: status.approvals,
             gates: status.gates,
             intent: status.rollout.intent,

@@ -24,7 +24,6 @@ pub(crate) fn read(published: &PublishedPlan, promotion_uid: &str) -> Result<Pla
         minted_at: _,
         guard_epoch,
         changed: _,
-        overtaken: _,
     } = published;
     if hash_text(Domain::Plan, preimage) != *content {
         return Err(refuse("its content is not that of status.plan.content"));
@@ -119,7 +118,6 @@ pub(crate) mod tests {
             minted_at: "2026-12-02T10:14:00Z".parse().unwrap(),
             guard_epoch,
             changed: vec![],
-            overtaken: false,
         }
     }
 

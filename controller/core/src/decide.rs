@@ -5,7 +5,7 @@ mod claimed;
 mod ending;
 mod known;
 mod landing;
-mod published;
+mod plans;
 mod revoked;
 mod waiting;
 

@@ -84,6 +84,8 @@ pub struct Progress {
     pub requested_by: Requester,
     /// The plan to publish.
     pub plan: Option<PublishedPlan>,
+    /// The one that was published before, where the new one is not yet.
+    pub overtaken_plan: Option<PublishedPlan>,
     /// Decisions to latch, after a live look at the guards.
     pub latch: Vec<Approval>,
     /// Whether it is worth a write now. Right after a promotion was seen first, what it depends on

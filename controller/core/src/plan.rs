@@ -118,16 +118,12 @@ pub struct PublishedPlan {
     pub minted_at: Timestamp,
     /// Fingerprint of the guard policies and bindings in force then.
     pub guard_epoch: Digest,
-    /// What differs from the last plan that somebody agreed to or, where nobody has, from the first
-    /// one, as far as that is known, the newest first: what was said of those counts no longer. Only
-    /// told; no hash covers it.
+    /// What changed since the last plan that somebody decided about, or else since the first one, as
+    /// far as it is known; the newest first. Decisions about those do not count for this plan. For
+    /// people only: no hash covers it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = CHANGES_LIMIT), inner(length(max = 1024)))]
     pub changed: Vec<String>,
-    /// What would be promoted differs from this plan by now. No decision about it counts any more; the
-    /// new plan takes its place once every gate but those for time and people is open.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub overtaken: bool,
 }
 
 impl Plan {

@@ -300,6 +300,9 @@ pub struct Memory {
     /// The plan as published to approvers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PublishedPlan>,
+    /// The one before, while no plan is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overtaken_plan: Option<PublishedPlan>,
     /// Decisions of people, latched, append-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Approval>,

@@ -54,6 +54,8 @@ pub struct RuleQuestions {
     pub open: BTreeMap<Digest, RuleQuestion>,
     /// The answers that are known already.
     pub answered: BTreeMap<Digest, RuleOutcome>,
+    /// Whether there was no room for others.
+    pub left_out: bool,
 }
 
 /// What a rule answered. Only [`RuleOutcome::Allowed`] opens anything.

@@ -90,6 +90,11 @@ pub struct PromotionStatus {
     /// What an approver agrees to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PublishedPlan>,
+    /// The plan that was published last, where what would be promoted differs by now and the new plan
+    /// is not published yet, because a gate other than window and approval is not open. Nobody can
+    /// decide about it; what changed since is told with the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overtaken_plan: Option<PublishedPlan>,
     /// Every gate's answer, in the order of the gates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -272,6 +277,7 @@ pub fn reported(
             .or_else(|| previous.artifact.clone()),
         requested_by: Some(progress.requested_by.clone()),
         plan: progress.plan.clone(),
+        overtaken_plan: progress.overtaken_plan.clone(),
         gates: progress.gates.clone(),
         approvals,
         rollout: previous.rollout.clone(),

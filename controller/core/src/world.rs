@@ -312,6 +312,8 @@ impl World {
             let fresh = seen.promotions.contains(promotion);
             if fresh && !promotion.is_finished() && promotion.memory.intent.is_none() {
                 promotion.memory.plan.clone_from(&progress.plan);
+                let overtaken = &progress.overtaken_plan;
+                promotion.memory.overtaken_plan.clone_from(overtaken);
                 promotion.memory.approvals.extend(progress.latch.clone());
                 promotion.memory.reported = true;
             }

@@ -16,10 +16,14 @@ pub(crate) const ASKING: usize = 2;
 /// Of these, passes of one namespace, however many Environments it has: the other place is for others.
 const ASKING_OF_ONE_NAMESPACE: usize = 1;
 
+/// How often a pass goes on with what there was no room for. Each time takes up to a second, for which
+/// others wait; what is left then is asked by a later pass.
+const ROUNDS: usize = 4;
+
 /// Places of passes that ask rules.
 pub(crate) struct Asking {
     all: Arc<Semaphore>,
-    of: PerNamespace,
+    per_namespace: PerNamespace,
 }
 
 /// One of them, until it is dropped.
@@ -33,13 +37,13 @@ impl Asking {
     pub(crate) fn new() -> Self {
         Self {
             all: Arc::new(Semaphore::new(ASKING)),
-            of: PerNamespace::new(ASKING_OF_ONE_NAMESPACE),
+            per_namespace: PerNamespace::new(ASKING_OF_ONE_NAMESPACE),
         }
     }
 
     /// A place for a pass of this namespace, if one is free.
     pub(crate) fn place(&self, namespace: &str) -> Option<Place> {
-        let own = self.of.of(namespace).try_acquire_owned();
+        let own = self.per_namespace.of(namespace).try_acquire_owned();
         let common = Arc::clone(&self.all).try_acquire_owned();
         Some(Place {
             _own: own.ok()?,
@@ -68,17 +72,24 @@ impl Observer {
         let Some(_place) = self.asking.place(&seen.environment.namespace) else {
             return RulesAsked::Later;
         };
-        let sandbox = self.policies.sandbox.clone();
-        let questions = gates::rule_questions(&seen.input(), &|key| sandbox.known(key));
-        let RuleQuestions { open, answered } = questions;
-        seen.facts.rules = answered;
-        if open.is_empty() {
-            return RulesAsked::Now;
-        }
-        let asked = tokio::task::spawn_blocking(move || sandbox.ask(open)).await;
-        match asked {
-            Ok(answers) => seen.facts.rules.extend(answers),
-            Err(error) => tracing::warn!(%error, "the rules could not be asked"),
+        for _ in 0..ROUNDS {
+            let sandbox = self.policies.sandbox.clone();
+            let questions = gates::rule_questions(&seen.input(), &|key| sandbox.known(key));
+            let RuleQuestions {
+                open,
+                answered,
+                left_out,
+            } = questions;
+            seen.facts.rules = answered;
+            if !open.is_empty() {
+                match tokio::task::spawn_blocking(move || sandbox.ask(open)).await {
+                    Ok(answers) => seen.facts.rules.extend(answers),
+                    Err(error) => tracing::warn!(%error, "the rules could not be asked"),
+                }
+            }
+            if !left_out {
+                break;
+            }
         }
         RulesAsked::Now
     }

@@ -158,7 +158,7 @@ impl EvidenceStore {
         entry.ask(anchors);
         let seen = entry.read(image.digest(), (&asker.namespace, anchors), now);
         let pending = matches!(seen, Observed::Pending);
-        if pending && !entry.wait_for_running(&asker.namespace) {
+        if pending && !entry.join_running(&asker.namespace) {
             // A look planned for later is not waited for.
             let task = self.spawn(key, asker, Work::Complete);
             entry.run(task, Purpose::Now);
@@ -240,7 +240,7 @@ impl EvidenceStore {
         let Some(entry) = entries.get_mut(&key) else {
             return;
         };
-        if !entry.wait_for_running(&asker.namespace) {
+        if !entry.join_running(&asker.namespace) {
             let task = self.spawn(key, asker, Work::ReadAgain(Duration::ZERO));
             entry.run(task, Purpose::Now);
         }
@@ -274,7 +274,7 @@ impl EvidenceStore {
         let Some(entry) = entries.get_mut(&key) else {
             return;
         };
-        if !entry.wait_for_running(&asker.namespace) {
+        if !entry.join_running(&asker.namespace) {
             let task = self.spawn(key, asker, Work::ReadWhole);
             entry.run(task, Purpose::Verify(now));
         }

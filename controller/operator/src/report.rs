@@ -184,6 +184,7 @@ mod tests {
             artifact: None,
             requested_by: Requester::of_annotation(None),
             plan: None,
+            overtaken_plan: None,
             latch: vec![],
             report: true,
         }

@@ -99,15 +99,17 @@ fn published<'a>(name: &str, status: &'a PromotionStatus) -> Result<&'a Publishe
     } else {
         &status.summary
     };
-    let text = match &status.plan {
-        Some(plan) if !plan.overtaken => return Ok(plan),
-        Some(_) => format!(
-            "the plan of {name} changed, and the new one is published once the other gates are open: \
-             {why}"
-        ),
-        None => format!("{name} has no plan to decide about yet: {why}"),
-    };
-    Err(Failure::new(Exit::Waiting, text))
+    status.plan.as_ref().ok_or_else(|| {
+        let text = if status.overtaken_plan.is_some() {
+            format!(
+                "the plan of {name} changed, and the new one is published once every gate but window \
+                 and approval is open: {why}"
+            )
+        } else {
+            format!("{name} has no plan to decide about yet: {why}")
+        };
+        Failure::new(Exit::Waiting, text)
+    })
 }
 
 fn verb(vote: Vote) -> &'static str {
@@ -331,11 +333,7 @@ mod tests {
         let failure = super::published("p", &status).unwrap_err();
         assert_eq!(failure.exit, Exit::Waiting);
         assert!(failure.message.contains("nothing is attached"), "{failure}");
-        let overtaken = PublishedPlan {
-            overtaken: true,
-            ..published()
-        };
-        status.plan = Some(overtaken);
+        status.overtaken_plan = Some(published());
         let failure = super::published("p", &status).unwrap_err();
         assert_eq!(failure.exit, Exit::Waiting);
         let said = "the plan of p changed, and the new one is published once";

@@ -54,8 +54,7 @@ async fn live(
     let uid = promotion.uid().unwrap_or_default();
     let open = !status.state.meaning().finished;
     // Read before anything is printed: a plan that cannot be trusted is an answer of its own.
-    let current = status.plan.as_ref().filter(|plan| open && !plan.overtaken);
-    let plan = match current {
+    let plan = match status.plan.as_ref().filter(|_| open) {
         Some(published) => Some((published, crate::plan::read(published, &uid)?)),
         None => None,
     };

@@ -222,6 +222,7 @@ pub(super) fn rolling_progress(promotion: &Promotion, claim: &Claim, summary: St
         artifact: claim.account.release.as_ref().map(ReleaseReference::short),
         requested_by: promotion.requester(),
         plan: promotion.memory.plan.clone(),
+        overtaken_plan: promotion.memory.overtaken_plan.clone(),
         latch: Vec::new(),
         // The intent's write already said so; what happens until the outcome is in the log.
         report: false,

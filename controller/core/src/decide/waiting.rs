@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::claimed::{rolling, rolling_progress};
 use super::known::{is_pending, start};
-use super::published::published;
+use super::plans::{Plans, plans};
 use super::{Input, account, recorded};
 use crate::case::Case;
 use crate::decision::{Cleared, Mutation, Next, Progress};
@@ -65,6 +65,7 @@ pub(super) fn step(input: &Input<'_>, holder: Option<&str>) -> Step {
             step.next = step.next.earlier(start.wake);
             progress = Progress {
                 plan: progress.plan,
+                overtaken_plan: progress.overtaken_plan,
                 ..start.progress
             };
         }
@@ -110,7 +111,7 @@ pub(super) fn look(case: &Case<'_>) -> Progress {
     let (state, reason, blocking) = state_of(&gates);
     let summary = blocking.map_or_else(String::new, |gate| gate.message.clone());
     let blocked_by = blocking.map(|gate| gate.name.clone());
-    let plan = published(case, &gates);
+    let Plans { plan, overtaken } = plans(case, &gates);
     let grace = promotion.first_seen.checked_add(GRACE);
     // Right after a start all facts are still being looked up, also those of what was reported long
     // ago: a report of that would only be taken back.
@@ -128,6 +129,7 @@ pub(super) fn look(case: &Case<'_>) -> Progress {
         artifact: case.artifact(),
         requested_by: promotion.requester(),
         plan,
+        overtaken_plan: overtaken,
         latch: gates::latches(case),
         report: settled || needs_people,
         gates,

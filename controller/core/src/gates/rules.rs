@@ -214,18 +214,20 @@ impl Asked {
             question,
             shown: _,
         } = self;
-        let key = question.as_ref().map(RuleQuestion::key);
-        let answer = key.and_then(|key| case.facts.rules.get(&key));
-        let deny = |why: &str| {
-            let text = format!("rule {rule} denies {component}: {why}");
+        let answer = match question {
+            Some(question) => Answer::of(case.facts.rules.get(&question.key())),
+            None => Answer::Nothing("it cannot be asked".to_owned()),
+        };
+        let deny = |text: String| {
+            let text = format!("rule {rule} {text}");
             Finding::deny(Reason::RuleDenied, text).until(next(case.now, ASK_AGAIN))
         };
-        match Answer::of(answer) {
+        match answer {
             Answer::Yes => Finding::pass(Reason::RulesAllow, format!("allowed by {rule}")),
-            Answer::No(why) => deny(&format!(
-                "{why}; mend that, or ask the owners of the policy"
+            Answer::No(why) => deny(format!(
+                "denies {component}: {why}; mend that, or ask the owners of the policy"
             )),
-            Answer::Broken(why) => deny(&why),
+            Answer::Broken(why) => deny(format!("has no valid answer about {component}: {why}")),
             Answer::Nothing(why) => {
                 let text = format!(
                     "rule {rule} has no answer about {component}: {why}; it is asked again by itself"
@@ -352,7 +354,7 @@ mod tests {
                     },
                     Deny,
                     Reason::RuleDenied,
-                    "denies checkout: the rule fails on it: line 3",
+                    "has no valid answer about checkout: the rule fails on it: line 3",
                 ),
                 (
                     |s| answered(s, RuleOutcome::TimedOut),

@@ -89,7 +89,7 @@ fn ruled(snapshot: &mut Snapshot, outcome: &RuleOutcome) {
 
 /// How many questions are open, and how many are answered already.
 fn asked(snapshot: &Snapshot, known: &dyn Fn(&Digest) -> Option<RuleOutcome>) -> (usize, usize) {
-    let RuleQuestions { open, answered } = gates::rule_questions(&snapshot.input(), known);
+    let RuleQuestions { open, answered, .. } = gates::rule_questions(&snapshot.input(), known);
     (open.len(), answered.len())
 }
 

@@ -95,7 +95,8 @@ impl Entry {
     /// Lets this and all later looks read the tags; says whether one is to be made for that now.
     pub(super) fn reach_for_tags(&mut self, namespace: &str) -> bool {
         let read = self.facts.as_ref().map(|seen| seen.reach);
-        let under_way = self.reach == Reach::Tags && self.wait_for_running(namespace);
+        let joined = self.join_running(namespace);
+        let under_way = self.reach == Reach::Tags && joined;
         self.reach = Reach::Tags;
         read != Some(Reach::Tags) && !under_way
     }
@@ -186,17 +187,18 @@ impl Entry {
             .is_some_and(|running| !running.is_planned())
     }
 
-    /// Lets a namespace wait for the look that is running, if one is that ends as soon as it can; says
-    /// whether one is. Who is in trouble of its own is told the end too, and it goes on its account no
-    /// more.
-    pub(super) fn wait_for_running(&self, namespace: &str) -> bool {
-        if self.is_completing() {
+    /// Lets a look that is running, and ends as soon as it can, go on the account of this namespace too;
+    /// says whether there is one.
+    pub(super) fn join_running(&self, namespace: &str) -> bool {
+        let completing = self.is_completing();
+        if completing {
             self.join(namespace);
         }
-        self.is_completing()
+        completing
     }
 
-    /// Lets a look that is running or planned go on the account of this namespace too.
+    /// Lets a look that is running or planned go on the account of this namespace too, unless that one
+    /// is in trouble of its own: then it is only told how it ends.
     pub(super) fn join(&self, namespace: &str) {
         let trouble = self.is_in_trouble(namespace);
         if let Some(running) = self.running.as_ref().filter(|_| !trouble) {
@@ -310,7 +312,9 @@ impl Entry {
             self.failures.retried(ended.namespace);
         } else {
             // Another look may have taken its place while it ended.
-            running = self.running.take_if(|one| one.waiters.are(ended.waiters));
+            running = self
+                .running
+                .take_if(|one| one.waiters.is_same_look(ended.waiters));
         }
         let verified = running.as_ref().and_then(Running::verifying);
         match seen {

@@ -121,7 +121,9 @@ impl Reader {
             let again = client.look_again(waiters, image, credentials, reach, known);
             return again.await;
         }
-        let found = client.look_for(waiters, image, credentials, reach).await;
+        let found = client
+            .look_on_behalf_of(waiters, image, credentials, reach)
+            .await;
         found.map(Looked::Found)
     }
 }

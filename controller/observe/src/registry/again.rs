@@ -14,9 +14,11 @@ use super::shares::{Lane, Turn};
 use super::traffic::TrafficEvent;
 use super::{Artifact, Credentials, Inner, Reach, RegistryClient, Waiters};
 
-/// A look that took too long, and waited for its namespace's share for half of the time or more, says
-/// nothing of the registry. With less of that, the registry was slow too, which all are told.
-const TOLD_OF_WAITING: u32 = 2;
+/// Whether a look that took too long says nothing of the registry: it waited for its namespace's share
+/// for half of the time or more. With less of that, the registry was slow too, which all are told.
+fn waited_for_own(waited: Duration, deadline: Duration) -> bool {
+    waited >= deadline / 2
+}
 
 /// What was listed, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +152,7 @@ impl Inner {
         }
         let seconds = self.deadline.as_secs();
         let waited = visit.budget.waited_for_own();
-        let problem = if waited >= self.deadline / TOLD_OF_WAITING {
+        let problem = if waited_for_own(waited, self.deadline) {
             Problem::Waited {
                 namespace: visit.credentials.namespace().to_owned(),
                 seconds,

@@ -27,11 +27,12 @@ impl RegistryClient {
         reach: Reach,
     ) -> Result<Arc<Artifact>, FetchError> {
         let waiters = Waiters::of(credentials.namespace());
-        self.look_for(&waiters, image, credentials, reach).await
+        self.look_on_behalf_of(&waiters, image, credentials, reach)
+            .await
     }
 
     /// The same, which goes on the account of whoever of these has a turn first.
-    pub async fn look_for(
+    pub async fn look_on_behalf_of(
         &self,
         waiters: &Waiters,
         image: &ImageReference,
@@ -40,7 +41,7 @@ impl RegistryClient {
     ) -> Result<Arc<Artifact>, FetchError> {
         let own = credentials.namespace();
         // What still stands in line for others alone may stand there for long.
-        let joins = |others: &Waiters| others.have_turn() || &*others.account() == own;
+        let joins = |others: &Waiters| others.had_turn() || &*others.account() == own;
         let fetched = self.flight(waiters, credentials, image, reach, joins);
         let fetched = fetched.await;
         let failed = fetched.as_ref().err();

@@ -67,13 +67,13 @@ impl Waiters {
         Arc::clone(&lock(&self.inner.state).account)
     }
 
-    /// Whether the look is the same one.
-    pub(crate) fn are(&self, others: &Self) -> bool {
+    /// Whether these are the waiters of the same look.
+    pub(crate) fn is_same_look(&self, others: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &others.inner)
     }
 
     /// Whether it has had its turn.
-    pub(super) fn have_turn(&self) -> bool {
+    pub(super) fn had_turn(&self) -> bool {
         lock(&self.inner.state).has_turn
     }
 
@@ -134,7 +134,7 @@ mod tests {
         let (old, new) = (Waiters::of("flood"), Waiters::of("shop"));
         old.join("quiet");
         new.join_all(&old);
-        assert!(!new.are(&old) && new.are(&new.clone()));
+        assert!(!new.is_same_look(&old) && new.is_same_look(&new.clone()));
         let ((), namespace) = new
             .first(|namespace| async move {
                 if &*namespace != "quiet" {
@@ -144,6 +144,6 @@ mod tests {
             .await;
         assert_eq!((&*namespace, &*new.account()), ("quiet", "shop"));
         new.take_turn(namespace);
-        assert!(new.have_turn() && &*new.account() == "quiet");
+        assert!(new.had_turn() && &*new.account() == "quiet");
     }
 }

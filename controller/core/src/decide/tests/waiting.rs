@@ -294,29 +294,39 @@ fn kyverno_11544_a_verdict_that_was_written_down_opens_nothing() {
     assert_eq!(seen.blocked_by.as_deref(), Some("signature"), "{seen:?}");
 }
 
-/// Also where something else is open in the very look that sees the change.
+/// Also where something else is not settled in the very look that sees the change.
 #[test]
 fn what_changed_of_a_plan_is_told_once_everything_else_is_settled() {
     let mut world = World::new(waiting());
-    let plan = |world: &mut World| {
+    let plans = |world: &mut World| {
         assert_eq!(world.run(), [""; 0]);
-        world.promotion(FIRST).memory.plan.clone().unwrap()
+        let memory = world.promotion(FIRST).memory.clone();
+        (memory.plan, memory.overtaken_plan)
     };
-    let first = plan(&mut world);
-    let pending = Observed::Pending;
-    let evidence = world.now.facts.evidence.insert(image("1.42.0"), pending);
     let change = |world: &mut World| world.now.environment.automatic_rollback ^= true;
+    let (first, _) = plans(&mut world);
+    let first = first.unwrap();
+    let evidence = |world: &mut World, seen| world.now.facts.evidence.insert(image("1.42.0"), seen);
+    let known = evidence(&mut world, Observed::Pending).unwrap();
     change(&mut world);
-    let overtaken = plan(&mut world);
-    assert_eq!((&overtaken.hash, overtaken.overtaken), (&first.hash, true));
+    assert_eq!(
+        plans(&mut world),
+        (None, Some(first.clone())),
+        "nobody can decide"
+    );
     change(&mut world);
-    assert_eq!(plan(&mut world), first, "nothing differs any more");
+    assert_eq!(
+        plans(&mut world),
+        (Some(first.clone()), None),
+        "nothing differs any more"
+    );
     change(&mut world);
-    assert!(plan(&mut world).overtaken);
-    let evidence = evidence.unwrap();
-    world.now.facts.evidence.insert(image("1.42.0"), evidence);
-    let new = plan(&mut world);
-    assert!(new.hash != first.hash && !new.overtaken);
+    assert_eq!(plans(&mut world), (None, Some(first.clone())));
+    evidence(&mut world, known);
+    let (Some(new), None) = plans(&mut world) else {
+        panic!("it is not published")
+    };
+    assert_ne!(new.hash, first.hash);
     let changed = "spec.health.automaticRollback of the Environment changed";
     assert_eq!(new.changed, [changed]);
 }

@@ -23,7 +23,7 @@ pub(super) fn voided(case: &Case<'_>, missing: &[Missing]) -> String {
     let latched = latched.filter(|one| one.decision == Vote::Approve);
     let latched = latched.map(|one| (one.by.clone(), one.role.clone()));
     let people: BTreeSet<(String, String)> = latched
-        .chain(overtaken(case))
+        .chain(for_another_plan(case))
         .filter(|(by, role)| is_missing(role) && !still_counts(by, role))
         .collect();
     if people.is_empty() {
@@ -48,7 +48,7 @@ pub(super) fn voided(case: &Case<'_>, missing: &[Missing]) -> String {
 
 /// Approvals in annotations that name another plan than the published one, by people: the plan changed
 /// before they were latched.
-fn overtaken<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (String, String)> + 'a {
+fn for_another_plan<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (String, String)> + 'a {
     let published = case.promotion.memory.plan.as_ref();
     let requester = case.promotion.requester().name;
     let written = case.promotion.annotations.iter();
@@ -64,7 +64,7 @@ fn overtaken<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (String, String)> +
 /// remembered beside the new plan, because the one before is gone by then.
 pub(crate) fn changed_since(case: &Case<'_>, plan: &Minted) -> Vec<String> {
     let memory = &case.promotion.memory;
-    let Some(before) = &memory.plan else {
+    let Some(before) = memory.plan.as_ref().or(memory.overtaken_plan.as_ref()) else {
         return Vec::new();
     };
     if before.content == plan.content {

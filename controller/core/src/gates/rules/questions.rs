@@ -20,27 +20,29 @@ use crate::standing;
 
 /// What the rules of the matching policies and of their entries are asked, by its key: of promotions
 /// and, by entries, of what runs. What is answered goes into [`crate::facts::Facts::rules`] under the
-/// same key; what is not asked has no answer, which closes. What is `known` is not asked again, so
-/// that what there was no room for has some the next time.
+/// same key; what is not asked has no answer, which closes. What is `known` is not asked again: who
+/// asks once more at the same instant has room for what was left out.
 #[must_use]
 pub fn questions(
     input: &Input<'_>,
     known: &dyn Fn(&Digest) -> Option<RuleOutcome>,
 ) -> RuleQuestions {
     let mut collected = Collected::new(known);
-    collected.limit = STANDING_LIMIT;
-    standing::rule_questions(input, &mut |question| collected.take(question));
-    collected.limit = LOOK_LIMIT;
+    let mut take = |question| collected.take(question, STANDING_LIMIT);
+    standing::rule_questions(input, &mut take);
+    let of_standing = std::mem::take(&mut collected.questions.left_out);
     for promotion in in_turn(input) {
         let case = Case::new(promotion, input);
-        attestations::questions(&case, &mut |question| collected.take(question));
+        attestations::questions(&case, &mut |question| collected.take(question, LOOK_LIMIT));
         let asked = asked(&case).filter_map(Result::ok);
         for question in asked.filter_map(|asked| asked.question) {
-            collected.take(question);
+            collected.take(question, LOOK_LIMIT);
         }
     }
-    // What is left of the room.
-    standing::rule_questions(input, &mut |question| collected.take(question));
+    if of_standing {
+        let mut take = |question| collected.take(question, LOOK_LIMIT);
+        standing::rule_questions(input, &mut take);
+    }
     collected.questions
 }
 
@@ -91,7 +93,6 @@ fn in_turn<'a>(input: &Input<'a>) -> Vec<&'a Promotion> {
 struct Collected<'a> {
     known: &'a dyn Fn(&Digest) -> Option<RuleOutcome>,
     questions: RuleQuestions,
-    limit: usize,
     /// Whoever asks may have copied them; held is one of each.
     texts: BTreeMap<Digest, Arc<str>>,
     size: usize,
@@ -102,16 +103,19 @@ impl<'a> Collected<'a> {
         Self {
             known,
             questions: RuleQuestions::default(),
-            limit: 0,
             texts: BTreeMap::new(),
             size: 0,
         }
     }
 
-    /// Leaves out what there is no room for; what is smaller may still find some.
-    fn take(&mut self, question: RuleQuestion) {
+    /// Leaves out what there is no room for within so many bytes; what is smaller may still find some.
+    fn take(&mut self, question: RuleQuestion, limit: usize) {
         let key = question.key();
-        let RuleQuestions { open, answered } = &mut self.questions;
+        let RuleQuestions {
+            open,
+            answered,
+            left_out,
+        } = &mut self.questions;
         if open.contains_key(&key) || answered.contains_key(&key) {
             return;
         }
@@ -124,7 +128,8 @@ impl<'a> Collected<'a> {
         let known = |text| self.texts.contains_key(text);
         let new = texts.iter().filter(|(digest, _)| !known(digest));
         let size = self.size + new.map(|(_, text)| text.len()).sum::<usize>();
-        if size > self.limit {
+        if size > limit {
+            *left_out = true;
             return;
         }
         self.size = size;

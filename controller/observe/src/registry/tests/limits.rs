@@ -12,7 +12,7 @@ use super::super::lying::{
     BUNDLE, LyingRegistry, MANIFEST, Reply, client, client_of, fallback_path, nobody,
     referrers_path, sparing, subject_path, use_up,
 };
-use super::super::{Credentials, FetchError, Limits, Registry};
+use super::super::{Credentials, FetchError, Limits, Problem, Registry};
 use super::{expect, failure, with_three};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -284,6 +284,29 @@ async fn a_namespace_that_waits_for_its_own_memory_is_told_so() {
     assert!(client.fetch(&image, &nobody()).await.is_ok());
     drop(held);
     assert!(client.fetch(&image, &flood).await.is_ok());
+}
+
+/// It waited too, but most of the time the registry took: that is told to all.
+#[tokio::test]
+async fn a_registry_that_is_slow_is_said_to_be_slow_though_one_waited_for_its_share() {
+    let (registry, image, _) = with_three().await;
+    let mut subject = registry.reply(&subject_path(&image));
+    subject.delay = Duration::from_secs(9);
+    registry.set(&subject_path(&image), subject);
+    let client = client(&[&registry], Duration::from_secs(2), 1 << 20, 160_000);
+    let shares = &client.inner.shares;
+    let lane = client.inner.lane(&image);
+    let held: Vec<_> = (0..2).map(|_| shares.budget(&lane, "flood")).collect();
+    assert!(held.iter().all(|budget| budget.try_take(30_000)));
+    let flood = Credentials::anonymous("flood");
+    let fetch = client.fetch(&image, &flood);
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        drop(held);
+    };
+    let (fetched, ()) = tokio::join!(fetch, release);
+    let problem = fetched.unwrap_err().problem;
+    assert_eq!((problem.account(), &problem), (None, &Problem::Deadline(2)));
 }
 
 /// Whoever joined the look of a namespace that may ask no more looks on its own account, also where
