@@ -62,6 +62,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         |_| {},
     )];
     all.extend(attached());
+    all.extend(signed_keyless());
     all.extend(statements());
     all.extend(rules());
     all.extend(order());
@@ -121,6 +122,13 @@ fn attached() -> Vec<Scenario> {
                 bundles(snapshot).truncate(2);
             },
         ),
+        registry_down(),
+        list_outdated(),
+    ]
+}
+
+fn signed_keyless() -> Vec<Scenario> {
+    vec![
         scenario(
             "signed-keyless",
             3,
@@ -141,8 +149,6 @@ fn attached() -> Vec<Scenario> {
                 signature.verified_by = [others].into();
             },
         ),
-        registry_down(),
-        list_outdated(),
     ]
 }
 

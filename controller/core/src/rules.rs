@@ -50,8 +50,9 @@ impl RuleQuestion {
 /// What is to be asked in one look, by key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RuleQuestions {
-    /// What has no answer yet, as far as there is room: [`LOOK_LIMIT`].
-    pub open: BTreeMap<Digest, RuleQuestion>,
+    /// What has no answer yet, as far as there is room: [`LOOK_LIMIT`]. The most urgent comes first,
+    /// since there may not be time for all.
+    pub open: Vec<(Digest, RuleQuestion)>,
     /// The answers that are known already.
     pub answered: BTreeMap<Digest, RuleOutcome>,
     /// Whether there was no room for others.

@@ -43,11 +43,11 @@ impl Asking {
 
     /// A place for a pass of this namespace, if one is free.
     pub(crate) fn place(&self, namespace: &str) -> Option<Place> {
-        let own = self.per_namespace.of(namespace).try_acquire_owned();
-        let common = Arc::clone(&self.all).try_acquire_owned();
+        let own = self.per_namespace.of(namespace).try_acquire_owned().ok()?;
+        let common = Arc::clone(&self.all).try_acquire_owned().ok()?;
         Some(Place {
-            _own: own.ok()?,
-            _common: common.ok()?,
+            _own: own,
+            _common: common,
         })
     }
 }

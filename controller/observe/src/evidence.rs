@@ -197,7 +197,10 @@ impl EvidenceStore {
         };
         let namespace = asker.namespace.as_str();
         if entry.is_running(namespace) {
-            return entry.join(namespace);
+            if !entry.is_in_trouble(namespace) {
+                entry.join(namespace);
+            }
+            return;
         }
         if !entry.was_looked_at(namespace) {
             return;

@@ -305,7 +305,7 @@ impl Inner {
         let visit = self.visit(&lane, &credentials, image, reach);
         // Boxed: it is large, and part of every future around it.
         let discovery = Box::pin(visit.discover());
-        let found = self.in_time(&visit, discovery).await?;
+        let found = self.in_time(&visit, waiters, discovery).await?;
         Ok(visit.keep(found))
     }
 

@@ -43,7 +43,7 @@ pub(crate) enum Error {
 
 /// After a race the watches are a moment behind; they wake the pass, this is the safety net.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Rules of other Environments are being asked; each look of theirs takes less than this.
+/// Rules of other Environments are being asked; a look of theirs most often takes less than this.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Reports that did not fit into a pass are written in the next one.
 const REPORT_AGAIN: Duration = Duration::from_millis(100);

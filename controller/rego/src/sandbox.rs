@@ -110,10 +110,13 @@ impl Sandbox {
         lasts.then(|| answer.clone())
     }
 
-    /// What the rules answer, by the keys of the questions. Blocks, for [`BUDGET`] at most for each
-    /// one who asks at the same time.
+    /// What the rules answer, by the keys of the questions; asked in their order, as long as there is
+    /// time. Blocks, for [`BUDGET`] at most for each one who asks at the same time.
     #[must_use]
-    pub fn ask(&self, questions: BTreeMap<Digest, RuleQuestion>) -> BTreeMap<Digest, RuleOutcome> {
+    pub fn ask(
+        &self,
+        questions: impl IntoIterator<Item = (Digest, RuleQuestion)>,
+    ) -> BTreeMap<Digest, RuleOutcome> {
         let _one_at_a_time = lock(&self.turn);
         if lock(&self.kept).len() > KEPT {
             lock(&self.kept).clear();

@@ -343,7 +343,7 @@ fn rules_of_one_policy_share_what_they_look_at() {
         };
         (question.key(), question)
     });
-    let answers = sandbox.ask(questions.collect());
+    let answers = sandbox.ask(questions);
     assert_eq!(answers.len(), 16);
     for answer in answers.values() {
         assert_eq!(*answer, RuleOutcome::Allowed);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use lockmaster_core::evidence::{Anchor, AnchorId, Child, Evidence, FailedListing, Listed};
-use lockmaster_core::facts::{Look, Observed};
+use lockmaster_core::facts::{Look, Observed, Unavailable};
 use lockmaster_core::release::{Digest, ImageReference};
 use lockmaster_core::time::whole_seconds;
 use tokio::task::AbortHandle;
@@ -131,7 +131,10 @@ impl Entry {
     /// another one could not read was not looked at for this one.
     pub(super) fn last_look(&self, namespace: &str) -> Look {
         let failure = self.failures.of(namespace);
-        let verifying = self.running.as_ref().and_then(Running::verifying);
+        let running = self.running.as_ref();
+        // One that stands in the lines of others alone may stand there for long.
+        let running = running.filter(|one| one.waiters.serves(namespace));
+        let verifying = running.and_then(Running::verifying);
         let own = self.failures.verified_at(namespace);
         Look {
             at: verifying.or(own).or(self.verified_at),
@@ -172,12 +175,14 @@ impl Entry {
     }
 
     /// Whether a look is running or planned that a namespace may wait for. One that is in trouble of its
-    /// own may look sooner than what is planned for all.
+    /// own may look sooner than what is planned for all, or than what stands in the lines of others.
     pub(super) fn is_running(&self, namespace: &str) -> bool {
-        if self.is_in_trouble(namespace) {
-            return self.is_completing() || self.failures.is_retrying(namespace);
+        if !self.is_in_trouble(namespace) {
+            return self.running.is_some();
         }
-        self.running.is_some()
+        let running = self.running.as_ref().filter(|one| !one.is_planned());
+        let served = running.is_some_and(|one| one.waiters.serves(namespace));
+        served || self.failures.is_retrying(namespace)
     }
 
     /// Whether a look is running that ends as soon as it can.
@@ -197,11 +202,9 @@ impl Entry {
         completing
     }
 
-    /// Lets a look that is running or planned go on the account of this namespace too, unless that one
-    /// is in trouble of its own: then it is only told how it ends.
+    /// Lets a look that is running or planned go on the account of this namespace too.
     pub(super) fn join(&self, namespace: &str) {
-        let trouble = self.is_in_trouble(namespace);
-        if let Some(running) = self.running.as_ref().filter(|_| !trouble) {
+        if let Some(running) = &self.running {
             running.waiters.join(namespace);
         }
     }
@@ -303,6 +306,14 @@ impl Entry {
             (Reach::Referrers, Reach::Tags, Some(failure)) => failure.observed(),
             (Reach::Referrers, _, _) => Observed::Pending,
         }
+    }
+
+    /// Notes why a look that goes on for others failed for one namespace.
+    pub(super) fn fail_alone(&mut self, ended: Ended<'_>, unavailable: Unavailable) {
+        let failure = Failure::new(unavailable, ended.anchors);
+        let verifying = self.running.as_ref().and_then(Running::verifying);
+        let namespace = ended.namespace.to_owned();
+        self.failures.add_own(namespace, failure, (verifying, None));
     }
 
     /// Takes in what a look brought. Facts stay facts: a failure is kept beside them.

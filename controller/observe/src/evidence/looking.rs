@@ -36,29 +36,37 @@ impl Inner {
         if let Work::ReadAgain(delay) | Work::Retry(delay) = work {
             tokio::time::sleep(delay).await;
         }
-        let Some(wanted) = self.lock().get(&key).map(Entry::wanted) else {
-            return;
-        };
-        let anchors = wanted.anchors.clone();
-        let seen = self.look(&key, &waiters, work, wanted).await;
-        let mut entries = self.lock();
-        let ended = Ended {
-            namespace: &waiters.account(),
-            waiters: &waiters,
-            is_retry: matches!(work, Work::Retry(_)),
-            anchors: &anchors,
-        };
-        size::keep(&mut entries, &key, ended, seen);
-        // Who waits for an image of an index knows only the index.
+        loop {
+            let Some(wanted) = self.lock().get(&key).map(Entry::wanted) else {
+                return;
+            };
+            let anchors = wanted.anchors.clone();
+            let seen = self.look(&key, &waiters, work, wanted).await;
+            let ended = Ended {
+                namespace: &waiters.account(),
+                waiters: &waiters,
+                is_retry: matches!(work, Work::Retry(_)),
+                anchors: &anchors,
+            };
+            let is_over = size::keep(&mut self.lock(), &key, ended, seen);
+            self.tell(&key.image);
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    /// Wakes whoever waits for an image, and for an index of it: some know only that.
+    fn tell(&self, image: &ImageReference) {
+        let entries = self.lock();
         let indexes = entries.iter().filter(|(_, entry)| {
             let mut children = entry.children().iter();
-            children.any(|child| child.digest == *key.image.digest())
+            children.any(|child| child.digest == *image.digest())
         });
-        let indexes: BTreeSet<_> = indexes.map(|(index, _)| index.image.clone()).collect();
-        drop(entries);
-        for known in indexes.into_iter().chain([key.image]) {
+        let indexes: BTreeSet<_> = indexes.map(|(index, _)| &index.image).collect();
+        for known in indexes.into_iter().chain([image]) {
             // Nobody listens only when the operator is ending.
-            let _ = self.wake.send(known);
+            let _ = self.wake.send(known.clone());
         }
     }
 

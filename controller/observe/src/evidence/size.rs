@@ -57,13 +57,14 @@ impl Write for Counted {
     }
 }
 
-/// Takes in what a look brought, where there is room for it.
+/// Takes in what a look brought, where there is room for it. Says whether the look is over: where it
+/// failed on the account of one namespace, it goes on for the others that wait.
 pub(super) fn keep(
     entries: &mut BTreeMap<Key, Entry>,
     key: &Key,
     ended: Ended<'_>,
     mut seen: Result<Seen, Trouble>,
-) {
+) -> bool {
     let namespace = ended.namespace;
     let mut bytes = None;
     if let (Ok(found), Some(entry)) = (&mut seen, entries.get(key)) {
@@ -77,11 +78,21 @@ pub(super) fn keep(
             }
         }
     }
-    if let Some(entry) = entries.get_mut(key) {
-        if let Some(bytes) = bytes {
-            entry.hold(namespace, bytes);
+    let Some(entry) = entries.get_mut(key) else {
+        return true;
+    };
+    if let Some(bytes) = bytes {
+        entry.hold(namespace, bytes);
+    }
+    match seen {
+        Err(trouble) if trouble.account.is_some() && ended.waiters.leave(namespace) => {
+            entry.fail_alone(ended, trouble.unavailable);
+            false
         }
-        entry.finish(ended, seen);
+        seen @ (Ok(_) | Err(_)) => {
+            entry.finish(ended, seen);
+            true
+        }
     }
 }
 

@@ -15,9 +15,10 @@ use super::traffic::TrafficEvent;
 use super::{Artifact, Credentials, Inner, Reach, RegistryClient, Waiters};
 
 /// Whether a look that took too long says nothing of the registry: it waited for its namespace's share
-/// for half of the time or more. With less of that, the registry was slow too, which all are told.
-fn waited_for_own(waited: Duration, deadline: Duration) -> bool {
-    waited >= deadline / 2
+/// for half of the time or more. With less of that, the registry was slow too, which all are told. Where
+/// others wait, much less is enough to look again on the account of one of them.
+fn waited_for_own(waited: Duration, deadline: Duration, waiters: &Waiters) -> bool {
+    waited >= deadline / if waiters.are_several() { 10 } else { 2 }
 }
 
 /// What was listed, and when.
@@ -117,7 +118,7 @@ impl Inner {
         let (_turn, credentials) = self.turn(&lane, waiters, credentials, image).await;
         let visit = self.visit(&lane, &credentials, image, reach);
         let discovery = Box::pin(visit.discover_changes(known));
-        Ok(match self.in_time(&visit, discovery).await? {
+        Ok(match self.in_time(&visit, waiters, discovery).await? {
             Looked::Unchanged(at) => Looked::Unchanged(at),
             Looked::Found(found) => Looked::Found(Arc::new(visit.keep(found))),
         })
@@ -133,18 +134,17 @@ impl Inner {
         image: &ImageReference,
     ) -> (Turn<'a>, Credentials) {
         let start = Instant::now();
-        let turn = waiters.first(|namespace| self.shares.turn(lane, namespace));
-        let (turn, namespace) = turn.await;
-        waiters.take_turn(Arc::clone(&namespace));
+        let turn = self.shares.turn(lane, waiters).await;
         let waited = TrafficEvent::Turn(start.elapsed());
         self.source.note(image, waited);
-        (turn, credentials.on_account_of(namespace))
+        (turn, credentials.on_account_of(waiters.account()))
     }
 
     /// What a look finds, within the time that it has.
     pub(super) async fn in_time<T>(
         &self,
         visit: &Visit<'_>,
+        waiters: &Waiters,
         look: impl Future<Output = Result<T, FetchError>>,
     ) -> Result<T, FetchError> {
         if let Ok(found) = tokio::time::timeout(self.deadline, look).await {
@@ -152,7 +152,7 @@ impl Inner {
         }
         let seconds = self.deadline.as_secs();
         let waited = visit.budget.waited_for_own();
-        let problem = if waited_for_own(waited, self.deadline) {
+        let problem = if waited_for_own(waited, self.deadline, waiters) {
             Problem::Waited {
                 namespace: visit.credentials.namespace().to_owned(),
                 seconds,

@@ -40,9 +40,7 @@ impl RegistryClient {
         reach: Reach,
     ) -> Result<Arc<Artifact>, FetchError> {
         let own = credentials.namespace();
-        // What still stands in line for others alone may stand there for long.
-        let joins = |others: &Waiters| others.had_turn() || &*others.account() == own;
-        let fetched = self.flight(waiters, credentials, image, reach, joins);
+        let fetched = self.flight(waiters, credentials, image, reach, |_| true);
         let fetched = fetched.await;
         let failed = fetched.as_ref().err();
         match failed.and_then(|error| error.problem.account()) {
@@ -68,7 +66,10 @@ impl RegistryClient {
         let mut flights = lock(&self.inner.flights);
         let key = (credentials.identity().clone(), image.clone(), reach);
         let known = flights.get(&key).filter(|(others, _)| joins(others));
-        if let Some(running) = known.and_then(|(_, flight)| flight.upgrade()) {
+        if let Some((others, flight)) = known
+            && let Some(running) = flight.upgrade()
+        {
+            waiters.follow(others);
             return running;
         }
         flights.retain(|_, (_, flight)| flight.upgrade().is_some());

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
+use super::Waiters;
 use super::lock;
 use super::problem::Problem;
 
@@ -100,14 +101,19 @@ impl Shares {
     }
 
     /// Waits for a turn. No more of one namespace wait in the registry's own line than may have a
-    /// turn, so that however many images one namespace asks for, others are between them.
-    pub(super) async fn turn<'a>(&'a self, lane: &'a Lane, namespace: Arc<str>) -> Turn<'a> {
+    /// turn, so that however many images one namespace asks for, others are between them. It stands in
+    /// the lines of all namespaces that wait for the look, and once in those that are common.
+    pub(super) async fn turn<'a>(&'a self, lane: &'a Lane, waiters: &Waiters) -> Turn<'a> {
+        let line = |namespace: Arc<str>| lane.turns_of.of(&namespace).acquire_owned();
+        let (place, namespace) = waiters.first(line).await;
         // None is ever closed, so all are permits.
-        Turn {
-            _namespace: lane.turns_of.of(&namespace).acquire_owned().await,
+        let turn = Turn {
+            _namespace: place,
             _own: lane.turns.acquire().await,
             _common: self.turns.acquire().await,
-        }
+        };
+        waiters.take_turn(namespace);
+        turn
     }
 
     /// An account for one look on behalf of a namespace, with nothing in it yet.
@@ -389,7 +395,7 @@ mod tests {
             let (shares, lane, order) =
                 (Arc::clone(&shares), Arc::clone(&lane), Arc::clone(&order));
             tokio::spawn(async move {
-                let _turn = shares.turn(&lane, namespace.into()).await;
+                let _turn = shares.turn(&lane, &Waiters::of(namespace)).await;
                 lock(&order).push(namespace);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             })

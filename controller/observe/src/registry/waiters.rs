@@ -1,5 +1,5 @@
 //! Who waits for one look: it stands in the line of each of them, and goes on the account of whoever
-//! has its turn first. So nobody waits behind all that another one has asked for.
+//! is through first. So nobody waits behind all that another one has asked for.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -26,6 +26,8 @@ struct State {
     /// Whose account it is on.
     account: Arc<str>,
     has_turn: bool,
+    /// Those of the looks that this one waits for, because they bring the same.
+    followed: Vec<Waiters>,
 }
 
 impl Waiters {
@@ -37,6 +39,7 @@ impl Waiters {
             namespaces: BTreeSet::from([Arc::clone(&account)]),
             account,
             has_turn: false,
+            followed: Vec::new(),
         };
         Self {
             inner: Arc::new(Inner {
@@ -48,17 +51,46 @@ impl Waiters {
 
     /// Lets this namespace wait for it too. It may join at any time.
     pub fn join(&self, namespace: &str) {
-        if lock(&self.inner.state).namespaces.insert(namespace.into()) {
-            self.inner.joined.notify_one();
+        let followed = {
+            let mut state = lock(&self.inner.state);
+            if !state.namespaces.insert(namespace.into()) {
+                return;
+            }
+            state.followed.clone()
+        };
+        self.inner.joined.notify_one();
+        for other in followed {
+            other.join(namespace);
         }
     }
 
     /// The same for all that wait for another look.
     pub(crate) fn join_all(&self, others: &Self) {
-        let namespaces = lock(&others.inner.state).namespaces.clone();
-        for namespace in namespaces {
+        for namespace in others.namespaces() {
             self.join(&namespace);
         }
+    }
+
+    /// Lets all that wait for this look, now and later, wait for another one, which brings the same and
+    /// follows nobody.
+    pub(super) fn follow(&self, other: &Self) {
+        if !self.is_same_look(other) {
+            lock(&self.inner.state).followed.push(other.clone());
+            other.join_all(self);
+        }
+    }
+
+    /// Takes out the namespace on whose account the look failed, and says whether others still wait: it
+    /// begins anew on the account of one of them.
+    pub(crate) fn leave(&self, namespace: &str) -> bool {
+        let mut state = lock(&self.inner.state);
+        state.namespaces.remove(namespace);
+        let Some(next) = state.namespaces.first().cloned() else {
+            return false;
+        };
+        (state.account, state.has_turn) = (next, false);
+        state.followed.clear();
+        true
     }
 
     /// The namespace on whose account the look is: who asked first, until it has a turn.
@@ -72,15 +104,29 @@ impl Waiters {
         Arc::ptr_eq(&self.inner, &others.inner)
     }
 
-    /// Whether it has had its turn.
-    pub(super) fn had_turn(&self) -> bool {
-        lock(&self.inner.state).has_turn
+    /// Whether the look goes on whatever this namespace does: it waits for it, or the look has its turn.
+    pub(crate) fn serves(&self, namespace: &str) -> bool {
+        let state = lock(&self.inner.state);
+        state.has_turn || state.namespaces.contains(namespace)
+    }
+
+    /// Whether others wait than the one on whose account the look is.
+    pub(super) fn are_several(&self) -> bool {
+        lock(&self.inner.state).namespaces.len() > 1
     }
 
     /// Notes whose turn it has.
     pub(super) fn take_turn(&self, namespace: Arc<str>) {
         let mut state = lock(&self.inner.state);
         (state.account, state.has_turn) = (namespace, true);
+    }
+
+    /// All of them, the one on whose account the look is first.
+    fn namespaces(&self) -> Vec<Arc<str>> {
+        let state = lock(&self.inner.state);
+        let others = state.namespaces.iter().filter(|one| **one != state.account);
+        let own = state.namespaces.get(&state.account);
+        own.into_iter().chain(others).cloned().collect()
     }
 
     /// Stands in the lines of all that wait, of those that join meanwhile too, until it is through
@@ -92,8 +138,7 @@ impl Waiters {
         let mut standing = BTreeSet::new();
         let mut lines = FuturesUnordered::new();
         loop {
-            let namespaces = lock(&self.inner.state).namespaces.clone();
-            for namespace in namespaces {
+            for namespace in self.namespaces() {
                 if standing.insert(Arc::clone(&namespace)) {
                     let place = line(Arc::clone(&namespace));
                     lines.push(async move { (place.await, namespace) });
@@ -130,20 +175,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_asked_first_pays_where_all_lines_are_free() {
+        let waiters = Waiters::of("shop");
+        waiters.join("another");
+        let (_, namespace) = waiters.first(std::future::ready).await;
+        assert_eq!(&*namespace, "shop");
+    }
+
+    /// A line in which only this namespace comes to its turn.
+    async fn only(waiters: &Waiters, served: &str) -> Arc<str> {
+        let line = |namespace: Arc<str>| async move {
+            if &*namespace != served {
+                std::future::pending::<()>().await;
+            }
+        };
+        waiters.first(line).await.1
+    }
+
+    #[tokio::test]
     async fn who_joined_before_is_not_forgotten() {
         let (old, new) = (Waiters::of("flood"), Waiters::of("shop"));
         old.join("quiet");
         new.join_all(&old);
         assert!(!new.is_same_look(&old) && new.is_same_look(&new.clone()));
-        let ((), namespace) = new
-            .first(|namespace| async move {
-                if &*namespace != "quiet" {
-                    std::future::pending::<()>().await;
-                }
-            })
-            .await;
+        let namespace = only(&new, "quiet").await;
         assert_eq!((&*namespace, &*new.account()), ("quiet", "shop"));
         new.take_turn(namespace);
-        assert!(new.had_turn() && &*new.account() == "quiet");
+        assert!(new.serves("nobody") && &*new.account() == "quiet");
+    }
+
+    #[tokio::test]
+    async fn who_joins_a_look_joins_the_one_that_it_follows() {
+        let (flight, look) = (Waiters::of("flood"), Waiters::of("flood"));
+        look.follow(&flight);
+        look.follow(&look);
+        assert!(!flight.are_several());
+        look.join("quiet");
+        assert_eq!(&*only(&flight, "quiet").await, "quiet");
+    }
+
+    #[test]
+    fn others_go_on_without_the_one_that_failed() {
+        let waiters = Waiters::of("flood");
+        assert!(!waiters.clone().leave("flood"), "nobody is left");
+        let waiters = Waiters::of("flood");
+        waiters.join("quiet");
+        waiters.take_turn("flood".into());
+        assert!(waiters.leave("flood"));
+        assert_eq!(&*waiters.account(), "quiet");
+        assert!(!waiters.serves("flood") && waiters.serves("quiet"));
     }
 }

@@ -3,7 +3,7 @@
 //! Anybody who may promote may queue any number of promotions. All of their questions at once would
 //! fill the memory, and the time that there is for answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{RETRY, asked};
@@ -93,6 +93,8 @@ fn in_turn<'a>(input: &Input<'a>) -> Vec<&'a Promotion> {
 struct Collected<'a> {
     known: &'a dyn Fn(&Digest) -> Option<RuleOutcome>,
     questions: RuleQuestions,
+    /// Those of the open ones.
+    keys: BTreeSet<Digest>,
     /// Whoever asks may have copied them; held is one of each.
     texts: BTreeMap<Digest, Arc<str>>,
     size: usize,
@@ -103,6 +105,7 @@ impl<'a> Collected<'a> {
         Self {
             known,
             questions: RuleQuestions::default(),
+            keys: BTreeSet::new(),
             texts: BTreeMap::new(),
             size: 0,
         }
@@ -116,7 +119,7 @@ impl<'a> Collected<'a> {
             answered,
             left_out,
         } = &mut self.questions;
-        if open.contains_key(&key) || answered.contains_key(&key) {
+        if self.keys.contains(&key) || answered.contains_key(&key) {
             return;
         }
         if let Some(answer) = (self.known)(&key) {
@@ -135,14 +138,13 @@ impl<'a> Collected<'a> {
         self.size = size;
         let [rego, input] =
             texts.map(|(digest, text)| Arc::clone(self.texts.entry(digest).or_insert(text)));
-        open.insert(key, RuleQuestion { rego, input });
+        self.keys.insert(key.clone());
+        open.push((key, RuleQuestion { rego, input }));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use jiff::SignedDuration;
 
     use super::*;

@@ -310,8 +310,8 @@ impl Bench {
 async fn nobody_waits_in_the_line_of_another_namespace() {
     let mut bench = Bench::new(CACHE).await;
     let images = bench.slow_images(16);
-    let (shared, others) = images.split_last().unwrap();
-    for image in others.iter().chain([shared]) {
+    let shared = images.last().unwrap();
+    for image in &images {
         let seen = bench.store.read(image, &of("flood"), &[], NOON);
         assert_eq!(seen, Observed::Pending);
     }
@@ -327,4 +327,64 @@ async fn nobody_waits_in_the_line_of_another_namespace() {
     let mut requests = bench.registry.take_requests();
     requests.retain(|path| asked.contains(path));
     assert_eq!(requests.len(), images.len(), "one look for both");
+}
+
+/// Who was in trouble of its own once stands in its own line too, and is not told of a look for
+/// others before that has its turn.
+#[tokio::test]
+async fn trouble_of_its_own_lets_nobody_wait_in_the_line_of_another() {
+    let mut bench = Bench::new(CACHE).await;
+    let images = bench.slow_images(16);
+    let shared = images.last().unwrap();
+    let entry = |bench: &Bench, change: &dyn Fn(&mut super::Entry)| {
+        let mut entries = bench.store.inner.lock();
+        change(entries.get_mut(&Key::new(shared, &shop())).unwrap());
+    };
+    for image in &images {
+        let seen = bench.store.read(image, &of("flood"), &[], NOON);
+        assert_eq!(seen, Observed::Pending);
+    }
+    entry(&bench, &|entry| {
+        let ended = Ended {
+            namespace: "shop",
+            ..ended()
+        };
+        let Err(trouble) = unreachable(Some("shop")) else {
+            unreachable!()
+        };
+        entry.fail_alone(ended, trouble.unavailable);
+        assert!(!entry.is_running("shop"), "it may look by itself");
+    });
+    bench.store.list_again(shared, &of("shop"));
+    entry(&bench, &|entry| assert!(entry.is_running("shop")));
+    let place = bench.known_before(shared, images.len()).await;
+    assert!(place <= 9, "{place} of 15 were before it");
+}
+
+/// It has its answer from the same look, which goes on without the other one.
+#[tokio::test]
+async fn a_look_that_fails_on_one_account_goes_on_for_the_others() {
+    let mut bench = Bench::sparing(Duration::from_secs(9)).await;
+    bench.flood(9);
+    for namespace in ["flood", "shop"] {
+        assert_eq!(bench.read_for(namespace), Observed::Pending);
+    }
+    bench.wait().await;
+    assert!(matches!(bench.read_for("flood"), Observed::Unavailable(_)));
+    bench.wait().await;
+    assert_eq!(known(bench.read_for("shop")).bundles.len(), 1);
+    let outcomes = format!("{:?}", bench.outcomes.lock().unwrap());
+    assert_eq!(outcomes, "[ShareUsedUp, Fetched]");
+}
+
+/// What stands in the line of others verifies nothing for this one yet.
+#[tokio::test]
+async fn a_look_in_the_line_of_others_is_no_verification() {
+    let mut entry = super::Entry::default();
+    let (task, waiters) = (look_of_flood().0, Waiters::of("flood"));
+    entry.run((task, waiters.clone()), Purpose::Verify(NOON));
+    let at = |entry: &super::Entry| ["flood", "shop"].map(|one| entry.last_look(one).at);
+    assert_eq!(at(&entry), [Some(NOON), None], "it is still due");
+    waiters.join("shop");
+    assert_eq!(at(&entry), [Some(NOON); 2]);
 }
