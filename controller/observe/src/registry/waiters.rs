@@ -23,6 +23,8 @@ struct Inner {
 
 struct State {
     namespaces: BTreeSet<Arc<str>>,
+    /// Those on whose account it has failed.
+    gone: BTreeSet<Arc<str>>,
     /// Whose account it is on.
     account: Arc<str>,
     has_turn: bool,
@@ -37,6 +39,7 @@ impl Waiters {
         let account: Arc<str> = namespace.into();
         let state = State {
             namespaces: BTreeSet::from([Arc::clone(&account)]),
+            gone: BTreeSet::new(),
             account,
             has_turn: false,
             followed: Vec::new(),
@@ -49,11 +52,12 @@ impl Waiters {
         }
     }
 
-    /// Lets this namespace wait for it too. It may join at any time.
+    /// Lets this namespace wait for it too. It may join at any time, but not after the look has failed
+    /// on its account: that would keep the others.
     pub fn join(&self, namespace: &str) {
         let followed = {
             let mut state = lock(&self.inner.state);
-            if !state.namespaces.insert(namespace.into()) {
+            if state.gone.contains(namespace) || !state.namespaces.insert(namespace.into()) {
                 return;
             }
             state.followed.clone()
@@ -85,6 +89,7 @@ impl Waiters {
     pub(crate) fn leave(&self, namespace: &str) -> bool {
         let mut state = lock(&self.inner.state);
         state.namespaces.remove(namespace);
+        state.gone.insert(namespace.into());
         let Some(next) = state.namespaces.first().cloned() else {
             return false;
         };
@@ -223,6 +228,7 @@ mod tests {
         waiters.take_turn("flood".into());
         assert!(waiters.leave("flood"));
         assert_eq!(&*waiters.account(), "quiet");
+        waiters.join("flood");
         assert!(!waiters.serves("flood") && waiters.serves("quiet"));
     }
 }
