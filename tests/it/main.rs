@@ -1,6 +1,8 @@
 //! Tests of what belongs to no single crate, without a cluster: one module for each subject.
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod chart;
 #[cfg(test)]
 mod crds;

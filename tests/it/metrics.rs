@@ -8,11 +8,24 @@ use crate::repository::{is_generated, none, read};
 const SOURCE: &str = "controller/operator/src/metrics.rs";
 
 /// What is exposed.
-struct Metric {
-    name: String,
+pub(crate) struct Metric {
+    pub(crate) name: String,
     kind: &'static str,
-    labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     help: String,
+}
+
+/// All of them.
+pub(crate) fn metrics() -> Vec<Metric> {
+    registered(read(SOURCE))
+}
+
+/// The words for how a fetch of evidence ended.
+pub(crate) fn fetch_outcomes() -> Vec<String> {
+    let (_, fetched) = read(SOURCE).split_once("fn fetched(").unwrap();
+    let (outcomes, _) = between(fetched, "match outcome {", "};").unwrap();
+    let words = outcomes.split('"').skip(1).step_by(2);
+    words.map(str::to_owned).collect()
 }
 
 /// The text between two marks, and what comes after the second one.
@@ -87,7 +100,7 @@ The `outcome` of fetching evidence: `fetched`, what was asked for was read; `unr
 
 #[test]
 fn metrics_are_documented() {
-    let metrics = registered(read(SOURCE));
+    let metrics = metrics();
     assert!(metrics.len() >= 7, "{} metrics were found", metrics.len());
     let mut page = format!(
         "# Metrics\n\n<!-- Generated from the code; regenerate with: UPDATE=1 cargo test -p \
@@ -109,10 +122,7 @@ fn metrics_are_documented() {
         )
         .unwrap();
     }
-    let source = read(SOURCE);
-    let (_, fetched) = source.split_once("fn fetched(").unwrap();
-    let (outcomes, _) = between(fetched, "match outcome {", "};").unwrap();
-    let words: Vec<_> = outcomes.split('"').skip(1).step_by(2).collect();
+    let words = fetch_outcomes();
     assert_eq!(words.len(), 7, "{words:?}");
     let unexplained = words.into_iter().map(|word| format!("`{word}`"));
     let unexplained: Vec<_> = unexplained
