@@ -312,6 +312,9 @@ async fn closed(shop: &Shop<'_>, name: &str) -> anyhow::Result<String> {
         )
         .await?;
     ensure!(said.contains("Unknown field digest"), "{said}");
+    let metrics = shop.bed.operator.lock().await.metrics().await?;
+    let counted = "lockmaster_objects_not_ready{kind=\"Revocation\"} 1";
+    ensure!(metrics.contains(counted), "{metrics}");
     let promotion = shop.promote("1.0.0", "dev").await?;
     let report = gate(shop, &promotion, "revocation", Reason::RevocationInvalid).await?;
     ensure!(report.message.contains(name), "{}", report.message);

@@ -74,7 +74,7 @@ reasons! {
     SignatureMissing,
     /// Only attestations are attached; an attestation is no signature.
     OnlyAttestationsFound,
-    /// Signed, but by a key that the policy's authorities do not have.
+    /// Signed, but by a key or identity that the policy's authorities do not have.
     SignerNotTrusted,
     /// A signature that does not verify, or one made for another digest.
     SignatureInvalid,

@@ -91,6 +91,21 @@ pub enum RuleOutcome {
     },
 }
 
+impl RuleOutcome {
+    /// Whether it says anything of what was asked, and so stays true.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Allowed
+            | Self::Denied { .. }
+            | Self::Undefined
+            | Self::Malformed { .. }
+            | Self::Failed { .. } => true,
+            Self::TimedOut | Self::Unavailable { .. } => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use lockmaster_core::gates;
-use lockmaster_core::rules::RuleQuestions;
+use lockmaster_core::release::Digest;
+use lockmaster_core::rules::{RuleOutcome, RuleQuestions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::observation::{Observation, Observer};
@@ -16,8 +17,8 @@ pub(crate) const ASKING: usize = 2;
 /// Of these, passes of one namespace, however many Environments it has: the other place is for others.
 const ASKING_OF_ONE_NAMESPACE: usize = 1;
 
-/// How often a pass goes on with what there was no room for. Each time takes up to a second, for which
-/// others wait; what is left then is asked by a later pass.
+/// How often a pass goes on with what there was no room or no time for. Each time takes up to a second,
+/// for which others wait; what is left then is asked by a later pass.
 const ROUNDS: usize = 4;
 
 /// Places of passes that ask rules.
@@ -73,24 +74,34 @@ impl Observer {
             return RulesAsked::Later;
         };
         for _ in 0..ROUNDS {
-            let sandbox = self.policies.sandbox.clone();
-            let questions = gates::rule_questions(&seen.input(), &|key| sandbox.known(key));
+            let known = |key: &Digest| self.known(seen, key);
             let RuleQuestions {
                 open,
                 answered,
                 left_out,
-            } = questions;
-            seen.facts.rules = answered;
-            if !open.is_empty() {
-                match tokio::task::spawn_blocking(move || sandbox.ask(open)).await {
-                    Ok(answers) => seen.facts.rules.extend(answers),
-                    Err(error) => tracing::warn!(%error, "the rules could not be asked"),
-                }
+            } = gates::rule_questions(&seen.input(), &known);
+            seen.facts.rules.extend(answered);
+            if open.is_empty() {
+                break;
             }
-            if !left_out {
+            let asked: Vec<_> = open.iter().map(|(key, _)| key.clone()).collect();
+            let sandbox = Arc::clone(&self.policies.sandbox);
+            match tokio::task::spawn_blocking(move || sandbox.ask(open)).await {
+                Ok(answers) => seen.facts.rules.extend(answers),
+                Err(error) => tracing::warn!(%error, "the rules could not be asked"),
+            }
+            let is_known = |key| self.known(seen, key).is_some();
+            if !left_out && asked.iter().all(is_known) {
                 break;
             }
         }
         RulesAsked::Now
+    }
+
+    /// What was answered to a question in this look or lately.
+    fn known(&self, seen: &Observation, key: &Digest) -> Option<RuleOutcome> {
+        let answer = seen.facts.rules.get(key);
+        let answer = answer.filter(|answer| answer.is_answer()).cloned();
+        answer.or_else(|| self.policies.sandbox.known(key))
     }
 }

@@ -71,6 +71,11 @@ struct GuardLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RegistryLabels {
     registry: String,
 }
@@ -133,6 +138,8 @@ pub(crate) struct Snapshot {
     pub(crate) guards: Vec<(String, bool)>,
     /// What is held against what runs.
     pub(crate) concerns: Vec<Held>,
+    /// Per kind: how many objects are not in force, because they cannot be read.
+    pub(crate) not_ready: Vec<(String, usize)>,
     /// Registries that are left alone after failures in a row.
     pub(crate) left_alone: Vec<String>,
 }
@@ -147,6 +154,7 @@ pub(crate) struct Metrics {
     windows: Family<EnvironmentLabels, Gauge>,
     guards: Family<GuardLabels, Gauge>,
     concerns: Family<ConcernLabels, Gauge>,
+    not_ready: Family<KindLabels, Gauge>,
     circuits: Family<RegistryLabels, Gauge>,
     queues: Family<QueueLabels, Histogram>,
     unsent: Family<UnsentLabels, Counter>,
@@ -167,6 +175,7 @@ impl Metrics {
             windows: Family::default(),
             guards: Family::default(),
             concerns: Family::default(),
+            not_ready: Family::default(),
             circuits: Family::default(),
             queues: Family::new_with_constructor(|| Histogram::new(QUEUE_BUCKETS)),
             unsent: Family::default(),
@@ -212,6 +221,11 @@ impl Metrics {
             "artifact_concerns",
             "What verifying again holds against what runs and what would be gone back to",
             metrics.concerns.clone(),
+        );
+        registry.register(
+            "objects_not_ready",
+            "Policies, windows, trusted roots and revocations that cannot be read, by kind: one policy or Revocation of these closes every Environment",
+            metrics.not_ready.clone(),
         );
         metrics.register_traffic(&mut registry);
         Self {
@@ -337,6 +351,7 @@ impl Metrics {
             windows,
             guards,
             concerns,
+            not_ready,
             left_alone,
         } = snapshot;
         self.circuits(&left_alone);
@@ -368,6 +383,11 @@ impl Metrics {
                 .set(i64::from(ready));
         }
         self.concerned(concerns);
+        for (kind, count) in not_ready {
+            self.not_ready
+                .get_or_create(&KindLabels { kind })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         let mut text = String::new();
         encode(
             &mut text,

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
+use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt};
+use lockmaster_api::PolicyStatus;
 use lockmaster_core::standing::Artifact;
-use lockmaster_core::status::PromotionStatus;
-use lockmaster_observe::stores::Stores;
+use lockmaster_core::status::{ConditionStatus, PromotionStatus};
+use lockmaster_observe::stores::{Guarded, Stores};
 
 use crate::context::Context;
 use crate::metrics::{Held, Snapshot, Unfinished};
@@ -45,11 +47,41 @@ pub(crate) fn snapshot(context: &Context) -> Snapshot {
         promotions: unfinished(stores),
         windows: windows.into_iter().collect(),
         concerns,
+        not_ready: not_ready(stores),
         left_alone: context.observer.evidence.left_alone(),
         guards: guards
             .map(|(guard, ready)| (guard.to_owned(), ready))
             .collect(),
     }
+}
+
+/// How many objects of each kind are not in force: as they say themselves, or not readable at all.
+fn not_ready(stores: &Stores) -> Vec<(String, usize)> {
+    vec![
+        count(&stores.policies, |one| one.status.as_ref()),
+        count(&stores.windows, |one| one.status.as_ref()),
+        count(&stores.trusted_roots, |one| one.status.as_ref()),
+        count(&stores.revocations, |one| one.status.as_ref()),
+    ]
+}
+
+fn count<K>(
+    store: &Store<Guarded<K>>,
+    status: impl Fn(&K) -> Option<&PolicyStatus>,
+) -> (String, usize)
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let says_no = |status: &PolicyStatus| {
+        let mut conditions = status.conditions.iter();
+        conditions.any(|one| one.kind == "Ready" && one.status == ConditionStatus::False)
+    };
+    let objects = store.state();
+    let not_ready = objects.iter().filter(|object| match &object.0 {
+        Ok(object) => status(object).is_some_and(says_no),
+        Err(_) => true,
+    });
+    (K::kind(&()).into_owned(), not_ready.count())
 }
 
 fn unfinished(stores: &Stores) -> Vec<Unfinished> {

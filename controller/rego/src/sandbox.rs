@@ -49,18 +49,6 @@ enum Silence {
     Ended(String),
 }
 
-/// Whether it says anything of what was asked.
-fn is_answer(outcome: &RuleOutcome) -> bool {
-    match outcome {
-        RuleOutcome::Allowed
-        | RuleOutcome::Denied { .. }
-        | RuleOutcome::Undefined
-        | RuleOutcome::Malformed { .. }
-        | RuleOutcome::Failed { .. } => true,
-        RuleOutcome::TimedOut | RuleOutcome::Unavailable { .. } => false,
-    }
-}
-
 impl Sandbox {
     /// Children are this very program, whose `main` must call [`crate::serve`] where
     /// [`crate::is_child`] says so.
@@ -106,7 +94,7 @@ impl Sandbox {
     pub fn known(&self, key: &Digest) -> Option<RuleOutcome> {
         let kept = lock(&self.kept);
         let (answer, at) = kept.get(key)?;
-        let lasts = is_answer(answer) || at.elapsed() < SILENT;
+        let lasts = answer.is_answer() || at.elapsed() < SILENT;
         lasts.then(|| answer.clone())
     }
 
@@ -121,7 +109,7 @@ impl Sandbox {
         if lock(&self.kept).len() > KEPT {
             lock(&self.kept).clear();
         }
-        lock(&self.kept).retain(|_, (answer, at)| is_answer(answer) || at.elapsed() < SILENT);
+        lock(&self.kept).retain(|_, (answer, at)| answer.is_answer() || at.elapsed() < SILENT);
         let (mut keys, mut asked, mut size) = (Vec::new(), Vec::new(), 0);
         let mut inputs: Vec<String> = Vec::new();
         let mut answers = BTreeMap::new();

@@ -309,18 +309,24 @@ impl Entry {
     }
 
     /// Notes why a look that goes on for others failed for one namespace.
-    pub(super) fn fail_alone(&mut self, ended: Ended<'_>, unavailable: Unavailable) {
+    pub(super) fn fail_alone(
+        &mut self,
+        namespace: String,
+        ended: Ended<'_>,
+        unavailable: Unavailable,
+    ) {
         let failure = Failure::new(unavailable, ended.anchors);
-        let verifying = self.running.as_ref().and_then(Running::verifying);
-        let namespace = ended.namespace.to_owned();
+        let running = self.running.as_ref();
+        let running = running.filter(|one| one.waiters.is_same_look(ended.waiters));
+        let verifying = running.and_then(Running::verifying);
         self.failures.add_own(namespace, failure, (verifying, None));
     }
 
     /// Takes in what a look brought. Facts stay facts: a failure is kept beside them.
     pub(super) fn finish(&mut self, ended: Ended<'_>, seen: Result<Seen, Trouble>) {
         let mut running = None;
-        if ended.is_retry {
-            self.failures.retried(ended.namespace);
+        if let Some(namespace) = ended.retry_of {
+            self.failures.retried(namespace);
         } else {
             // Another look may have taken its place while it ended.
             running = self

@@ -36,6 +36,8 @@ impl Inner {
         if let Work::ReadAgain(delay) | Work::Retry(delay) = work {
             tokio::time::sleep(delay).await;
         }
+        let first = waiters.account();
+        let retry_of = matches!(work, Work::Retry(_)).then_some(&*first);
         loop {
             let Some(wanted) = self.lock().get(&key).map(Entry::wanted) else {
                 return;
@@ -45,7 +47,7 @@ impl Inner {
             let ended = Ended {
                 namespace: &waiters.account(),
                 waiters: &waiters,
-                is_retry: matches!(work, Work::Retry(_)),
+                retry_of,
                 anchors: &anchors,
             };
             let is_over = size::keep(&mut self.lock(), &key, ended, seen);

@@ -49,8 +49,8 @@ pub(super) struct Ended<'a> {
     pub(super) namespace: &'a str,
     /// Who waited for it, which tells it apart from the one that took its place meanwhile.
     pub(super) waiters: &'a Waiters,
-    /// Whether that namespace was in trouble of its own, and looked again by itself.
-    pub(super) is_retry: bool,
+    /// The namespace that was in trouble of its own, and looked again by itself, if it was that.
+    pub(super) retry_of: Option<&'a str>,
     /// What was judged under, or would have been.
     pub(super) anchors: &'a [Anchor],
 }

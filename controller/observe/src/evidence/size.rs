@@ -85,8 +85,12 @@ pub(super) fn keep(
         entry.hold(namespace, bytes);
     }
     match seen {
-        Err(trouble) if trouble.account.is_some() && ended.waiters.leave(namespace) => {
-            entry.fail_alone(ended, trouble.unavailable);
+        // Whoever follows a namespace that looks by itself has a look of its own.
+        Err(Trouble {
+            unavailable,
+            account: Some(account),
+        }) if ended.retry_of.is_none() && ended.waiters.leave(&account) => {
+            entry.fail_alone(account, ended, unavailable);
             false
         }
         seen @ (Ok(_) | Err(_)) => {

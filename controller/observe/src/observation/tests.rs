@@ -10,7 +10,9 @@ use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
+use lockmaster_core::policy::RegoRule;
 use lockmaster_core::release::Digest;
+use lockmaster_core::rules::LOOK_LIMIT;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -239,6 +241,28 @@ async fn one_namespace_does_not_take_all_places_for_rules() {
     drop(own);
     assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Now);
     assert_eq!(seen.facts.rules.len(), 1);
+}
+
+/// What there was no room for is asked in the same look: a minute later it is another question.
+#[tokio::test]
+async fn rules_without_room_are_asked_in_the_same_look() {
+    let observer = ruled("allow := true");
+    let mut seen = observe(&observer, &held_by("gone", "gone-uid"), &|_| {});
+    let policy = &mut seen.facts.policies[0].content.as_mut().unwrap().policy;
+    let rule = policy.rules[0].clone();
+    policy.rules = (0..4)
+        .map(|number| RegoRule {
+            name: number.to_string(),
+            rego: format!("{}\n# {number}{}", rule.rego, "x".repeat(LOOK_LIMIT / 2)),
+        })
+        .collect();
+    assert_eq!(observer.ask_rules(&mut seen).await, RulesAsked::Now);
+    let answers: Vec<_> = seen.facts.rules.values().collect();
+    assert_eq!(answers.len(), 4, "one in each round");
+    assert!(
+        answers.iter().all(|answer| answer.is_answer()),
+        "{answers:?}"
+    );
 }
 
 #[tokio::test]

@@ -68,6 +68,8 @@ impl RegistryClient {
         let known = flights.get(&key).filter(|(others, _)| joins(others));
         if let Some((others, flight)) = known
             && let Some(running) = flight.upgrade()
+            // One that has ended is still there as long as somebody has not heard of it.
+            && running.peek().is_none()
         {
             waiters.follow(others);
             return running;
@@ -85,5 +87,27 @@ impl RegistryClient {
             flights.insert(key, (waiters.clone(), weak));
         }
         flight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lying::{LyingRegistry, nobody};
+    use super::*;
+
+    /// Else who looks again right then gets what it knows already.
+    #[tokio::test]
+    async fn a_flight_that_has_ended_is_not_joined() {
+        let registry = LyingRegistry::start().await;
+        let (client, image) = (registry.client(), registry.image());
+        let fly = || {
+            let waiters = Waiters::of("shop");
+            client.flight(&waiters, &nobody(), &image, Reach::Referrers, |_| true)
+        };
+        let first = fly();
+        let not_told_yet = fly();
+        let _ = first.await;
+        assert!(not_told_yet.peek().is_some(), "it was the same");
+        assert!(fly().peek().is_none(), "this one begins");
     }
 }

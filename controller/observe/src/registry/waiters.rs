@@ -2,7 +2,7 @@
 //! is through first. So nobody waits behind all that another one has asked for.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::Notify;
@@ -28,8 +28,8 @@ struct State {
     /// Whose account it is on.
     account: Arc<str>,
     has_turn: bool,
-    /// Those of the looks that this one waits for, because they bring the same.
-    followed: Vec<Waiters>,
+    /// Those of the looks that this one waits for, because they bring the same. Two may follow each other.
+    followed: Vec<Weak<Inner>>,
 }
 
 impl Waiters {
@@ -63,8 +63,8 @@ impl Waiters {
             state.followed.clone()
         };
         self.inner.joined.notify_one();
-        for other in followed {
-            other.join(namespace);
+        for inner in followed.iter().filter_map(Weak::upgrade) {
+            Self { inner }.join(namespace);
         }
     }
 
@@ -75,11 +75,11 @@ impl Waiters {
         }
     }
 
-    /// Lets all that wait for this look, now and later, wait for another one, which brings the same and
-    /// follows nobody.
+    /// Lets all that wait for this look, now and later, wait for another one, which brings the same.
     pub(super) fn follow(&self, other: &Self) {
         if !self.is_same_look(other) {
-            lock(&self.inner.state).followed.push(other.clone());
+            let followed = Arc::downgrade(&other.inner);
+            lock(&self.inner.state).followed.push(followed);
             other.join_all(self);
         }
     }

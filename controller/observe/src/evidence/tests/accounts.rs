@@ -186,7 +186,7 @@ fn ended() -> Ended<'static> {
     Ended {
         namespace: "flood",
         waiters: &FLOOD,
-        is_retry: false,
+        retry_of: None,
         anchors: &[],
     }
 }
@@ -345,14 +345,11 @@ async fn trouble_of_its_own_lets_nobody_wait_in_the_line_of_another() {
         assert_eq!(seen, Observed::Pending);
     }
     entry(&bench, &|entry| {
-        let ended = Ended {
-            namespace: "shop",
-            ..ended()
+        let why = Unavailable {
+            cause: Cause::Unreachable,
+            message: String::new(),
         };
-        let Err(trouble) = unreachable(Some("shop")) else {
-            unreachable!()
-        };
-        entry.fail_alone(ended, trouble.unavailable);
+        entry.fail_alone("shop".to_owned(), ended(), why);
         assert!(!entry.is_running("shop"), "it may look by itself");
     });
     bench.store.list_again(shared, &of("shop"));
@@ -387,4 +384,34 @@ async fn a_look_in_the_line_of_others_is_no_verification() {
     assert_eq!(at(&entry), [Some(NOON), None], "it is still due");
     waiters.join("shop");
     assert_eq!(at(&entry), [Some(NOON); 2]);
+}
+
+/// A namespace that looks by itself does that for nobody else, whoever joined it; whoever follows has a
+/// look of its own.
+#[tokio::test]
+async fn who_looks_by_itself_goes_on_for_nobody_else() {
+    let bench = Bench::new(CACHE).await;
+    let waiters = Waiters::of("flood");
+    waiters.join("shop");
+    let ended = Ended {
+        namespace: "shop",
+        waiters: &waiters,
+        retry_of: Some("flood"),
+        anchors: &[],
+    };
+    let key = Key::new(&bench.image, &shop());
+    let mut entries = bench.store.inner.lock();
+    let entry = entries.entry(key.clone()).or_default();
+    entry.finish(self::ended(), own());
+    entry.retry("flood", look_of_flood().0);
+    assert!(entry.is_running("flood"));
+    assert!(size::keep(
+        &mut entries,
+        &key,
+        ended,
+        unreachable(Some("shop"))
+    ));
+    let entry = &entries[&key];
+    assert!(!entry.is_running("flood"), "it may look again");
+    assert!(entry.is_in_trouble("shop") && entry.is_in_trouble("flood"));
 }
