@@ -9,9 +9,7 @@ use std::time::Duration;
 use lockmaster_core::environment::Tier;
 use lockmaster_core::facts::Cause;
 use lockmaster_core::gate::GateReport;
-use lockmaster_core::reason::Reason;
 use lockmaster_core::record::Outcome;
-use lockmaster_core::status::State;
 use lockmaster_observe::evidence::FetchOutcome;
 use lockmaster_observe::registry::TrafficEvent;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -22,6 +20,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::scrape::{Held, Snapshot, Unfinished};
 
 use hosts::Hosts;
 
@@ -100,49 +100,6 @@ const QUEUE_BUCKETS: [f64; 9] = [0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60
 const FETCH_BUCKETS: [f64; 12] = [
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0,
 ];
-
-/// One unfinished promotion, for counting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unfinished {
-    /// Its namespace.
-    pub(crate) namespace: String,
-    /// Its product.
-    pub(crate) product: String,
-    /// Stage of its Environment.
-    pub(crate) stage: String,
-    /// Where it stands.
-    pub(crate) state: State,
-}
-
-/// What is held against artifacts that run or would be gone back to, for counting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// Namespace of the Environment.
-    pub(crate) namespace: String,
-    /// Its product.
-    pub(crate) product: String,
-    /// Its stage.
-    pub(crate) stage: String,
-    /// What it is.
-    pub(crate) reason: Reason,
-}
-
-/// What is counted at the moment of a scrape, because it is a state and not an event.
-#[derive(Debug, Default)]
-pub(crate) struct Snapshot {
-    /// Unfinished promotions.
-    pub(crate) promotions: Vec<Unfinished>,
-    /// Per stage that has a window: whether it is open for at least one Environment.
-    pub(crate) windows: Vec<(String, bool)>,
-    /// Per guard: whether it is proven.
-    pub(crate) guards: Vec<(String, bool)>,
-    /// What is held against what runs.
-    pub(crate) concerns: Vec<Held>,
-    /// Per kind: how many objects are not in force, because they cannot be read.
-    pub(crate) not_ready: Vec<(String, usize)>,
-    /// Registries that are left alone after failures in a row.
-    pub(crate) left_alone: Vec<String>,
-}
 
 /// The metrics of this process.
 pub(crate) struct Metrics {
@@ -411,6 +368,9 @@ fn snake_case(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lockmaster_core::reason::Reason;
+    use lockmaster_core::status::State;
+
     use super::*;
 
     #[test]

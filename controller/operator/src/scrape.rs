@@ -6,12 +6,55 @@ use jiff::Timestamp;
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 use lockmaster_api::PolicyStatus;
+use lockmaster_core::reason::Reason;
 use lockmaster_core::standing::Artifact;
-use lockmaster_core::status::{ConditionStatus, PromotionStatus};
+use lockmaster_core::status::{ConditionStatus, PromotionStatus, State};
 use lockmaster_observe::stores::{Guarded, Stores};
 
 use crate::context::Context;
-use crate::metrics::{Held, Snapshot, Unfinished};
+
+/// One unfinished promotion, for counting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unfinished {
+    /// Its namespace.
+    pub(crate) namespace: String,
+    /// Its product.
+    pub(crate) product: String,
+    /// Stage of its Environment.
+    pub(crate) stage: String,
+    /// Where it stands.
+    pub(crate) state: State,
+}
+
+/// What is held against artifacts that run or would be gone back to, for counting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Namespace of the Environment.
+    pub(crate) namespace: String,
+    /// Its product.
+    pub(crate) product: String,
+    /// Its stage.
+    pub(crate) stage: String,
+    /// What it is.
+    pub(crate) reason: Reason,
+}
+
+/// What is counted at the moment of a scrape, because it is a state and not an event.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// Unfinished promotions.
+    pub(crate) promotions: Vec<Unfinished>,
+    /// Per stage that has a window: whether it is open for at least one Environment.
+    pub(crate) windows: Vec<(String, bool)>,
+    /// Per guard: whether it is proven.
+    pub(crate) guards: Vec<(String, bool)>,
+    /// What is held against what runs.
+    pub(crate) concerns: Vec<Held>,
+    /// Per kind: how many objects are not in force, because they cannot be read.
+    pub(crate) not_ready: Vec<(String, usize)>,
+    /// Registries that are left alone after failures in a row.
+    pub(crate) left_alone: Vec<String>,
+}
 
 /// Counts what a scrape shows.
 pub(crate) fn snapshot(context: &Context) -> Snapshot {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lockmaster_core::evidence::{Anchor, AnchorId, Child, Evidence, FailedListing, Listed};
 use lockmaster_core::facts::{Look, Observed, Unavailable};
 use lockmaster_core::release::{Digest, ImageReference};
-use lockmaster_core::time::whole_seconds;
+use lockmaster_core::time::whole_seconds_before;
 use tokio::task::AbortHandle;
 
 use super::delay::Delay;
@@ -286,7 +286,7 @@ impl Entry {
 
     /// How old the lists are, by a clock that nobody sets.
     fn listed(&self, seen: &Seen, namespace: &str, now: Timestamp) -> Listed {
-        let at = |instant: Instant| before(now, instant.elapsed());
+        let at = |instant: Instant| whole_seconds_before(now, instant.elapsed());
         let running = self.running.as_ref().filter(|one| !one.is_planned());
         let failed = self.failures.of(namespace).and_then(|failure| {
             let (at, why) = (at(failure.at)?, failure.unavailable.clone());
@@ -387,15 +387,6 @@ impl Entry {
         let own = self.failures.delay_of(namespace);
         own.unwrap_or(&mut self.delay).next(bounds, image)
     }
-}
-
-/// So long before now, in whole seconds, so that what did not change looks the same a moment later;
-/// rather too old than too young.
-fn before(now: Timestamp, elapsed: Duration) -> Option<Timestamp> {
-    let at = now
-        .checked_sub(SignedDuration::try_from(elapsed).ok()?)
-        .ok()?;
-    Some(whole_seconds(at))
 }
 
 fn digests(seen: &Seen) -> BTreeSet<&Digest> {
