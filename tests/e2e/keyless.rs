@@ -43,13 +43,18 @@ async fn keyless(bed: &Bed) -> anyhow::Result<()> {
     )?;
     shop.apply(&[trusted_root(&sigstore, 1)?]).await?;
     succeeds(&shop, &sigstore, &run).await?;
+    a_person_signs_what_a_build_attests(&shop, &sigstore).await?;
 
     a_person_is_no_build(&shop, &sigstore).await?;
     another_repository_is_refused(&shop, &sigstore).await?;
     a_root_never_goes_back(&shop, &sigstore).await
 }
 
-/// CI signs as the authority `ci`: any release workflow of the organisation, for its own source.
+/// Who may sign besides the builds.
+const PERSON: &str = "alice@acme.example";
+
+/// CI signs as the authority `ci`: any release workflow of the organisation, for its own source. One
+/// person may sign too, and attest nothing.
 fn policy(shop: &Shop<'_>, sigstore: &Sigstore) -> Value {
     let types = [
         "https://sigstore.dev/cosign/sign/v1",
@@ -74,9 +79,13 @@ fn policy(shop: &Shop<'_>, sigstore: &Sigstore) -> Value {
                     "subjectPattern":
                         "https://github.com/acme/*/.github/workflows/release.yaml@refs/tags/v*",
                 },
+            }, {
+                "name": "release-manager", "trustedRoot": "keyless-private",
+                "predicateTypes": [types[0]],
+                "keyless": {"issuer": sigstore.person_issuer(), "subject": PERSON},
             }],
             "evidence": {
-                "signatures": {"authorities": ["ci"], "threshold": 1},
+                "signatures": {"authorities": ["ci", "release-manager"], "threshold": 1},
                 "provenance": [{"authority": "ci", "builders": [BUILDER],
                                 "buildTypes": [WORKFLOW_BUILD_TYPE]}],
                 "sbom": {"authorities": ["ci"]},
@@ -96,8 +105,14 @@ fn trusted_root(sigstore: &Sigstore, version: i64) -> anyhow::Result<Value> {
 /// A run of the workflow signs the image and says how it was built.
 async fn prove(sigstore: &Sigstore, image: &Image, run: &WorkflowRun) -> anyhow::Result<()> {
     let token = sigstore.ci_token(run).await?;
+    sigstore.sign(image, Signer::Token(&token)).await?;
+    attest(sigstore, image, run).await
+}
+
+/// It says how the image was built, and what is in it.
+async fn attest(sigstore: &Sigstore, image: &Image, run: &WorkflowRun) -> anyhow::Result<()> {
+    let token = sigstore.ci_token(run).await?;
     let signer = Signer::Token(&token);
-    sigstore.sign(image, signer).await?;
     let version = run.git_ref.trim_start_matches("refs/tags/v");
     let says = Provenance::new(&run.source_repository(), version, &run.commit, BUILDER);
     sigstore
@@ -161,6 +176,31 @@ async fn succeeds(shop: &Shop<'_>, sigstore: &Sigstore, run: &WorkflowRun) -> an
     let record = record.context("no record")?.spec.content;
     let recorded = serde_json::to_string(&record).context("failed to write the record")?;
     ensure!(recorded.contains(&run.identity()), "the record: {recorded}");
+    Ok(())
+}
+
+/// The signature is by a person whom the policy names, everything else by the build.
+async fn a_person_signs_what_a_build_attests(
+    shop: &Shop<'_>,
+    sigstore: &Sigstore,
+) -> anyhow::Result<()> {
+    let run = WorkflowRun::new(REPOSITORY, "1.0.1", COMMIT);
+    let image = shop.image("by-alice").await?;
+    attest(sigstore, &image, &run).await?;
+    let token = sigstore.person_token(PERSON).await?;
+    sigstore.sign(&image, Signer::Token(&token)).await?;
+    release(shop, "1.0.1", &image).await?;
+    let name = shop.promote("1.0.1", "staging").await?;
+    let status = shop.wait_for(&name, State::Succeeded).await?;
+    says(&status, "release-manager")?;
+    let evidence = signature(&status)?.evidence.first();
+    let evidence = evidence.context("no evidence")?;
+    let signer = format!("{PERSON} ({})", sigstore.person_issuer());
+    ensure!(evidence.signer == signer, "signed by {}", evidence.signer);
+    ensure!(
+        signature.message.contains("release-manager"),
+        "{signature:?}"
+    );
     Ok(())
 }
 

@@ -1,10 +1,14 @@
-//! The page of invariants names tests that exist.
+//! Pages that name tests name such as exist.
 
 use std::collections::BTreeSet;
 
 use crate::repository::{Source, all, none, read};
 
-const PAGE: &str = "docs/explanation/invariants.md";
+/// Pages whose tables say by which tests something is kept, and how many these are at least.
+const PAGES: [(&str, usize); 2] = [
+    ("docs/explanation/invariants.md", 100),
+    ("docs/explanation/policy-mapping.md", 30),
+];
 
 /// The names of tests in a page: what stands in backticks and can only be one.
 fn names(page: &str) -> BTreeSet<&str> {
@@ -30,15 +34,15 @@ fn is_there(name: &str) -> bool {
 }
 
 #[test]
-fn every_invariant_has_its_tests() {
-    let names = names(read(PAGE));
-    assert!(names.len() > 100, "{names:?}");
-    let missing: Vec<_> = names
-        .into_iter()
-        .filter(|name| !is_there(name))
-        .map(str::to_owned)
-        .collect();
-    none("tests of invariants that do not exist", &missing);
+fn every_invariant_and_requirement_has_its_tests() {
+    let mut missing = Vec::new();
+    for (page, least) in PAGES {
+        let names = names(read(page));
+        assert!(names.len() >= least, "{page}: {names:?}");
+        let unknown = names.into_iter().filter(|name| !is_there(name));
+        missing.extend(unknown.map(|name| format!("{page}: {name}")));
+    }
+    none("tests that do not exist", &missing);
 }
 
 #[test]
@@ -46,5 +50,5 @@ fn a_name_without_its_test_is_noticed() {
     let page = format!("| a | `nowhere_{}`, `core/src` and `sim` |\n", "at_all");
     let found: Vec<_> = names(&page).into_iter().collect();
     assert_eq!(found, [["nowhere", "at_all"].join("_")]);
-    assert!(!is_there(found[0]) && is_there("every_invariant_has_its_tests"));
+    assert!(!is_there(found[0]) && is_there("every_invariant_and_requirement_has_its_tests"));
 }

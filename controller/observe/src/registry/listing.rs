@@ -49,7 +49,11 @@ pub(super) struct Lists {
 }
 
 impl Inner {
-    fn knows_no_referrers(&self, identity: &CredentialIdentity, image: &ImageReference) -> bool {
+    pub(super) fn knows_no_referrers(
+        &self,
+        identity: &CredentialIdentity,
+        image: &ImageReference,
+    ) -> bool {
         let mut known = lock(&self.no_referrers);
         known.retain(|_, until| *until > Instant::now());
         known.contains_key(&(identity.clone(), image.repository().to_owned()))

@@ -381,6 +381,22 @@ async fn without_the_api_the_fallback_tag_is_read_and_that_is_remembered() {
     let requests = registry.take_requests();
     assert_eq!(requests.len(), 8, "{requests:#?}");
     assert!(!requests.contains(&referrers_path(&image)));
+    let known = |image: &ImageReference| {
+        let inner = &client.inner;
+        inner.knows_no_referrers(nobody().identity(), image)
+    };
+    let elsewhere = image.to_string().replace("/checkout@", "/cart@");
+    assert!(known(&image), "for ten minutes");
+    assert!(
+        !known(&ImageReference::parse(&elsewhere).unwrap()),
+        "of this repository"
+    );
+    for until in super::lock(&client.inner.no_referrers).values_mut() {
+        let left = until.duration_since(Instant::now());
+        assert!(left > Duration::from_secs(590) && left <= Duration::from_mins(10));
+        *until -= left;
+    }
+    assert!(!known(&image), "no longer");
     registry.set(&fallback_path(&image), Reply::status(404));
     assert!(
         client

@@ -1,7 +1,9 @@
 //! Which keys are accepted, which are refused and with which advice, which signatures they verify.
 
+use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RsaEncoding,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+    RSA_PSS_SHA512, RsaEncoding,
 };
 use lockmaster_core::evidence::{Anchor, COSIGN_SIGN, Content, KeyId, Verified};
 use lockmaster_core::release::Digest;
@@ -11,7 +13,7 @@ use serde_json::json;
 use crate::signing::{MANIFEST, Signer, judge_value, pem, statement};
 
 fn rsa(encoding: &'static dyn RsaEncoding) -> Signer {
-    Signer::rsa(encoding)
+    Signer::rsa(KeySize::Rsa2048, encoding)
 }
 
 #[test]
@@ -21,9 +23,15 @@ fn every_accepted_kind_of_key_verifies_envelopes_and_message_signatures() {
         ("P-384 with SHA-384", Signer::p384_sha384()),
         ("Ed25519", Signer::ed25519()),
         ("RSA PKCS1 SHA-256", rsa(&RSA_PKCS1_SHA256)),
+        ("RSA PKCS1 SHA-384", rsa(&RSA_PKCS1_SHA384)),
         ("RSA PKCS1 SHA-512", rsa(&RSA_PKCS1_SHA512)),
         ("RSA PSS SHA-256", rsa(&RSA_PSS_SHA256)),
         ("RSA PSS SHA-384", rsa(&RSA_PSS_SHA384)),
+        ("RSA PSS SHA-512", rsa(&RSA_PSS_SHA512)),
+        (
+            "RSA of 4096 bits",
+            Signer::rsa(KeySize::Rsa4096, &RSA_PKCS1_SHA256),
+        ),
     ];
     let stranger = Signer::p256();
     for (kind, signer) in &signers {
@@ -84,14 +92,10 @@ fn what_is_refused_says_what_to_do() {
             .to_string()
             .contains("sign with a P-256 or P-384 key")
     );
-    assert_eq!(
-        parse_key(&data("rsa1024")).unwrap_err(),
-        KeyError::RsaSize(1024)
-    );
-    assert_eq!(
-        parse_key(&data("rsa8192")).unwrap_err(),
-        KeyError::RsaSize(8192)
-    );
+    for bits in [1024, 2047, 4098, 8192] {
+        let refused = parse_key(&data(&format!("rsa{bits}"))).unwrap_err();
+        assert_eq!(refused, KeyError::RsaSize(bits));
+    }
     let problem = |text: &str| parse_key(text).unwrap_err().to_string();
     assert!(problem(&data("secp256k1")).contains("1.3.132.0.10 is not supported"));
     assert!(problem(&data("p256_compressed")).contains("uncompressed"));

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::changing::{ENTRY, STAMP, at, flip, proves_nothing};
 use crate::log::{INTEGRATED, Log, VERSIONS, both_forms, with_entries};
-use crate::signing::{MANIFEST, Signer, statement_about};
+use crate::signing::{MANIFEST, Signer, statement, statement_about};
+use crate::sigstore::Sigstore;
 use crate::vectors::{self, ALL, ROOT, judged, keyed, keyless, logged, named, under};
 
 const OTHER: &[u8] = br#"{"schemaVersion":2,"config":{},"layers":[{}]}"#;
@@ -220,6 +221,35 @@ fn cve_2026_24122_an_expired_authority_signs_nothing() {
                 vector.name
             );
         }
+    }
+}
+
+/// The same where the authority has its certificate by another one: each of both.
+#[test]
+fn cve_2026_24122_an_expired_certificate_between_signs_nothing() {
+    let valid = (2020, 2040);
+    for (between, root, expected) in [
+        (valid, valid, 1),
+        ((2020, 2024), valid, 0),
+        ((2025, 2040), valid, 0),
+        (valid, (2020, 2024), 0),
+        (valid, (2025, 2040), 0),
+    ] {
+        let sigstore = Sigstore::with_intermediate(between, root);
+        let signed = sigstore
+            .person()
+            .attest(&statement(COSIGN_SIGN, &json!({})));
+        let bundle = signed.bundle("0.3", Some(&sigstore.entry(&signed)));
+        let trust = Trust::new(&[sigstore.anchor()]);
+        let digest = Digest::of(MANIFEST);
+        let subject = Subject::new(&digest, MANIFEST).unwrap();
+        let judged = judge(&subject, bundle.to_string().as_bytes(), &trust);
+        let found = (judged.verified_by.len(), judged.failures.len());
+        assert_eq!(
+            found,
+            (expected, 1 - expected),
+            "{between:?} {root:?}: {judged:?}"
+        );
     }
 }
 

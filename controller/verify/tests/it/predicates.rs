@@ -173,6 +173,12 @@ fn sboms_are_read_in_the_listed_versions_only() {
             assert_eq!(judged(&kind, &cyclonedx(version)), expected);
         }
     }
+    let mut older = spdx();
+    older["spdxVersion"] = "SPDX-2.2".into();
+    for kind in [SPDX.to_owned(), format!("{SPDX}/v2.2")] {
+        let expected = sbom(&kind, SbomFormat::Spdx, "2.2", 2);
+        assert_eq!(judged(&kind, &older), expected);
+    }
     let versioned = format!("{SPDX}/v2.3");
     let expected = sbom(&versioned, SbomFormat::Spdx, "2.3", 2);
     assert_eq!(judged(&versioned, &spdx()), expected);

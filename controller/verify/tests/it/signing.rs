@@ -64,8 +64,8 @@ impl Signer {
         })
     }
 
-    pub(crate) fn rsa(encoding: &'static dyn RsaEncoding) -> Self {
-        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    pub(crate) fn rsa(size: KeySize, encoding: &'static dyn RsaEncoding) -> Self {
+        let pair = RsaKeyPair::generate(size).unwrap();
         let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
         Self::new(spki.as_ref(), move |message| {
             let mut signature = vec![0; pair.public_modulus_len()];

@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use lockmaster_core::evidence::{Anchor, RootText};
 use lockmaster_core::release::Digest;
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber, SigningKey as _,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber, SigningKey as _,
     date_time_ymd,
 };
 use serde_json::{Value, json};
@@ -64,15 +64,43 @@ fn spki(key: &KeyPair) -> Vec<u8> {
     key.subject_public_key_info()
 }
 
+/// The certificate of an authority that is valid in the years from the first to the second.
+fn authority((from, to): (i32, i32)) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+    params
+}
+
 impl Sigstore {
     pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        (params.not_before, params.not_after) =
-            (date_time_ymd(2020, 1, 1), date_time_ymd(2040, 1, 1));
+        let params = authority((2020, 2040));
         let certificate = params.self_signed(&key).unwrap().der().to_vec();
+        Self::of(key, params, &[certificate])
+    }
+
+    /// One whose authority has a certificate by another one; both are valid in these years.
+    pub(crate) fn with_intermediate(years: (i32, i32), years_of_root: (i32, i32)) -> Self {
+        let (key, root_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let (mut params, mut root) = (authority(years), authority(years_of_root));
+        root.distinguished_name.push(DnType::CommonName, "the root");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "between");
+        let of_root = root.self_signed(&root_key).unwrap().der().to_vec();
+        let issuer = Issuer::new(root, root_key);
+        let certificate = params.signed_by(&key, &issuer).unwrap().der().to_vec();
+        Self::of(key, params, &[certificate, of_root])
+    }
+
+    /// With this key and chain of its authority, its own certificate first.
+    fn of(key: KeyPair, params: CertificateParams, chain: &[Vec<u8>]) -> Self {
+        let chain: Vec<_> = chain
+            .iter()
+            .map(|certificate| json!({"rawBytes": STANDARD.encode(certificate)}))
+            .collect();
         let (certificate_log, log) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let instance = |key: &KeyPair| {
             json!({
@@ -92,7 +120,7 @@ impl Sigstore {
             "certificateAuthorities": [{
                 "subject": {"organization": "example", "commonName": "example"},
                 "uri": "https://authority.example",
-                "certChain": {"certificates": [{"rawBytes": STANDARD.encode(&certificate)}]},
+                "certChain": {"certificates": chain},
                 "validFor": {"start": "2020-01-01T00:00:00Z"},
             }],
         });

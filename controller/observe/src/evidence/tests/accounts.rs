@@ -415,3 +415,20 @@ async fn who_looks_by_itself_goes_on_for_nobody_else() {
     assert!(!entry.is_running("flood"), "it may look again");
     assert!(entry.is_in_trouble("shop") && entry.is_in_trouble("flood"));
 }
+
+/// Environments of as many namespaces ask at once, and again when it is known.
+#[tokio::test]
+async fn one_image_in_five_hundred_namespaces_is_looked_at_once() {
+    let mut bench = Bench::new(CACHE).await;
+    let namespaces: Vec<_> = (0..500).map(|number| format!("shop-{number}")).collect();
+    for namespace in &namespaces {
+        assert_eq!(bench.read_for(namespace), Observed::Pending);
+    }
+    bench.wait().await;
+    assert_eq!(bench.registry.take_requests().len(), 4, "of one look");
+    for namespace in &namespaces {
+        assert_eq!(known(bench.read_for(namespace)).bundles.len(), 1);
+    }
+    assert!(bench.registry.take_requests().is_empty());
+    assert_eq!(*bench.outcomes.lock().unwrap(), [FetchOutcome::Fetched]);
+}
