@@ -29,3 +29,7 @@ demo:
 # Licences, banned crates and sources; needs cargo-deny.
 deny:
     cargo deny check bans licenses sources
+
+# Advisories about what is built; needs cargo-deny and the network, so CI does not ask. Before a release.
+advisories:
+    cargo deny check advisories

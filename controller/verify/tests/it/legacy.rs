@@ -15,6 +15,7 @@ use crate::signing::{MANIFEST, Signer, statement};
 use crate::sigstore::{
     Entry, ISSUER, Person, SIGNED_AT, SUBJECT, Signed, Sigstore, certificate_pem,
 };
+use crate::vectors::{self, Vector, named};
 
 const OTHER: &[u8] = br#"{"schemaVersion":2,"config":{},"layers":[{}]}"#;
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
@@ -400,4 +401,58 @@ fn older_formats_of_cosign_verify_and_are_understood() {
         assert_eq!(found.verified_by.len(), 1, "{found:?}");
         assert_eq!(found.subjects, std::slice::from_ref(&digest));
     }
+}
+
+/// Beside an envelope that cosign signed with a key: this timestamp, which a real authority gave.
+fn stamped(vector: &Vector, stamp: &Value) -> Candidate {
+    let envelope = vector.value()["dsseEnvelope"].to_string();
+    let annotation = json!({"SignedRFC3161Timestamp": stamp}).to_string();
+    let stamp = (
+        "dev.sigstore.cosign/rfc3161timestamp".to_owned(),
+        annotation,
+    );
+    Candidate::LegacyAttestation {
+        envelope: Arc::new(envelope.into_bytes()),
+        annotations: [(SIGNATURE.to_owned(), String::new()), stamp].into(),
+    }
+}
+
+/// The token in a bundle.
+fn stamp(vector: &Vector) -> Value {
+    let stamps = &vector.value()["verificationMaterial"]["timestampVerificationData"];
+    stamps["rfc3161Timestamps"][0]["signedTimestamp"].clone()
+}
+
+/// A broken one, and one over another signature, are never taken for an absent one.
+#[test]
+fn a_timestamp_says_when_a_signature_was_made_and_must_be_over_that_one() {
+    let signed = named("key-sign");
+    let anchor = Anchor {
+        key: Some(vectors::key()),
+        root: Some(vectors::root()),
+    };
+    let found = judged(
+        &stamped(signed, &stamp(signed)),
+        std::slice::from_ref(&anchor),
+    );
+    let verified = found.verified_by.first().expect("it verifies");
+    assert_eq!(verified.times, [signed.time.parse().unwrap()]);
+    assert!(!verified.logged && found.failures.is_empty(), "{found:?}");
+    let mut broken = STANDARD.decode(stamp(signed).as_str().unwrap()).unwrap();
+    *broken.last_mut().unwrap() ^= 1;
+    for wrong in [
+        stamp(named("key-slsa-provenance")),
+        stamp(named("ci-sign")),
+        STANDARD.encode(broken).into(),
+        "".into(),
+        "AAAA".into(),
+    ] {
+        let found = judged(&stamped(signed, &wrong), std::slice::from_ref(&anchor));
+        assert_eq!(found.verified_by, [].into(), "{wrong}");
+        assert_eq!(found.failures.len(), 1, "{found:?}");
+    }
+    // Without a root nobody looks at it.
+    let alone = Anchor::of_key(vectors::key());
+    let found = judged(&stamped(signed, &"AAAA".into()), &[alone]);
+    assert_eq!(found.verified_by.len(), 1, "{found:?}");
 }
