@@ -64,8 +64,8 @@ pub enum RulesAsked {
 
 impl Observer {
     /// Asks the rules in Rego of the matching policies, and adds what they answer to the facts. What
-    /// has no answer stays absent, which closes. It may take most of a second, so it blocks no
-    /// thread that other passes run on, and only so many wait for it.
+    /// has no answer stays absent, which closes. It may take most of a second, and that [`ROUNDS`]
+    /// times, so it blocks no thread that other passes run on, and only so many wait for it.
     pub async fn ask_rules(&self, seen: &mut Observation) -> RulesAsked {
         if !gates::has_rules(&seen.input()) {
             return RulesAsked::Now;

@@ -157,11 +157,8 @@ impl EvidenceStore {
         let entry = entries.entry(key.clone()).or_default();
         entry.ask(anchors);
         let seen = entry.read(image.digest(), (&asker.namespace, anchors), now);
-        let pending = matches!(seen, Observed::Pending);
-        if pending && !entry.join_running(&asker.namespace) {
-            // A look planned for later is not waited for.
-            let task = self.spawn(key, asker, Work::Complete);
-            entry.run(task, Purpose::Now);
+        if matches!(seen, Observed::Pending) {
+            self.join_or_run(entry, key, asker, (Work::Complete, Purpose::Now));
         }
         seen
     }
@@ -240,12 +237,9 @@ impl EvidenceStore {
     pub fn list_again(&self, image: &ImageReference, asker: &Asker) {
         let mut entries = self.inner.lock();
         let key = Key::new(image, asker);
-        let Some(entry) = entries.get_mut(&key) else {
-            return;
-        };
-        if !entry.join_running(&asker.namespace) {
-            let task = self.spawn(key, asker, Work::ReadAgain(Duration::ZERO));
-            entry.run(task, Purpose::Now);
+        if let Some(entry) = entries.get_mut(&key) {
+            let again = (Work::ReadAgain(Duration::ZERO), Purpose::Now);
+            self.join_or_run(entry, key, asker, again);
         }
     }
 
@@ -274,12 +268,8 @@ impl EvidenceStore {
     pub fn look_again(&self, image: &ImageReference, asker: &Asker, now: Timestamp) {
         let mut entries = self.inner.lock();
         let key = Key::new(image, asker);
-        let Some(entry) = entries.get_mut(&key) else {
-            return;
-        };
-        if !entry.join_running(&asker.namespace) {
-            let task = self.spawn(key, asker, Work::ReadWhole);
-            entry.run(task, Purpose::Verify(now));
+        if let Some(entry) = entries.get_mut(&key) {
+            self.join_or_run(entry, key, asker, (Work::ReadWhole, Purpose::Verify(now)));
         }
     }
 
@@ -309,6 +299,20 @@ impl EvidenceStore {
     #[must_use]
     pub fn left_alone(&self) -> Vec<String> {
         self.inner.reader.client.left_alone()
+    }
+
+    /// Waits for the look that is under way, or begins this one. A look planned for later is not waited
+    /// for.
+    fn join_or_run(
+        &self,
+        entry: &mut Entry,
+        key: Key,
+        asker: &Asker,
+        (work, purpose): (Work, Purpose),
+    ) {
+        if !entry.join_running(&asker.namespace) {
+            entry.run(self.spawn(key, asker, work), purpose);
+        }
     }
 
     fn spawn(&self, key: Key, asker: &Asker, work: Work) -> (AbortHandle, Waiters) {

@@ -49,6 +49,11 @@ enum Silence {
     Ended(String),
 }
 
+/// Whether an answer of that instant is kept: what says nothing, for a while only.
+fn lasts(answer: &RuleOutcome, at: Instant) -> bool {
+    answer.is_answer() || at.elapsed() < SILENT
+}
+
 impl Sandbox {
     /// Children are this very program, whose `main` must call [`crate::serve`] where
     /// [`crate::is_child`] says so.
@@ -94,8 +99,7 @@ impl Sandbox {
     pub fn known(&self, key: &Digest) -> Option<RuleOutcome> {
         let kept = lock(&self.kept);
         let (answer, at) = kept.get(key)?;
-        let lasts = answer.is_answer() || at.elapsed() < SILENT;
-        lasts.then(|| answer.clone())
+        lasts(answer, *at).then(|| answer.clone())
     }
 
     /// What the rules answer, by the keys of the questions; asked in their order, as long as there is
@@ -106,10 +110,13 @@ impl Sandbox {
         questions: impl IntoIterator<Item = (Digest, RuleQuestion)>,
     ) -> BTreeMap<Digest, RuleOutcome> {
         let _one_at_a_time = lock(&self.turn);
-        if lock(&self.kept).len() > KEPT {
-            lock(&self.kept).clear();
+        {
+            let mut kept = lock(&self.kept);
+            if kept.len() > KEPT {
+                kept.clear();
+            }
+            kept.retain(|_, (answer, at)| lasts(answer, *at));
         }
-        lock(&self.kept).retain(|_, (answer, at)| answer.is_answer() || at.elapsed() < SILENT);
         let (mut keys, mut asked, mut size) = (Vec::new(), Vec::new(), 0);
         let mut inputs: Vec<String> = Vec::new();
         let mut answers = BTreeMap::new();

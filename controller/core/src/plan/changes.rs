@@ -49,19 +49,21 @@ pub(crate) fn changes(before: &str, after: &str) -> Vec<String> {
     let mut found: Vec<_> = differs.map(|(_, text)| text.to_owned()).collect();
     found.extend(of_environment(environment, &after.environment));
     found.extend(of_targets(targets, &after.targets));
-    let came_and_went = came_and_went("ChangeWindow", (windows, &after.windows), |one| &one.name)
-        .into_iter()
-        .chain(came_and_went(
-            "policy",
-            (policies, &after.policies),
-            |one| &one.name,
-        ))
-        .chain(came_and_went(
-            "TrustedRoot",
-            (trusted_roots, &after.trusted_roots),
-            |one| &one.name,
-        ));
-    found.extend(came_and_went);
+    found.extend(came_and_went(
+        "ChangeWindow",
+        (windows, &after.windows),
+        |one| &one.name,
+    ));
+    found.extend(came_and_went(
+        "policy",
+        (policies, &after.policies),
+        |one| &one.name,
+    ));
+    found.extend(came_and_went(
+        "TrustedRoot",
+        (trusted_roots, &after.trusted_roots),
+        |one| &one.name,
+    ));
     clipped(found)
 }
 

@@ -73,8 +73,9 @@ pub enum Problem {
         /// How long until it may send one more.
         seconds: u64,
     },
-    /// The deadline passed, and half of the time or more went by with waiting for what others of the
-    /// same namespace use: the registry may have answered in time.
+    /// The deadline passed, and so much of the time went by with waiting for what others of the same
+    /// namespace use that the registry may have answered in time: half of it, or a tenth where another
+    /// namespace waits for the same.
     #[error(
         "it took longer than {seconds} seconds, {waited} of which it waited for the namespace's share \
          of requests and memory; it is tried again by itself"

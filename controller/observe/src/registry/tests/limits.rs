@@ -12,7 +12,8 @@ use super::super::lying::{
     BUNDLE, LyingRegistry, MANIFEST, Reply, client, client_of, fallback_path, nobody,
     referrers_path, sparing, subject_path, use_up,
 };
-use super::super::{Credentials, FetchError, Limits, Problem, Registry};
+use super::super::shares::Budget;
+use super::super::{Credentials, FetchError, Limits, Problem, Registry, RegistryClient};
 use super::{expect, failure, with_three};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -267,15 +268,21 @@ async fn an_image_beyond_its_share_of_memory_is_truncated_before_its_bundles_are
     assert_eq!(registry.take_requests().len(), 3, "no bundle");
 }
 
+/// All the memory that `flood` may have, until it is dropped.
+fn hold_for_flood(client: &RegistryClient, image: &ImageReference) -> Vec<Budget> {
+    let shares = &client.inner.shares;
+    let lane = client.inner.lane(image);
+    let held: Vec<_> = (0..2).map(|_| shares.budget(&lane, "flood")).collect();
+    assert!(held.iter().all(|budget| budget.try_take(30_000)));
+    held
+}
+
 /// Of its own memory; that of the registry is free, and others are not told of it.
 #[tokio::test]
 async fn a_namespace_that_waits_for_its_own_memory_is_told_so() {
     let (registry, image, _) = with_three().await;
     let client = client(&[&registry], Duration::from_secs(1), 1 << 20, 160_000);
-    let shares = &client.inner.shares;
-    let lane = client.inner.lane(&image);
-    let held: Vec<_> = (0..2).map(|_| shares.budget(&lane, "flood")).collect();
-    assert!(held.iter().all(|budget| budget.try_take(30_000)));
+    let held = hold_for_flood(&client, &image);
     let flood = Credentials::anonymous("flood");
     let error = client.fetch(&image, &flood).await.unwrap_err();
     let said = "1 of which it waited for the namespace's share of requests and memory";
@@ -294,10 +301,7 @@ async fn a_registry_that_is_slow_is_said_to_be_slow_though_one_waited_for_its_sh
     subject.delay = Duration::from_secs(9);
     registry.set(&subject_path(&image), subject);
     let client = client(&[&registry], Duration::from_secs(2), 1 << 20, 160_000);
-    let shares = &client.inner.shares;
-    let lane = client.inner.lane(&image);
-    let held: Vec<_> = (0..2).map(|_| shares.budget(&lane, "flood")).collect();
-    assert!(held.iter().all(|budget| budget.try_take(30_000)));
+    let held = hold_for_flood(&client, &image);
     let flood = Credentials::anonymous("flood");
     let fetch = client.fetch(&image, &flood);
     let release = async {
