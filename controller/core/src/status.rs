@@ -91,8 +91,8 @@ pub struct PromotionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PublishedPlan>,
     /// The plan that was published last, where what would be promoted differs by now and the new plan
-    /// is not published yet, because a gate other than window and approval is not open. Nobody can
-    /// decide about it; what changed since is told with the new one.
+    /// is not published yet, because a gate other than window and approval is not open or the guards
+    /// are not proven. Nobody can decide about it; what changed since is told with the new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overtaken_plan: Option<PublishedPlan>,
     /// Every gate's answer, in the order of the gates.

@@ -102,8 +102,8 @@ fn published<'a>(name: &str, status: &'a PromotionStatus) -> Result<&'a Publishe
     status.plan.as_ref().ok_or_else(|| {
         let text = if status.overtaken_plan.is_some() {
             format!(
-                "the plan of {name} changed, and the new one is published once every gate but window \
-                 and approval is open: {why}"
+                "the plan of {name} changed, and the new one is published once the guards are proven \
+                 and every gate but window and approval is open: {why}"
             )
         } else {
             format!("{name} has no plan to decide about yet: {why}")
